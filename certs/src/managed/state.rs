@@ -1,0 +1,155 @@
+//! What the Secret holds. All of the rotation's state is in it; there is no other.
+//!
+//! | key | content |
+//! |---|---|
+//! | `tls.crt`, `tls.key` | the leaf being served, PEM (the names that `kubernetes.io/tls` uses) |
+//! | `ca.crt`, `ca.key` | the CA that signed it |
+//! | `next-tls.crt`, `next-tls.key` | the leaf that is next, while a rotation is under way |
+//! | `next-ca.crt`, `next-ca.key` | the CA that is next, likewise |
+//! | `bundle.crt` | CA certificates to be trusted besides those two |
+//! | `phase` | the rotation's phase: `stable`, `staged`, `published`, `activated`, `confirmed` |
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use k8s_openapi::{ByteString, api::core::v1::Secret};
+
+use crate::{Bundle, Issued, KeyPem};
+
+/// The Secret's contents, read but not judged: any part may be missing or malformed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct State {
+    /// The CA in use.
+    pub ca: Option<Material>,
+    /// The leaf in use.
+    pub leaf: Option<Material>,
+    /// The CA that comes next.
+    pub next_ca: Option<Material>,
+    /// The leaf that comes next.
+    pub next_leaf: Option<Material>,
+    /// Further trusted CA certificates, PEM.
+    pub bundle: Vec<u8>,
+    /// Where the rotation stands.
+    pub phase: Phase,
+}
+
+/// A certificate, and its key if that is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Material {
+    /// PEM, unchecked.
+    pub cert: Vec<u8>,
+    /// PEM, unchecked.
+    pub key: Option<KeyPem>,
+}
+
+/// The steps of a rotation, in order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Phase {
+    /// No rotation under way.
+    #[default]
+    Stable,
+    /// Next CA and leaf lie beside the current ones.
+    Staged,
+    /// The bundle trusts both CAs.
+    Published,
+    /// The next leaf has become the current one.
+    Activated,
+    /// Every replica serves it.
+    Confirmed,
+}
+
+impl State {
+    /// Reads a Secret.
+    pub fn read(secret: &Secret) -> Self {
+        let empty = BTreeMap::new();
+        let data = secret.data.as_ref().unwrap_or(&empty);
+        Self {
+            ca: material(data, "ca.crt", "ca.key"),
+            leaf: material(data, "tls.crt", "tls.key"),
+            next_ca: material(data, "next-ca.crt", "next-ca.key"),
+            next_leaf: material(data, "next-tls.crt", "next-tls.key"),
+            bundle: bytes(data, "bundle.crt").unwrap_or_default(),
+            phase: data.get("phase").map_or(Phase::Stable, |text| Phase::read(&text.0)),
+        }
+    }
+
+    /// Writes it into a Secret, leaving foreign keys alone.
+    pub fn write(&self, secret: &mut Secret) {
+        let data = secret.data.get_or_insert_default();
+        put_material(data, "ca.crt", "ca.key", self.ca.as_ref());
+        put_material(data, "tls.crt", "tls.key", self.leaf.as_ref());
+        put_material(data, "next-ca.crt", "next-ca.key", self.next_ca.as_ref());
+        put_material(data, "next-tls.crt", "next-tls.key", self.next_leaf.as_ref());
+        put(data, "bundle.crt", Some(&self.bundle));
+        put(data, "phase", Some(self.phase.as_str().as_bytes()));
+    }
+
+    /// Nothing of ours in it: a Secret made empty beforehand counts as none.
+    pub fn is_empty(&self) -> bool {
+        self.ca.is_none() && self.leaf.is_none()
+    }
+
+    /// Whom the API server must trust now: current and next CA, and what `bundle.crt` adds, without expired ones.
+    pub fn bundle_at(&self, now: Timestamp) -> Bundle {
+        let cas = [&self.ca, &self.next_ca].into_iter().flatten().map(|ca| ca.cert.as_slice());
+        Bundle::of(cas.chain([self.bundle.as_slice()]), now)
+    }
+}
+
+impl From<Issued> for Material {
+    fn from(Issued { cert, key }: Issued) -> Self {
+        Self { cert: cert.into_bytes(), key: Some(key) }
+    }
+}
+
+impl Phase {
+    /// The word in the Secret. An unknown one reads as stable: in every phase the current pair is served.
+    fn read(text: &[u8]) -> Self {
+        match text {
+            b"staged" => Self::Staged,
+            b"published" => Self::Published,
+            b"activated" => Self::Activated,
+            b"confirmed" => Self::Confirmed,
+            _ => Self::Stable,
+        }
+    }
+
+    /// Its word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Stable => "stable",
+            Self::Staged => "staged",
+            Self::Published => "published",
+            Self::Activated => "activated",
+            Self::Confirmed => "confirmed",
+        }
+    }
+
+    /// Its number in `headworks_cert_rotation_phase`.
+    pub fn number(self) -> u8 {
+        self as u8
+    }
+}
+
+type Data = BTreeMap<String, ByteString>;
+
+fn bytes(data: &Data, key: &str) -> Option<Vec<u8>> {
+    data.get(key).map(|value| value.0.clone()).filter(|value| !value.is_empty())
+}
+
+fn material(data: &Data, cert: &str, key: &str) -> Option<Material> {
+    let key = bytes(data, key).and_then(|pem| String::from_utf8(pem).ok()).map(KeyPem::new);
+    bytes(data, cert).map(|cert| Material { cert, key })
+}
+
+fn put(data: &mut Data, key: &str, value: Option<&[u8]>) {
+    match value.filter(|value| !value.is_empty()) {
+        Some(value) => data.insert(key.to_owned(), ByteString(value.to_vec())),
+        None => data.remove(key),
+    };
+}
+
+fn put_material(data: &mut Data, cert: &str, key: &str, material: Option<&Material>) {
+    put(data, cert, material.map(|m| m.cert.as_slice()));
+    put(data, key, material.and_then(|m| m.key.as_ref()).map(|key| key.expose().as_bytes()));
+}

@@ -1,0 +1,125 @@
+//! Mounted mode: a directory that somebody else writes, watched.
+//!
+//! # Guarantees
+//! - Both files are read from one directory: `..data` is resolved once (kubelet swaps that symlink to update a mounted
+//!   Secret), and the files are read twice and must agree, for writers that write in place.
+//! - The directory is watched, never the files: a watch on `tls.crt` goes deaf at the first swap. Besides, the
+//!   contents are compared at every poll, so that any update counts within [`MountedConfig::poll`] even where the
+//!   kernel's notices are not to be had (inotify limit, network file systems, a directory made anew).
+//! - What [`Pair::parse`] refuses leaves the last good pair in service.
+
+mod files;
+mod notice;
+
+#[cfg(test)]
+mod tests;
+
+use std::{path::PathBuf, time::Duration};
+
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+use crate::{Hooks, Identity, Pair, intake::Intake};
+
+/// What mounted mode works on.
+#[derive(Clone, Debug)]
+pub struct MountedConfig {
+    /// The directory.
+    pub dir: PathBuf,
+    /// The chain's file in it: `tls.crt`.
+    pub cert_file: String,
+    /// The key's file in it: `tls.key`.
+    pub key_file: String,
+    /// Names a pair must cover.
+    pub expected: Vec<String>,
+    /// Contents are compared this often: 10 seconds.
+    pub poll: Duration,
+    /// Notices are gathered for this long before reading: 100 milliseconds.
+    pub debounce: Duration,
+}
+
+impl MountedConfig {
+    /// With the defaults; the pair must cover `required` (`<service>.<namespace>.svc`).
+    pub fn new(dir: impl Into<PathBuf>, required: impl Into<String>) -> Self {
+        Self {
+            dir: dir.into(),
+            cert_file: "tls.crt".to_owned(),
+            key_file: "tls.key".to_owned(),
+            expected: vec![required.into()],
+            poll: Duration::from_secs(10),
+            debounce: Duration::from_millis(100),
+        }
+    }
+}
+
+/// Feeds `identity` from the directory. Returns after `shutdown`.
+pub async fn run(config: MountedConfig, identity: Identity, hooks: Hooks, shutdown: CancellationToken) {
+    let mut source = Source { config, intake: Intake::new(identity, hooks.clone()), hooks, good: None };
+    tokio::select! {
+        () = shutdown.cancelled() => {}
+        () = source.follow() => {}
+    }
+}
+
+struct Source {
+    config: MountedConfig,
+    intake: Intake,
+    hooks: Hooks,
+    /// Hash of the contents that were taken last.
+    good: Option<u64>,
+}
+
+impl Source {
+    async fn follow(&mut self) {
+        let mut notices = notice::Notices::new(&self.config.dir, self.hooks.clone());
+        let mut polls = interval_at(Instant::now() + self.config.poll, self.config.poll);
+        polls.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        self.look().await;
+        loop {
+            tokio::select! {
+                () = notices.next() => self.settle(&mut notices).await,
+                _ = polls.tick() => notices.ensure(),
+            }
+            self.look().await;
+        }
+    }
+
+    /// A swap is a handful of notices: waits until they pause, but not for ever.
+    async fn settle(&self, notices: &mut notice::Notices) {
+        let latest = Instant::now() + self.config.debounce * 4;
+        loop {
+            let pause = (Instant::now() + self.config.debounce).min(latest);
+            if timeout_at(pause, notices.next()).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Reads, and takes what is new. A directory in the middle of a change gets a second chance before it is refused.
+    async fn look(&mut self) {
+        for attempt in 0..3 {
+            let read = files::read(&self.config).await;
+            let outcome = read.and_then(|files| {
+                let hash = files.hash();
+                if self.good == Some(hash) {
+                    return Ok(None);
+                }
+                let now = self.hooks.clock.now();
+                Pair::parse(&files.cert, &files.key, &self.config.expected, now)
+                    .map(|pair| Some((hash, pair)))
+            });
+            match outcome {
+                Ok(None) => return,
+                Ok(Some((hash, pair))) => {
+                    self.good = Some(hash);
+                    return self.intake.take(Ok(pair));
+                }
+                Err(rejection) if attempt == 2 => {
+                    self.good = None;
+                    return self.intake.take(Err(rejection));
+                }
+                Err(_) => sleep(self.config.debounce).await,
+            }
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! The kernel's notices about one directory, with the will to go on without them.
+
+use std::path::{Path, PathBuf};
+
+use notify::{
+    Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _,
+    event::{AccessKind, AccessMode, ModifyKind},
+};
+use tokio::sync::watch;
+
+use crate::{Backend, Hooks};
+
+/// Notices of a directory, coalesced.
+pub(super) struct Notices {
+    dir: PathBuf,
+    hooks: Hooks,
+    watching: Option<Watching>,
+    warned: bool,
+}
+
+struct Watching {
+    _watcher: RecommendedWatcher,
+    /// Moves at every notice; holds whether the directory itself has gone, after which no more will come.
+    gone: watch::Receiver<bool>,
+    /// The directory that is watched, which may no longer be the one at its path.
+    inode: Option<u64>,
+}
+
+impl Notices {
+    pub(super) fn new(dir: &Path, hooks: Hooks) -> Self {
+        let mut notices = Self { dir: dir.to_owned(), hooks, watching: None, warned: false };
+        notices.ensure();
+        notices
+    }
+
+    /// Resolves at a change. Never, while only polling.
+    pub(super) async fn next(&mut self) {
+        let Some(watching) = &mut self.watching else { return std::future::pending().await };
+        let ended = watching.gone.changed().await.is_err() || *watching.gone.borrow_and_update();
+        if ended {
+            self.watching = None;
+            self.ensure();
+        }
+    }
+
+    /// Watches the directory that is now at the path, unless that is the one being watched already.
+    pub(super) fn ensure(&mut self) {
+        let inode = inode(&self.dir);
+        if self.watching.as_ref().is_some_and(|watching| inode.is_some() && watching.inode == inode) {
+            return;
+        }
+        self.watching = None;
+        match begin(&self.dir, inode) {
+            Ok(watching) => {
+                self.watching = Some(watching);
+                self.warned = false;
+                self.hooks.metrics.backend(Backend::Notify);
+            }
+            Err(error) => {
+                self.hooks.metrics.backend(Backend::Poll);
+                if !self.warned {
+                    self.warned = true;
+                    let message = format!("cannot watch `{}`, polling instead: {error}", self.dir.display());
+                    self.hooks.events.warning("CertificateWatchUnavailable", message);
+                }
+            }
+        }
+    }
+}
+
+fn begin(dir: &Path, inode: Option<u64>) -> notify::Result<Watching> {
+    let (sender, gone) = watch::channel(false);
+    let itself = dir.to_owned();
+    let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| match event {
+        // Among them our own reading.
+        Ok(Event { kind: EventKind::Access(access), .. }) if !is_write(access) => {}
+        Ok(event) if is_end(event.kind) && event.paths.contains(&itself) => {
+            sender.send_modify(|gone| *gone = true);
+        }
+        Ok(_) | Err(_) => sender.send_modify(|_| {}),
+    })?;
+    watcher.watch(dir, RecursiveMode::NonRecursive)?;
+    Ok(Watching { _watcher: watcher, gone, inode })
+}
+
+fn is_write(access: AccessKind) -> bool {
+    access == AccessKind::Close(AccessMode::Write)
+}
+
+fn is_end(kind: EventKind) -> bool {
+    matches!(kind, EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(_)))
+}
+
+#[cfg(unix)]
+fn inode(dir: &Path) -> Option<u64> {
+    use std::os::unix::fs::MetadataExt as _;
+    std::fs::metadata(dir).ok().map(|metadata| metadata.ino())
+}
+
+#[cfg(not(unix))]
+fn inode(dir: &Path) -> Option<u64> {
+    dir.is_dir().then_some(0)
+}
