@@ -1,0 +1,3 @@
+module headworks.invalid/hack/tools/local
+
+go 1.24
