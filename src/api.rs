@@ -1,0 +1,20 @@
+//! What a user writes and what is written back: the `JobFlow` API, its names, defaults and schema. No behaviour.
+//!
+//! Field names, enums and defaults are those of zen-flow's `workflow.kube-zen.io/v1alpha1`, whose manifests apply
+//! unchanged; what came later is marked *new* in the module that defines it.
+
+pub mod crd;
+pub mod data;
+pub mod defaults;
+pub mod flow;
+pub mod names;
+pub mod order;
+pub mod policy;
+pub mod status;
+pub mod step;
+
+pub use data::*;
+pub use flow::*;
+pub use policy::*;
+pub use status::*;
+pub use step::*;

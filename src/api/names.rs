@@ -1,0 +1,35 @@
+//! Names that are part of the API: group, labels, annotations, prefixes.
+
+/// The API group of `JobFlow`.
+pub const GROUP: &str = "workflow.kube-zen.io";
+/// The served version.
+pub const VERSION: &str = "v1alpha1";
+/// `group/version`, as manifests write it.
+pub const API_VERSION: &str = "workflow.kube-zen.io/v1alpha1";
+/// The kind.
+pub const KIND: &str = "JobFlow";
+
+/// Annotation prefix with which a user approves (`"true"`) or rejects (`"false"`) a Manual step: `<prefix><step>`.
+pub const APPROVED_PREFIX: &str = "approved.workflow.kube-zen.io/";
+/// Annotation prefix under which admission records who set an approval. Nobody can write it by hand.
+pub const APPROVED_BY_PREFIX: &str = "approved-by.workflow.kube-zen.io/";
+/// Annotation in which admission records who created a flow. Nobody can write it by hand.
+pub const INITIATED_BY: &str = "initiated-by.workflow.kube-zen.io";
+
+/// Label and annotation prefixes that belong to headworks on Jobs and pods.
+pub const RESERVED_PREFIXES: [&str; 4] = [
+    "workflow.kube-zen.io/",
+    "approved.workflow.kube-zen.io/",
+    "approved-by.workflow.kube-zen.io/",
+    "headworks.kube-zen.io/",
+];
+/// Container and volume names that belong to headworks in a step's pod start with this.
+pub const RESERVED_NAME_PREFIX: &str = "headworks-";
+
+/// Prefix of all annotations of a Service with a leader.
+pub const LEADER_PREFIX: &str = "zen-lead.io/";
+
+/// The longest name of a DNS label (RFC 1123), and so of a step, Job or Service.
+pub const MAX_LABEL: usize = 63;
+/// The most steps a flow may have.
+pub const MAX_STEPS: usize = 5_000;
