@@ -1,0 +1,267 @@
+//! What an expression refers to and what type it has: one walk over its syntax tree.
+
+use cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedExpr, LiteralValue, operators};
+
+use super::functions;
+use super::names::show;
+use super::types::Type;
+use super::{References, Scope};
+use crate::flow::code;
+use crate::flow::path::Place;
+use crate::flow::problem::{Problem, Problems};
+use crate::flow::suggest::{did_you_mean, nearest};
+
+mod names;
+mod operation;
+
+const ROOTS: [&str; 5] = ["parameters", "steps", "flow", "step", "resources"];
+const STEP_PROPERTIES: [&str; 7] =
+    ["phase", "outputs", "exitCode", "attempt", "startTime", "completionTime", "message"];
+const FLOW_PROPERTIES: [&str; 6] = ["name", "namespace", "uid", "labels", "annotations", "createdAt"];
+const SELF_PROPERTIES: [&str; 2] = ["name", "attempt"];
+/// Comprehensions inside comprehensions; evaluation has no step budget, so its cost is bounded here.
+const MAX_LOOPS: usize = 2;
+
+/// The property of `flow` nearest to a name.
+pub(super) fn nearest_flow_property(name: &str) -> Option<&'static str> {
+    FLOW_PROPERTIES.iter().find(|known| **known == name).copied().or_else(|| nearest(name, FLOW_PROPERTIES))
+}
+
+/// A walk. `'a` is the tree's.
+pub(super) struct Walk<'a, 'w> {
+    place: &'w Place<'w>,
+    scope: &'w dyn Scope,
+    out: &'w mut Problems,
+    references: &'w mut References,
+    /// Names bound by comprehensions.
+    bound: Vec<&'a str>,
+    loops: usize,
+    /// References that were told already.
+    told: Vec<String>,
+}
+
+/// One name or index of a path.
+enum Segment<'a> {
+    Name(&'a str),
+    Index(&'a IdedExpr),
+}
+
+impl<'a, 'w> Walk<'a, 'w> {
+    pub(super) fn new(
+        place: &'w Place<'w>,
+        scope: &'w dyn Scope,
+        out: &'w mut Problems,
+        references: &'w mut References,
+    ) -> Self {
+        Self { place, scope, out, references, bound: Vec::new(), loops: 0, told: Vec::new() }
+    }
+
+    /// Tell if a `when` is known to be something else than true or false.
+    pub(super) fn must_be_bool(&mut self, found: Type, tree: &IdedExpr, text: &str) {
+        if matches!(found, Type::Bool | Type::Unknown) {
+            return;
+        }
+        let hint = match path(tree) {
+            Some((root, segments)) if found == Type::Text => {
+                format!("compare it, as in {} == \"...\"", written(root, &segments))
+            }
+            _ => "compare it with something".to_owned(),
+        };
+        let what = format!("must be true or false, and this is {}", found.words());
+        self.out.push(Problem::invalid(code::WRONG_RESULT_TYPE, self.place, text.trim(), what).hint(hint));
+    }
+
+    /// Check a tree, and give back its type.
+    pub(super) fn visit(&mut self, tree: &'a IdedExpr) -> Type {
+        if let Some((root, segments)) = path(tree)
+            && ROOTS.contains(&root)
+            && !self.bound.contains(&root)
+        {
+            return self.reference(root, &segments);
+        }
+        match &tree.expr {
+            Expr::Unspecified => Type::Unknown,
+            Expr::Literal(literal) => Type::of(literal),
+            Expr::Ident(name) => {
+                self.variable(name);
+                Type::Unknown
+            }
+            Expr::Select(select) => {
+                self.visit(&select.operand);
+                if select.test { Type::Bool } else { Type::Unknown }
+            }
+            Expr::Call(call) => self.call(call),
+            Expr::Comprehension(comprehension) => self.comprehension(comprehension),
+            Expr::List(list) => {
+                for element in &list.elements {
+                    self.visit(element);
+                }
+                Type::List
+            }
+            Expr::Map(map) => {
+                for entry in &map.entries {
+                    self.entry(&entry.expr);
+                }
+                Type::Map
+            }
+            Expr::Struct(object) => {
+                self.tell(Problem::not_found(
+                    code::UNKNOWN_VARIABLE,
+                    self.place,
+                    object.type_name.as_str(),
+                    "there is no type of this name",
+                ));
+                Type::Unknown
+            }
+        }
+    }
+
+    fn entry(&mut self, entry: &'a EntryExpr) {
+        match entry {
+            EntryExpr::StructField(field) => {
+                self.visit(&field.value);
+            }
+            EntryExpr::MapEntry(entry) => {
+                self.visit(&entry.key);
+                self.visit(&entry.value);
+            }
+        }
+    }
+
+    fn call(&mut self, call: &'a CallExpr) -> Type {
+        if let Some(found) = self.operator(call) {
+            return found;
+        }
+        let name = call.func_name.as_str();
+        let function = functions::find(name);
+        let (count, method) = (call.args.len(), call.target.is_some());
+        let fits = function.is_some_and(|function| {
+            if method { function.method.contains(&count) } else { function.global.contains(&count) }
+        });
+        if !fits {
+            self.function(name, function, method);
+        }
+        if let Some(target) = &call.target
+            && (fits
+                || !matches!(target.expr, Expr::Ident(_))
+                || path(target).is_some_and(|(root, _)| ROOTS.contains(&root)))
+        {
+            self.visit(target);
+        }
+        for argument in &call.args {
+            // A macro that was called wrongly leaves its variables unbound: one problem is enough.
+            if fits || function.is_none_or(|function| function.method != [2] && function.method != [2, 3]) {
+                self.visit(argument);
+            }
+        }
+        function.filter(|_| fits).map_or(Type::Unknown, |function| function.result)
+    }
+
+    fn function(&mut self, name: &str, function: Option<&functions::Function>, method: bool) {
+        let problem = |what: &str| Problem::not_found(code::UNKNOWN_FUNCTION, self.place, name, what);
+        let problem = match function {
+            Some(function) if function.global.is_empty() && !method => {
+                problem("is called on a value").hint(format!("write it as in {}", function.example))
+            }
+            Some(function) if function.method.is_empty() && method => {
+                problem("is not called on a value").hint(format!("write it as in {}", function.example))
+            }
+            Some(function) => problem("takes another number of arguments")
+                .hint(format!("write it as in {}", function.example)),
+            None => {
+                let hint = match name {
+                    "now" | "timestamp" | "duration" => "expressions have no clock".to_owned(),
+                    _ => did_you_mean(name, functions::NAMES)
+                        .unwrap_or_else(|| format!("the functions are {}", functions::NAMES.join(", "))),
+                };
+                problem("there is no function of this name").hint(hint)
+            }
+        };
+        self.tell(problem);
+    }
+
+    fn comprehension(&mut self, comprehension: &'a ComprehensionExpr) -> Type {
+        self.visit(&comprehension.iter_range);
+        let start = self.visit(&comprehension.accu_init);
+        self.loops += 1;
+        if self.loops == MAX_LOOPS + 1 {
+            let what = format!("all, exists, map and filter nest at most {MAX_LOOPS} deep");
+            let problem = Problem::invalid(code::EXPRESSION_TOO_LARGE, self.place, self.loops, what);
+            self.tell(problem.hint("compute a part of it in an input parameter"));
+        }
+        let bound = self.bound.len();
+        self.bound.push(&comprehension.iter_var);
+        self.bound.extend(comprehension.iter_var2.as_deref());
+        self.visit(&comprehension.loop_cond);
+        self.visit(&comprehension.loop_step);
+        self.bound.truncate(bound);
+        self.loops -= 1;
+        match self.visit(&comprehension.result) {
+            Type::Unknown => start,
+            found => found,
+        }
+    }
+
+    fn tell(&mut self, problem: Problem) {
+        let key = problem.message();
+        if !self.told.contains(&key) {
+            self.told.push(key);
+            self.out.push(problem);
+        }
+    }
+
+    /// Tell once for each step.
+    fn tell_step(&mut self, step: &str, problem: Problem) {
+        let key = format!("step {step}");
+        if !self.told.contains(&key) {
+            self.told.push(key);
+            self.out.push(problem);
+        }
+    }
+}
+
+/// The path that a tree is, if it is one: a name, then selections and indices.
+fn path(tree: &IdedExpr) -> Option<(&str, Vec<Segment<'_>>)> {
+    let mut segments = Vec::new();
+    let mut here = tree;
+    loop {
+        match &here.expr {
+            Expr::Ident(name) => {
+                segments.reverse();
+                return Some((name, segments));
+            }
+            // `has(a.b)` is a test of the path, not the path.
+            Expr::Select(select) if !select.test => {
+                segments.push(Segment::Name(&select.field));
+                here = &select.operand;
+            }
+            Expr::Call(call) if call.func_name == operators::INDEX => {
+                let [map, key] = call.args.as_slice() else { return None };
+                segments.push(match &key.expr {
+                    Expr::Literal(LiteralValue::String(name)) => Segment::Name(name.inner()),
+                    _ => Segment::Index(key),
+                });
+                here = map;
+            }
+            _ => return None,
+        }
+    }
+}
+
+/// A step's phase: the step. For folding.
+pub(super) fn phase_of(tree: &IdedExpr) -> Option<&str> {
+    match path(tree) {
+        Some(("steps", segments)) => match segments.as_slice() {
+            [Segment::Name(step), Segment::Name("phase")] => Some(step),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn written(root: &str, segments: &[Segment<'_>]) -> String {
+    segments.iter().fold(root.to_owned(), |text, segment| match segment {
+        Segment::Name(name) => show(&text, name),
+        Segment::Index(_) => text + "[...]",
+    })
+}
