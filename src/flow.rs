@@ -1,0 +1,19 @@
+//! What a flow means. Pure: no I/O, no clock, no client; `now` is a parameter (held by clippy, see `clippy.toml`).
+
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
+pub mod code;
+pub mod dag;
+pub mod duration;
+pub mod expr;
+pub mod jsonpath;
+pub mod leader_name;
+pub mod names;
+pub mod outline;
+pub mod path;
+pub mod problem;
+pub mod quantity;
+pub mod selector;
+pub mod shape;
+pub mod suggest;
+pub mod validate;

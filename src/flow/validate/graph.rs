@@ -1,0 +1,89 @@
+//! HW2xx: dependencies that lead nowhere, or in a circle.
+
+use std::collections::HashSet;
+
+use super::Subject;
+use crate::flow::code;
+use crate::flow::path::Place;
+use crate::flow::problem::{Problem, Problems};
+
+/// A cycle longer than this is told by its two ends.
+const LONGEST_PATH: usize = 12;
+
+/// Check the dependencies of every step.
+pub fn check(subject: &Subject<'_>, spec: &Place<'_>, out: &mut Problems) {
+    let list = spec.field("steps");
+    for (i, step) in subject.steps().iter().enumerate() {
+        if step.dependencies.is_empty() {
+            continue;
+        }
+        let here = list.index(i);
+        let dependencies = here.field("dependencies");
+        let mut seen = HashSet::with_capacity(step.dependencies.len());
+        for (at, name) in step.dependencies.iter().enumerate() {
+            let place = dependencies.index(at);
+            // Of another type: told, and nothing to look for.
+            if name.is_empty() && out.has(&place) {
+                continue;
+            }
+            if !seen.insert(name.as_str()) {
+                out.push(
+                    Problem::duplicate(
+                        code::DUPLICATE_DEPENDENCY,
+                        &place,
+                        name.as_str(),
+                        "this step is listed already",
+                    )
+                    .hint("remove one of the two"),
+                );
+            } else if *name == step.name && !name.is_empty() {
+                out.push(
+                    Problem::invalid(
+                        code::SELF_DEPENDENCY,
+                        &place,
+                        name.as_str(),
+                        "a step cannot wait for itself",
+                    )
+                    .hint("remove this dependency"),
+                );
+            } else if subject.dag.find(name).is_none() {
+                let near = out.did_you_mean(name, subject.dag.names().iter().copied());
+                out.push(
+                    Problem::not_found(
+                        code::UNKNOWN_DEPENDENCY,
+                        &place,
+                        name.as_str(),
+                        "no step has this name",
+                    )
+                    .hint(near.unwrap_or_else(|| "add the step or remove this dependency".to_owned())),
+                );
+            }
+        }
+    }
+    for cycle in subject.dag.cycles() {
+        let (step, at) = cycle.edge;
+        let here = list.index(step);
+        let dependencies = here.field("dependencies");
+        let next = subject.dag.name(cycle.steps[1]);
+        out.push(
+            Problem::invalid(
+                code::CYCLE,
+                &dependencies.index(at),
+                next,
+                format!("cycle: {}", path(subject, &cycle.steps)),
+            )
+            .hint("remove one of these dependencies"),
+        );
+    }
+}
+
+fn path(subject: &Subject<'_>, steps: &[usize]) -> String {
+    let mut names: Vec<&str> = steps.iter().map(|&step| subject.dag.name(step)).collect();
+    let more = names.len().saturating_sub(LONGEST_PATH);
+    let gap = format!("... {more} more ...");
+    if more > 0 {
+        names.splice(LONGEST_PATH / 2..LONGEST_PATH / 2 + more, [gap.as_str()]);
+    }
+    names.push(subject.dag.name(steps[0]));
+    names.join(" -> ")
+}

@@ -1,0 +1,43 @@
+//! HW820: a leader Service is made by headworks, and edited through the Service that it follows.
+
+use serde_json::Value;
+
+use super::text;
+use crate::flow::code;
+use crate::flow::path::Place;
+use crate::flow::problem::Problem;
+
+/// The Service that this leader Service follows, if it is one of ours: our label and an owner that is a Service.
+pub(super) fn source(object: &Value) -> Option<&str> {
+    let metadata = object.get("metadata")?;
+    let labels = metadata.get("labels")?;
+    if text(labels, "app.kubernetes.io/managed-by") != Some("headworks")
+        || text(labels, "zen-lead.io/source-service").is_none()
+    {
+        return None;
+    }
+    let owners = metadata.get("ownerReferences")?.as_array()?;
+    let owner = owners.iter().find(|owner| text(owner, "kind") == Some("Service"))?;
+    text(owner, "name")
+}
+
+/// Refuse edits of what routes. Requests of headworks itself are not asked about.
+pub(super) fn check(object: &Value, old: &Value) -> Vec<Problem> {
+    let Some(source) = source(old) else { return Vec::new() };
+    let spec = Place::ROOT.field("spec");
+    let part = |object: &Value, field: &str| {
+        object.get("spec").and_then(|spec| spec.get(field)).filter(|value| !value.is_null()).cloned()
+    };
+    ["ports", "selector", "type"]
+        .into_iter()
+        .filter(|field| part(object, field) != part(old, field))
+        .map(|field| {
+            Problem::forbidden(
+                code::LEADER_SERVICE_EDIT,
+                &spec.field(field),
+                format!("owned by Service {source}"),
+            )
+            .hint("change that one")
+        })
+        .collect()
+}
