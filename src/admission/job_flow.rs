@@ -1,0 +1,167 @@
+//! The verdict on a `JobFlow`.
+
+use headworks_webhook::{Admit, Operation, PatchOperation, Phase, Review, Verdict};
+use serde_json::{Map, Value};
+
+use super::verdict::{Findings, denial, details};
+use super::{identity, ratchet};
+use crate::api::{defaults, names};
+use crate::flow::outline::Outline;
+use crate::flow::problem::{Problem, Problems};
+use crate::flow::validate::{self, Options, update};
+
+/// Judges `JobFlow`s.
+#[derive(Clone, Debug, Default)]
+pub struct JobFlows {
+    /// What the rules cannot see in an object.
+    pub options: Options,
+}
+
+impl Admit for JobFlows {
+    fn kinds(&self) -> &[&'static str] {
+        &[names::KIND]
+    }
+
+    fn mutate(&self, review: Review) -> Verdict {
+        self.judge(review, Phase::Mutate)
+    }
+
+    fn validate(&self, review: Review) -> Verdict {
+        self.judge(review, Phase::Validate)
+    }
+}
+
+impl JobFlows {
+    fn judge(&self, mut review: Review, phase: Phase) -> Verdict {
+        let (Some(object), Operation::Create | Operation::Update) = (review.object.take(), review.operation)
+        else {
+            return Verdict::allow();
+        };
+        let old = review.old_object.take().filter(|_| review.operation == Operation::Update);
+        if old.as_ref().is_some_and(is_being_deleted) {
+            // Nothing may stand in the way of a deletion, least of all the removal of a finalizer.
+            return Verdict::allow();
+        }
+        let details = details(&review, &object);
+        let user = review.user.username.as_str();
+        let mut problems = Problems::new();
+        identity::check(&object, old.as_ref(), user, phase == Phase::Validate, &mut problems);
+        let patch = match phase {
+            Phase::Mutate => patch(&object, old.as_ref(), user),
+            Phase::Validate => Vec::new(),
+        };
+        let mut plan = None;
+        let findings = if let Some(old) = old {
+            self.updated(&object, &old, problems)
+        } else {
+            let checked = validate::flow_owned(object, &self.options);
+            if review.dry_run && phase == Phase::Validate {
+                plan = Outline::of(&checked.flow.spec).map(|outline| outline.to_string());
+            }
+            problems.extend(checked.problems);
+            Findings::of(validate::in_order(problems, validate::shape::job_flow()))
+        };
+        if !findings.errors.is_empty() {
+            return findings.annotate(Verdict::deny(denial(details, &findings.errors)), true);
+        }
+        match phase {
+            // The validating phase tells the warnings of what is allowed; told twice they would be printed twice.
+            Phase::Mutate => findings.annotate(Verdict::patch(patch), false),
+            Phase::Validate => {
+                let verdict = Verdict { warnings: plan.into_iter().collect(), ..Verdict::allow() };
+                findings.annotate(verdict, true)
+            }
+        }
+    }
+
+    fn updated(&self, object: &Value, old: &Value, mut problems: Problems) -> Findings {
+        update::changes(object, old, &mut problems);
+        // Metadata alone cannot make a spec wrong: only the rules about metadata apply.
+        let same_spec = same_spec(object, old);
+        let rules = |object: &Value| {
+            if same_spec {
+                let mut problems = Problems::new();
+                update::approvals(object, &mut problems);
+                problems.into_vec()
+            } else {
+                validate::flow(object, &self.options).problems
+            }
+        };
+        problems.extend(rules(object));
+        let problems = validate::in_order(problems, validate::shape::job_flow());
+        if problems.iter().any(Problem::is_error) {
+            return ratchet::sort(problems, object, &rules(old), old);
+        }
+        Findings::of(problems)
+    }
+}
+
+/// Whether an update leaves the spec as it was. Defaults are no change: into what was stored without them the
+/// mutating phase has just written them.
+fn same_spec(object: &Value, old: &Value) -> bool {
+    if object.get("spec") == old.get("spec") {
+        return true;
+    }
+    let (mut object, mut old) = (object.clone(), old.clone());
+    defaults::apply(&mut object);
+    defaults::apply(&mut old);
+    object.get("spec") == old.get("spec")
+}
+
+fn is_being_deleted(object: &Value) -> bool {
+    object.pointer("/metadata/deletionTimestamp").is_some_and(|time| !time.is_null())
+}
+
+/// The smallest patch that writes defaults and stamps; empty if there is nothing to write.
+pub fn patch(object: &Value, old: Option<&Value>, user: &str) -> Vec<PatchOperation> {
+    let before = skeleton(object);
+    let mut after = before.clone();
+    defaults::apply(&mut after);
+    identity::stamp(&mut after, old, user);
+    let patch = json_patch::diff(&before, &after);
+    // The two crates spell the same RFC 6902; one value, one round trip.
+    serde_json::to_value(&patch).and_then(serde_json::from_value).unwrap_or_default()
+}
+
+/// What defaults and stamps look at and write. Everything else, templates above all, stays out of the comparison, and
+/// so out of the patch; places in lists stay what they are.
+fn skeleton(object: &Value) -> Value {
+    let copy = |value: &Value, keys: &[&str]| match value {
+        Value::Object(map) => {
+            let kept = map.iter().filter(|(key, _)| keys.contains(&key.as_str()));
+            kept.map(|(key, value)| (key.clone(), value.clone())).collect()
+        }
+        other => other.clone(),
+    };
+    let mut out = Map::new();
+    if let Some(metadata) = object.get("metadata") {
+        out.insert("metadata".to_owned(), copy(metadata, &["generateName", "annotations"]));
+    }
+    if let Some(spec) = object.get("spec") {
+        let mut bare = copy(spec, &["executionPolicy"]);
+        if let (Value::Object(bare), Some(Value::Array(steps))) = (&mut bare, spec.get("steps")) {
+            let steps = steps.iter().map(|step| copy(step, &["type", "retryPolicy"]));
+            bare.insert("steps".to_owned(), steps.collect());
+        }
+        out.insert("spec".to_owned(), bare);
+    }
+    Value::Object(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn defaults_written_into_what_was_stored_without_them_are_no_change_of_the_spec() {
+        let old = json!({"metadata": {"name": "a"}, "spec": {"steps": [{"name": "a"}]}});
+        let mut new = old.clone();
+        new["metadata"]["labels"] = json!({"team": "b"});
+        defaults::apply(&mut new);
+        assert!(same_spec(&new, &old));
+        new["spec"]["steps"][0]["type"] = json!("Manual");
+        assert!(!same_spec(&new, &old));
+    }
+}
