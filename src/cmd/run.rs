@@ -1,0 +1,286 @@
+//! `headworks run`: serve admission, keep the certificate fresh.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context;
+use clap::{Args, ValueEnum};
+use headworks_certs::{
+    CertEvent, EventKind, Events, Hooks, Identity, Lifetimes, Readiness, ServiceNames, managed, mounted,
+};
+use headworks_webhook::{
+    Limits, Metrics, Phase, Probes, Server, Service, Shutdown, Tls, TlsOptions, TlsVersion,
+};
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use prometheus_client::registry::Registry;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use headworks::admission::{JobFlows, Services};
+use headworks::telemetry::{self, LogFormat};
+
+const STOPPING: &str = "\
+Runs inside a cluster with its service account, or outside with KUBECONFIG;
+`kubectl apply -k deploy/` installs it.
+
+At SIGTERM or SIGINT it is a lame duck: not ready any more, it answers until no
+call has come for 5 seconds, and for 25 seconds at most. A second signal stops
+it at once.";
+
+/// Serve admission for `JobFlows` and Services until SIGTERM.
+#[derive(Args, Debug)]
+#[command(after_help = STOPPING)]
+pub(super) struct Run {
+    /// Where the API server calls, over TLS.
+    #[arg(long, default_value = "0.0.0.0:9443", env = "HEADWORKS_LISTEN", value_parser = address, value_name = "ADDRESS")]
+    listen: SocketAddr,
+    /// Where /healthz, /readyz and /metrics are served, without TLS.
+    #[arg(long, default_value = "0.0.0.0:8080", env = "HEADWORKS_PROBES", value_parser = address, value_name = "ADDRESS")]
+    probes: SocketAddr,
+    /// The Service that the webhook configurations name.
+    #[arg(long, default_value = "headworks-webhook", value_name = "NAME")]
+    service: String,
+    /// The namespace of that Service and of the certificate's Secret.
+    #[arg(long, default_value = "headworks-system", env = "POD_NAMESPACE", value_name = "NAME")]
+    namespace: String,
+    /// The validating and mutating webhook configurations that this program keeps the caBundle of.
+    #[arg(long, default_value = "headworks", value_name = "NAME")]
+    webhook_configuration: Vec<String>,
+    /// Where the certificate comes from.
+    #[arg(long, default_value = "managed", value_enum, value_name = "MODE")]
+    cert_mode: CertMode,
+    /// managed: the Secret that holds the CA and the certificate.
+    #[arg(long, default_value = "headworks-tls", value_name = "NAME")]
+    cert_secret: String,
+    /// mounted: the directory with tls.crt and tls.key, as cert-manager's Secret is mounted.
+    #[arg(long, default_value = "/var/run/headworks/tls", value_name = "DIR")]
+    cert_dir: PathBuf,
+    /// managed: one more DNS name or IP address in the certificate, for callers that come by URL.
+    #[arg(long, value_name = "NAME")]
+    cert_name: Vec<String>,
+    /// managed: how long a certificate lives, as a duration such as 336h; it is renewed after two thirds.
+    #[arg(long, default_value = "336h", value_parser = go_duration, value_name = "DURATION")]
+    cert_lifetime: SignedDuration,
+    /// The oldest TLS version that is spoken.
+    #[arg(long, default_value = "1.2", value_enum, value_name = "VERSION")]
+    tls_min_version: MinVersion,
+    /// Tell that there is a default artifact store, so that flows may pass artifacts without naming one.
+    #[arg(long)]
+    artifact_store: bool,
+    /// A level (error, warn, info, debug, trace) or directives such as headworks=debug.
+    #[arg(long, default_value = "info", env = "HEADWORKS_LOG", value_parser = log_filter, value_name = "FILTER")]
+    log: String,
+    /// How log lines look.
+    #[arg(long, default_value = "auto", value_enum, value_name = "FORMAT")]
+    log_format: LogFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum CertMode {
+    /// headworks is its own small CA; its state is one Secret.
+    Managed,
+    /// Somebody else, such as cert-manager, writes a Secret that is mounted.
+    Mounted,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum MinVersion {
+    #[value(name = "1.2")]
+    V1_2,
+    #[value(name = "1.3")]
+    V1_3,
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "write an IP address and a port, such as 0.0.0.0:9443".to_owned())
+}
+
+fn log_filter(text: &str) -> Result<String, String> {
+    telemetry::filter(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
+}
+
+fn go_duration(text: &str) -> Result<SignedDuration, String> {
+    let span: SignedDuration = text.parse().map_err(|error| format!("{error}: write it as 336h or 30m"))?;
+    // A pod is not ready with a certificate that ends within ten minutes.
+    (span > SignedDuration::from_mins(10)).then_some(span).ok_or_else(|| "must be more than 10m".to_owned())
+}
+
+impl Run {
+    /// Run until told to stop.
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        telemetry::start(self.log_format, telemetry::filter(&self.log)?)?;
+        telemetry::tell_panics_without_their_words();
+        // Two providers are compiled in by way of dependencies; one has to be chosen, once.
+        rustls::crypto::ring::default_provider()
+            .install_default()
+            .map_err(|_| anyhow::anyhow!("a TLS provider was installed twice"))?;
+        tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(self.serve())
+    }
+
+    async fn serve(self) -> anyhow::Result<()> {
+        let mut registry = Registry::default();
+        let (events, heard) = Events::channel();
+        let hooks = Hooks {
+            metrics: headworks_certs::Metrics::registered(&mut registry),
+            events,
+            ..Hooks::default()
+        };
+        let shutdown = Shutdown::new();
+        let stopped = CancellationToken::new();
+        let identity = Identity::new();
+        let readiness = self.keep_certificate(&identity, hooks, heard, &stopped).await?;
+        let service = Arc::new(self.service(Metrics::new(&mut registry)));
+        let (_tls, tls) = watch::channel(Tls::new(TlsOptions {
+            identity: Arc::new(identity),
+            min_version: match self.tls_min_version {
+                MinVersion::V1_2 => TlsVersion::V1_2,
+                MinVersion::V1_3 => TlsVersion::V1_3,
+            },
+            http2: false,
+            callers: None,
+        })?);
+        let listener = bind(self.listen, "--listen").await?;
+        let probes = bind(self.probes, "--probes").await?;
+        let checks = probes_of(registry, &readiness, shutdown.clone());
+        trigger_on_signals(&shutdown)?;
+        tracing::info!(
+            version = env!("CARGO_PKG_VERSION"),
+            listen = %listener.local_addr()?,
+            probes = %probes.local_addr()?,
+            "serving admission"
+        );
+        let served = tokio::spawn(checks.serve(probes, stopped.clone().cancelled_owned()));
+        Server::new(service, tls, shutdown).run(listener).await;
+        stopped.cancel();
+        served.await?;
+        tracing::info!("stopped");
+        Ok(())
+    }
+
+    /// Start whatever feeds `identity`.
+    async fn keep_certificate(
+        &self,
+        identity: &Identity,
+        hooks: Hooks,
+        heard: mpsc::UnboundedReceiver<CertEvent>,
+        stopped: &CancellationToken,
+    ) -> anyhow::Result<Readiness> {
+        let names = ServiceNames {
+            extra: self.cert_name.clone(),
+            ..ServiceNames::new(&self.service, &self.namespace)
+        };
+        match self.cert_mode {
+            CertMode::Mounted => {
+                let config = mounted::MountedConfig::new(&self.cert_dir, names.required());
+                tokio::spawn(mounted::run(config, identity.clone(), hooks, stopped.clone()));
+                Ok(Readiness::mounted(identity.clone()))
+            }
+            CertMode::Managed => {
+                let client = kube::Client::try_default()
+                    .await
+                    .context("no cluster: run inside one, or set KUBECONFIG (or use --cert-mode mounted)")?;
+                let config = managed::ManagedConfig {
+                    validating: self.webhook_configuration.clone(),
+                    mutating: self.webhook_configuration.clone(),
+                    lifetimes: Lifetimes { leaf: self.cert_lifetime, ..Lifetimes::default() },
+                    ..managed::ManagedConfig::new(&self.cert_secret, names)
+                };
+                tokio::spawn(publish(client.clone(), self.secret_reference(), heard));
+                let managed = managed::Managed::new(client, config, identity.clone(), hooks);
+                let readiness = managed.readiness();
+                // Every write is a compare-and-swap, so any number of replicas may lead; the election comes with
+                // the controllers.
+                let (_, leader) = watch::channel(true);
+                tokio::spawn(managed.run(leader, stopped.clone()));
+                Ok(readiness)
+            }
+        }
+    }
+
+    fn service(&self, metrics: Metrics) -> Service {
+        let mut flows = JobFlows::default();
+        flows.options.artifact_store = Some(self.artifact_store);
+        let (flows, services) = (Arc::new(flows), Arc::new(Services));
+        Service::new(Limits::default(), metrics)
+            .route("/validate-jobflow", Phase::Validate, flows.clone())
+            .route("/mutate-jobflow", Phase::Mutate, flows)
+            .route("/validate-service", Phase::Validate, services.clone())
+            .route("/mutate-service", Phase::Mutate, services)
+    }
+
+    fn secret_reference(&self) -> ObjectReference {
+        ObjectReference {
+            api_version: Some("v1".to_owned()),
+            kind: Some("Secret".to_owned()),
+            name: Some(self.cert_secret.clone()),
+            namespace: Some(self.namespace.clone()),
+            ..ObjectReference::default()
+        }
+    }
+}
+
+async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address}; choose another with {flag}"))
+}
+
+/// The checks behind /readyz, each by its name.
+fn probes_of(registry: Registry, readiness: &Readiness, shutdown: Shutdown) -> Probes {
+    let names: Vec<&'static str> =
+        readiness.checks(Timestamp::now()).iter().map(|check| check.name).collect();
+    names.into_iter().fold(Probes::new(Arc::new(registry), shutdown), |probes, name| {
+        let readiness = readiness.clone();
+        probes.ready(name, move || {
+            let checks = readiness.checks(Timestamp::now());
+            checks.into_iter().find(|check| check.name == name).map_or(Ok(()), |check| check.result)
+        })
+    })
+}
+
+/// The first SIGTERM or SIGINT begins the lame duck, the second stops at once. As PID 1 of a container this is also
+/// what makes the signals work at all.
+fn trigger_on_signals(shutdown: &Shutdown) -> anyhow::Result<()> {
+    for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
+        let mut signals = signal(kind)?;
+        let shutdown = shutdown.clone();
+        tokio::spawn(async move {
+            while signals.recv().await.is_some() {
+                tracing::info!("told to stop: answering what still comes");
+                shutdown.trigger();
+            }
+        });
+    }
+    Ok(())
+}
+
+/// Write what happens to the certificate as Events on its Secret. Best effort: a refused Event costs a log line.
+async fn publish(
+    client: kube::Client,
+    reference: ObjectReference,
+    mut heard: mpsc::UnboundedReceiver<CertEvent>,
+) {
+    let reporter = Reporter { controller: "headworks".to_owned(), instance: std::env::var("HOSTNAME").ok() };
+    let recorder = Recorder::new(client, reporter);
+    while let Some(event) = heard.recv().await {
+        let type_ = match event.kind {
+            EventKind::Normal => EventType::Normal,
+            EventKind::Warning => EventType::Warning,
+        };
+        let event = Event {
+            type_,
+            reason: event.reason.to_owned(),
+            note: Some(event.message),
+            action: "Certificate".to_owned(),
+            secondary: None,
+        };
+        if let Err(error) = recorder.publish(&event, &reference).await {
+            tracing::warn!(%error, "an event could not be written");
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! headworks: admits batch flows and leader Services on Kubernetes. Modules in reading order.
+
+pub mod admission;
+pub mod api;
+pub mod flow;
+pub mod manifest;
+pub mod telemetry;
