@@ -1,0 +1,17 @@
+//! Integration tests: the real program, and a real API server where it matters.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on says where"
+)]
+
+mod admission;
+mod cli;
+mod cluster;
+mod corpus;
+mod crd;
+mod deploy;
+mod overload;
+mod properties;
