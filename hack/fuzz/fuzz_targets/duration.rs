@@ -1,0 +1,19 @@
+//! Any text as a duration: what is read and written is read again.
+#![no_main]
+
+use headworks::flow::duration;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|text: &str| {
+    match duration::parse(text) {
+        Ok(nanoseconds) => {
+            let written = duration::format(nanoseconds);
+            assert_eq!(duration::parse(&written), Ok(nanoseconds), "{written}");
+            // Another sign, the same length.
+            if !text.starts_with(['-', '+']) {
+                assert_eq!(duration::parse(&format!("-{text}")), Ok(-nanoseconds));
+            }
+        }
+        Err(error) => assert!(error.to_string().len() < 200),
+    }
+});

@@ -1,0 +1,30 @@
+//! Any text as a JSONPath: what is accepted is RFC 9535, as others read it.
+#![no_main]
+
+use headworks::flow::jsonpath;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|text: &str| {
+    let (step, path) = jsonpath::split_step(text);
+    if let Some(step) = step {
+        assert!(text.contains(':') && text.trim_start().starts_with(step));
+    }
+    match jsonpath::parse(path) {
+        Ok(read) => {
+            // The other implementation does not read a blank before `..`, which RFC 9535 allows.
+            let blank = [" ..", "\t..", "\n..", "\r.."].iter().any(|blank| read.query.contains(blank));
+            if let Err(error) = serde_json_path::JsonPath::parse(&read.query)
+                && !blank
+            {
+                panic!("{path:?} became {:?}, which RFC 9535 has not: {error}", read.query);
+            }
+            let again = jsonpath::parse(&read.query).expect("a translation stays readable");
+            assert_eq!(again.query, read.query, "translated once, translated for good");
+        }
+        Err(error) => {
+            assert!(error.column >= 1 && error.column <= path.chars().count() + 1, "{error:?}");
+            let said = error.message + &error.hint.unwrap_or_default();
+            assert!(said.len() < 4096, "{said}");
+        }
+    }
+});

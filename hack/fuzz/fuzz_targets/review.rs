@@ -1,0 +1,104 @@
+//! Any bytes as an admission call; and sound objects with a few mistakes in them, through both phases.
+#![no_main]
+
+use std::sync::LazyLock;
+
+use headworks::admission::{JobFlows, Services};
+use headworks::flow::code::CODES;
+use headworks::flow::validate::{self, Options};
+use headworks::manifest;
+use headworks_fuzz::mutate::{Choices, change, shuffled};
+use headworks_fuzz::reviews::{admit, ask};
+use headworks_webhook::{Admit, Phase, respond};
+use libfuzzer_sys::fuzz_target;
+use serde_json::{Value, json};
+
+/// Objects to start from: sound ones, and every example of the catalogue, which has its own mistake already.
+static OBJECTS: LazyLock<Vec<Value>> = LazyLock::new(|| {
+    let sound = [
+        include_str!("../seeds/manifest/everything.yaml"),
+        include_str!("../seeds/manifest/service.yaml"),
+        include_str!("../../../examples/nightly.yaml"),
+    ];
+    let examples = CODES.iter().flat_map(|entry| entry.examples()).map(|(_, text)| text);
+    let texts = sound.into_iter().chain(examples);
+    texts.flat_map(manifest::read).map(|document| document.expect("an example can be read").value).collect()
+});
+
+fuzz_target!(|data: &[u8]| {
+    let Some((mode, rest)) = data.split_first() else { return };
+    match mode {
+        // No JSON starts like this.
+        b'A'..=b'Z' => changed(rest),
+        _ => bytes(data),
+    }
+});
+
+fn bytes(body: &[u8]) {
+    let rules: [&dyn Admit; 2] = [&JobFlows::default(), &Services];
+    for rules in rules {
+        for phase in [Phase::Mutate, Phase::Validate] {
+            ask(rules, phase, body);
+            // Written anew, no key stands twice, and the uid is plain to see.
+            if let Ok(value) = serde_json::from_slice::<Value>(body)
+                && let Some(uid) = value.pointer("/request/uid").and_then(Value::as_str)
+            {
+                let body = serde_json::to_vec(&value).expect("a value is JSON");
+                let answer: Value = serde_json::from_slice(&respond(rules, phase, &body)).expect("JSON");
+                assert_eq!(answer["response"]["uid"], uid);
+            }
+        }
+    }
+}
+
+fn changed(choices: &[u8]) {
+    let mut choices = Choices(choices);
+    // Every second time one of the sound ones, the largest.
+    let first = if choices.below(2) == 0 { choices.below(3) } else { choices.below(OBJECTS.len()) };
+    let mut object = OBJECTS[first].clone();
+    let flow = object["kind"] == "JobFlow";
+    let (kind, rules): (&str, &dyn Admit) =
+        if flow { ("JobFlow", &JobFlows { options: Options::default() }) } else { ("Service", &Services) };
+    for _ in 0..choices.below(6) {
+        change(&mut object, &mut choices);
+    }
+    if !could_be_sent(&object) {
+        return;
+    }
+    if flow {
+        let list = |object: &Value| {
+            let problems = validate::flow(object, &Options::default()).problems;
+            problems.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(list(&object), list(&shuffled(&object)), "the order of keys says nothing");
+    }
+    let stored = admit(rules, kind, &object, None).unwrap_or(object);
+    // Stored before there was a rule, or by hand: an update of something else goes through.
+    let mut touched = stored.clone();
+    touched["metadata"]["finalizers"] = json!(["example.com/keep"]);
+    if let Err(why) = admit(rules, kind, &touched, Some(&stored)) {
+        panic!("a change of metadata is refused: {why:?}\n{stored}");
+    }
+    let mut updated = stored.clone();
+    for _ in 0..choices.below(4) {
+        change(&mut updated, &mut choices);
+    }
+    if !could_be_sent(&updated) {
+        return;
+    }
+    // No API server lets an update change these.
+    for field in ["apiVersion", "kind"] {
+        updated[field] = stored[field].clone();
+    }
+    let _ = admit(rules, kind, &updated, Some(&stored));
+}
+
+/// What an API server sends has metadata, which it has read itself before: annotations are texts.
+fn could_be_sent(object: &Value) -> bool {
+    object.get("metadata").is_some_and(Value::is_object)
+        && match &object["metadata"]["annotations"] {
+            Value::Null => true,
+            Value::Object(map) => map.values().all(Value::is_string),
+            _ => false,
+        }
+}

@@ -1,0 +1,40 @@
+//! Any text as a label selector: a contradiction is told exactly where no labels match.
+#![no_main]
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use headworks::flow::selector::{Operator, Requirement, Selector};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|text: &str| {
+    let selector = match Selector::parse(text) {
+        Ok(selector) => selector,
+        Err(error) => {
+            assert!(error.column >= 1 && error.column <= text.chars().count() + 1, "{error:?}");
+            return;
+        }
+    };
+    let told: BTreeSet<String> = selector.contradictions().into_iter().map(|found| found.key).collect();
+    let mut keys: BTreeMap<&str, Vec<Requirement>> = BTreeMap::new();
+    for requirement in &selector.requirements {
+        assert!(requirement.column <= text.chars().count());
+        keys.entry(&requirement.key).or_default().push(requirement.clone());
+    }
+    let mut labels = BTreeMap::new();
+    for (key, requirements) in keys {
+        // Absent, a value that nobody names, and every one that is named: there is nothing else to try.
+        let mut values = BTreeSet::from(["nobody-names-this-one".to_owned()]);
+        for requirement in &requirements {
+            if let Operator::In(named) | Operator::NotIn(named) = &requirement.operator {
+                values.extend(named.iter().cloned());
+            }
+        }
+        let one = Selector { requirements };
+        let fitting = std::iter::once(BTreeMap::new())
+            .chain(values.into_iter().map(|value| BTreeMap::from([(key.to_owned(), value)])))
+            .find(|labels| one.matches(labels));
+        assert_eq!(fitting.is_none(), told.contains(key), "{key} in {text:?}");
+        labels.extend(fitting.unwrap_or_default());
+    }
+    assert_eq!(selector.matches(&labels), told.is_empty(), "{text:?}");
+});
