@@ -18,8 +18,11 @@ fuzz_target!(|text: &str| {
             {
                 panic!("{path:?} became {:?}, which RFC 9535 has not: {error}", read.query);
             }
-            let again = jsonpath::parse(&read.query).expect("a translation stays readable");
-            assert_eq!(again.query, read.query, "translated once, translated for good");
+            // A translation may be longer than what was written, and so too long to be written itself.
+            if read.query.len() <= jsonpath::MAX_BYTES {
+                let again = jsonpath::parse(&read.query).expect("a translation stays readable");
+                assert_eq!(again.query, read.query, "translated once, translated for good");
+            }
         }
         Err(error) => {
             assert!(error.column >= 1 && error.column <= path.chars().count() + 1, "{error:?}");
