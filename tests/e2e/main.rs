@@ -5,13 +5,17 @@
 
 #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test that cannot go on says where")]
 
-use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::LazyLock;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
+
+#[path = "../it/command.rs"]
+mod command;
+
+use command::Said;
 
 const NAMESPACE: &str = "headworks-system";
 
@@ -21,24 +25,8 @@ fn kubectl_program() -> String {
         .map_or_else(|_| "kubectl".to_owned(), |tools| format!("{tools}/kubectl"))
 }
 
-struct Said {
-    ok: bool,
-    out: String,
-    err: String,
-}
-
 fn try_kubectl(args: &[&str], input: &str) -> Said {
-    let mut child = Command::new(kubectl_program())
-        .args(args)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    Said { ok: output.status.success(), out: text(&output.stdout), err: text(&output.stderr) }
+    command::run(Command::new(kubectl_program()).args(args), input)
 }
 
 fn kubectl(args: &[&str], input: &str) -> String {
@@ -51,15 +39,8 @@ fn json(args: &[&str]) -> Value {
     serde_json::from_str(&kubectl(&[args, &["-o", "json"]].concat(), "")).unwrap()
 }
 
-fn eventually<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
-    let end = Instant::now() + Duration::from_mins(2);
-    loop {
-        if let Some(value) = condition() {
-            return value;
-        }
-        assert!(Instant::now() < end, "waited two minutes for {what}");
-        std::thread::sleep(Duration::from_millis(200));
-    }
+fn eventually<T>(what: &str, condition: impl FnMut() -> Option<T>) -> T {
+    command::within(Duration::from_mins(2), what, condition)
 }
 
 /// Install once, as a user does. `false` where there is no cluster to install into.

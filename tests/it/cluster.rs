@@ -7,11 +7,13 @@
 use std::io::Write;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::LazyLock;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
+
+use crate::command::{self, Said};
 
 /// The cluster of this run.
 pub(crate) struct Cluster {
@@ -19,21 +21,6 @@ pub(crate) struct Cluster {
     kubectl: PathBuf,
     pub(crate) probes: u16,
     pub(crate) log: PathBuf,
-}
-
-/// What a command said.
-#[derive(Debug)]
-pub(crate) struct Said {
-    pub(crate) ok: bool,
-    pub(crate) out: String,
-    pub(crate) err: String,
-}
-
-impl From<Output> for Said {
-    fn from(output: Output) -> Self {
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Self { ok: output.status.success(), out: text(&output.stdout), err: text(&output.stderr) }
-    }
 }
 
 /// The cluster, with the CRD and the webhooks in place and answering.
@@ -47,30 +34,15 @@ pub(crate) fn root() -> &'static Path {
 }
 
 /// Wait until `condition` gives something, or fail naming `what` after a minute.
-pub(crate) fn eventually<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
-    let end = Instant::now() + Duration::from_mins(1);
-    loop {
-        if let Some(value) = condition() {
-            return value;
-        }
-        assert!(Instant::now() < end, "waited a minute for {what}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+pub(crate) fn eventually<T>(what: &str, condition: impl FnMut() -> Option<T>) -> T {
+    command::within(Duration::from_mins(1), what, condition)
 }
 
 impl Cluster {
     /// Run kubectl, with `input` on its standard input.
     pub(crate) fn kubectl(&self, args: &[&str], input: &str) -> Said {
-        let mut child = Command::new(&self.kubectl)
-            .args(args)
-            .env("KUBECONFIG", &self.kubeconfig)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-        child.wait_with_output().unwrap().into()
+        let mut kubectl = Command::new(&self.kubectl);
+        command::run(kubectl.args(args).env("KUBECONFIG", &self.kubeconfig), input)
     }
 
     /// `kubectl apply -f -`.

@@ -15,7 +15,8 @@ use headworks::flow::validate;
 use headworks_webhook::{Admit, Phase, respond};
 use serde_json::{Value, json};
 
-use crate::cluster::{Cluster, Said, bullets, cluster, root, warnings};
+use crate::cluster::{Cluster, bullets, cluster, root, warnings};
+use crate::command::Said;
 
 /// The most bullets and warnings that an API server is given.
 const MOST_CAUSES: usize = headworks::admission::verdict::MOST_CAUSES;

@@ -10,6 +10,7 @@
 mod admission;
 mod cli;
 mod cluster;
+mod command;
 mod corpus;
 mod crd;
 mod deploy;
