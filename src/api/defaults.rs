@@ -3,7 +3,7 @@
 //! They are written at CREATE and UPDATE alike, so that applying a manifest a second time changes nothing. The
 //! values are zen-flow's.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 /// The three policy defaults.
 pub const CONCURRENCY_POLICY: &str = "Forbid";
@@ -23,39 +23,59 @@ pub const BACKOFF_DURATION: &str = "1s";
 pub const BACKOFF_MAX_DURATION: &str = "10m";
 
 /// Fill in every default of a flow that is otherwise sound. Applying it twice is applying it once.
+pub fn apply(flow: &mut Value) {
+    for (pointer, value) in missing(flow) {
+        let Some((parent, field)) = pointer.rsplit_once('/') else { continue };
+        if let Some(parent) = flow.pointer_mut(parent).and_then(Value::as_object_mut) {
+            parent.insert(field.to_owned(), value);
+        }
+    }
+}
+
+/// Every default that a flow lacks: where, as a JSON pointer (RFC 6901), and what. Its parent is there.
 ///
 /// A flow that says Forbid or Replace and has a `generateName` but no `concurrencyKey` gets the generated name's stem
 /// as its key: flows made from one manifest are those that must not overlap. Where such a flow does not say its
 /// policy, none is written either (the engine reads an absent one as Forbid): once written, it could not be told from
 /// one that the user wrote, and the next update would add the key.
-pub fn apply(flow: &mut Value) {
-    let stem = generated_stem(flow);
-    let Some(spec) = flow.get_mut("spec").and_then(Value::as_object_mut) else { return };
-    if let Some(policy) = object(spec, "executionPolicy") {
-        let said = policy.get("concurrencyPolicy").and_then(Value::as_str);
-        match (said, stem) {
-            (Some("Forbid" | "Replace"), Some(stem)) => fill(policy, "concurrencyKey", stem),
-            (None, Some(_)) if !present(policy, "concurrencyKey") => {}
-            _ => fill(policy, "concurrencyPolicy", CONCURRENCY_POLICY),
+pub fn missing(flow: &Value) -> Vec<(String, Value)> {
+    let mut out = Vec::new();
+    let Some(spec) = flow.get("spec").and_then(Value::as_object) else { return out };
+    if let Some(mut policy) = Filling::of(spec, "executionPolicy") {
+        match (policy.text("concurrencyPolicy"), generated_stem(flow)) {
+            (Some("Forbid" | "Replace"), Some(stem)) => policy.fill("concurrencyKey", stem),
+            (None, Some(_)) if policy.lacks("concurrencyKey") => {}
+            _ => policy.fill("concurrencyPolicy", CONCURRENCY_POLICY),
         }
-        fill(policy, "ttlSecondsAfterFinished", TTL_SECONDS);
-        fill(policy, "backoffLimit", BACKOFF_LIMIT);
+        policy.fill("ttlSecondsAfterFinished", TTL_SECONDS);
+        policy.fill("backoffLimit", BACKOFF_LIMIT);
+        policy.write("/spec/executionPolicy", &mut out);
     }
-    let steps = spec.get_mut("steps").and_then(Value::as_array_mut);
-    steps.into_iter().flatten().filter_map(Value::as_object_mut).for_each(step);
+    let steps = spec.get("steps").and_then(Value::as_array).into_iter().flatten();
+    for (i, step) in steps.enumerate() {
+        let Some(step) = step.as_object() else { continue };
+        if step.get("type").is_none_or(Value::is_null) {
+            out.push((format!("/spec/steps/{i}/type"), Value::from("Job")));
+        }
+        if let Some(Value::Object(retry)) = step.get("retryPolicy") {
+            retry_policy(retry, &format!("/spec/steps/{i}/retryPolicy"), &mut out);
+        }
+    }
+    out
 }
 
-fn step(step: &mut Map<String, Value>) {
-    fill(step, "type", "Job");
-    let Some(retry) = step.get_mut("retryPolicy").and_then(Value::as_object_mut) else { return };
-    fill(retry, "limit", RETRY_LIMIT);
-    let Some(backoff) = object(retry, "backoff") else { return };
-    fill(backoff, "type", BACKOFF_TYPE);
-    if backoff.get("type").and_then(Value::as_str) == Some(BACKOFF_TYPE) {
-        fill(backoff, "factor", BACKOFF_FACTOR);
+fn retry_policy(retry: &Map<String, Value>, at: &str, out: &mut Vec<(String, Value)>) {
+    let mut policy = Filling::new(Some(retry));
+    policy.fill("limit", RETRY_LIMIT);
+    policy.write(at, out);
+    let Some(mut backoff) = Filling::of(retry, "backoff") else { return };
+    if backoff.lacks("type") || backoff.text("type") == Some(BACKOFF_TYPE) {
+        backoff.fill("type", BACKOFF_TYPE);
+        backoff.fill("factor", BACKOFF_FACTOR);
     }
-    fill(backoff, "duration", BACKOFF_DURATION);
-    fill(backoff, "maxDuration", BACKOFF_MAX_DURATION);
+    backoff.fill("duration", BACKOFF_DURATION);
+    backoff.fill("maxDuration", BACKOFF_MAX_DURATION);
+    backoff.write(&format!("{at}/backoff"), out);
 }
 
 /// The stem of `generateName`, if the flow has no name of its own in the manifest.
@@ -64,27 +84,55 @@ fn generated_stem(flow: &Value) -> Option<String> {
     (!stem.is_empty()).then(|| stem.to_owned())
 }
 
-fn present(map: &Map<String, Value>, key: &str) -> bool {
-    map.get(key).is_some_and(|value| !value.is_null())
+/// What one object lacks; the object itself may be absent.
+struct Filling<'a> {
+    there: Option<&'a Map<String, Value>>,
+    new: Vec<(&'static str, Value)>,
 }
 
-fn fill(map: &mut Map<String, Value>, key: &str, value: impl Into<Value>) {
-    if !present(map, key) {
-        map.insert(key.to_owned(), value.into());
+impl<'a> Filling<'a> {
+    fn new(there: Option<&'a Map<String, Value>>) -> Self {
+        Self { there, new: Vec::new() }
     }
-}
 
-/// The object at `key`, made if it is absent; `None` if something else stands there.
-fn object<'a>(map: &'a mut Map<String, Value>, key: &str) -> Option<&'a mut Map<String, Value>> {
-    let slot = map.entry(key.to_owned()).or_insert_with(|| json!({}));
-    if slot.is_null() {
-        *slot = json!({});
+    /// Of the object at `key`; `None` if something else stands there.
+    fn of(map: &'a Map<String, Value>, key: &str) -> Option<Self> {
+        match map.get(key) {
+            None | Some(Value::Null) => Some(Self::new(None)),
+            Some(value) => value.as_object().map(|there| Self::new(Some(there))),
+        }
     }
-    slot.as_object_mut()
+
+    fn text(&self, key: &str) -> Option<&'a str> {
+        self.there?.get(key)?.as_str()
+    }
+
+    fn lacks(&self, key: &str) -> bool {
+        self.there.and_then(|there| there.get(key)).is_none_or(Value::is_null)
+    }
+
+    fn fill(&mut self, key: &'static str, value: impl Into<Value>) {
+        if self.lacks(key) {
+            self.new.push((key, value.into()));
+        }
+    }
+
+    /// Each value by itself, or the whole object where there is none.
+    fn write(self, at: &str, out: &mut Vec<(String, Value)>) {
+        if self.there.is_some() {
+            out.extend(self.new.into_iter().map(|(key, value)| (format!("{at}/{key}"), value)));
+        } else {
+            let object: Map<String, Value> =
+                self.new.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+            out.push((at.to_owned(), Value::Object(object)));
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -118,6 +166,34 @@ mod tests {
             "spec": {"executionPolicy": {"concurrencyPolicy": "Replace"}, "steps": []}});
         apply(&mut flow);
         assert_eq!(flow["spec"]["executionPolicy"]["concurrencyKey"], "nightly");
+    }
+
+    #[test]
+    fn what_is_missing_is_named_by_its_place() {
+        let flow = json!({"spec": {
+            "executionPolicy": null,
+            "steps": [{"name": "a", "type": "Job"}, {"name": "b", "retryPolicy": {"limit": 1, "backoff": {"type": "Fixed"}}}]
+        }});
+        let backoff = "/spec/steps/1/retryPolicy/backoff";
+        assert_eq!(
+            missing(&flow),
+            [
+                (
+                    "/spec/executionPolicy".to_owned(),
+                    json!({"concurrencyPolicy": "Forbid", "ttlSecondsAfterFinished": 86400, "backoffLimit": 6})
+                ),
+                ("/spec/steps/1/type".to_owned(), json!("Job")),
+                (format!("{backoff}/duration"), json!("1s")),
+                (format!("{backoff}/maxDuration"), json!("10m")),
+            ]
+        );
+        for odd in [
+            json!(null),
+            json!({"spec": []}),
+            json!({"spec": {"executionPolicy": 1, "steps": [1, {"type": 2, "retryPolicy": []}]}}),
+        ] {
+            assert_eq!(missing(&odd), []);
+        }
     }
 
     #[test]

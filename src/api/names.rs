@@ -16,6 +16,21 @@ pub const APPROVED_BY_PREFIX: &str = "approved-by.workflow.kube-zen.io/";
 /// Annotation in which admission records who created a flow. Nobody can write it by hand.
 pub const INITIATED_BY: &str = "initiated-by.workflow.kube-zen.io";
 
+/// Label of Jobs and pods: the flow's name, cut and hashed where it is too long for a label.
+pub const FLOW_LABEL: &str = "workflow.kube-zen.io/flow";
+/// Label of Jobs and pods: the step's name, which always fits.
+pub const STEP_LABEL: &str = "workflow.kube-zen.io/step";
+/// Label of Jobs and pods that zen-flow wrote, kept for selectors that look for it.
+pub const MANAGED_BY_LABEL: &str = "workflow.kube-zen.io/managed-by";
+/// The value of [`MANAGED_BY_LABEL`].
+pub const MANAGED_BY: &str = "zen-flow";
+/// Kubernetes' recommended label for the program that looks after an object.
+pub const APP_MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
+/// The value of [`APP_MANAGED_BY_LABEL`].
+pub const APP_MANAGED_BY: &str = "headworks";
+/// Annotation of Jobs: the attempt at the step, counted from 1.
+pub const ATTEMPT_ANNOTATION: &str = "workflow.kube-zen.io/attempt";
+
 /// Label and annotation prefixes that belong to headworks on Jobs and pods.
 pub const RESERVED_PREFIXES: [&str; 4] = [
     "workflow.kube-zen.io/",

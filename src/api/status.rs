@@ -1,6 +1,8 @@
 //! What headworks writes back.
+//!
+//! Times have microseconds: after a restart every timer is derived from them, and a whole second would be lost.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -16,16 +18,16 @@ pub struct JobFlowStatus {
     pub observed_generation: Option<i64>,
     /// When the flow started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub start_time: Option<Time>,
+    pub start_time: Option<MicroTime>,
     /// When the flow ended; written once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub completion_time: Option<Time>,
+    pub completion_time: Option<MicroTime>,
     /// How long it ran, for the printer column.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duration: Option<String>,
     /// When it is expected to end; only when every remaining step has a known duration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub estimated_completion_time: Option<Time>,
+    pub estimated_completion_time: Option<MicroTime>,
     /// Why it is not moving, or why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
@@ -37,8 +39,9 @@ pub struct JobFlowStatus {
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
     /// The steps, in document order.
+    // Atomic: one writer writes it, and a map's managedFields would be longer than the list.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
     pub steps: Vec<StepStatus>,
     /// Objects made from resource templates.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -89,10 +92,10 @@ pub struct StepStatus {
     pub phase: Option<StepPhase>,
     /// When its first attempt started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub start_time: Option<Time>,
+    pub start_time: Option<MicroTime>,
     /// When it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub completion_time: Option<Time>,
+    pub completion_time: Option<MicroTime>,
     /// The attempt, counted from 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempt: Option<i64>,
@@ -102,6 +105,9 @@ pub struct StepStatus {
     /// The Job of the last attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job_ref: Option<ObjectRef>,
+    /// The pod that decided the outcome, where a single one did before the Job's condition.
+    #[serde(rename = "podUID", default, skip_serializing_if = "Option::is_none")]
+    pub pod_uid: Option<String>,
     /// Why it stands there, in one word.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -151,10 +157,10 @@ pub struct Waiting {
     pub message: Option<String>,
     /// Since when.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub since: Option<Time>,
+    pub since: Option<MicroTime>,
     /// Until when, where that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub until: Option<Time>,
+    pub until: Option<MicroTime>,
 }
 
 /// What a step handed on.
@@ -227,4 +233,25 @@ pub struct InitiatedBy {
     /// User or `ServiceAccount`.
     #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
     pub type_: Option<String>,
+}
+
+impl JobFlowStatus {
+    /// A copy of everything but the steps, which may be thousands.
+    #[must_use]
+    pub fn clone_without_steps(&self) -> Self {
+        Self {
+            phase: self.phase,
+            observed_generation: self.observed_generation,
+            start_time: self.start_time.clone(),
+            completion_time: self.completion_time.clone(),
+            duration: self.duration.clone(),
+            estimated_completion_time: self.estimated_completion_time.clone(),
+            message: self.message.clone(),
+            progress: self.progress.clone(),
+            conditions: self.conditions.clone(),
+            steps: Vec::new(),
+            resource_refs: self.resource_refs.clone(),
+            audit: self.audit.clone(),
+        }
+    }
 }
