@@ -1,0 +1,122 @@
+//! The result document of a Job: what parameters of later steps are read from.
+//!
+//! ```json
+//! {"metadata": {"name": "nightly-extract-0vvfhh1xdz", "namespace": "default", "uid": "...", "labels": {}, "annotations": {}},
+//!  "spec": {"completions": 1, "parallelism": 1, "backoffLimit": 0},
+//!  "status": {"succeeded": 1, "startTime": "2026-11-24T10:00:00Z", "conditions": []},
+//!  "output": {"rows": 42},
+//!  "containers": {"main": {"output": {"rows": 42}, "exitCode": 0, "reason": "Completed",
+//!                          "startedAt": "2026-11-24T10:00:01Z", "finishedAt": "2026-11-24T10:00:03Z"}},
+//!  "pods": [{"name": "nightly-extract-0vvfhh1xdz-x2x4z", "phase": "Succeeded", "node": "a", "containers": {}}]}
+//! ```
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use crate::api::names::RESERVED_NAME_PREFIX;
+use crate::flow::observed::{Container, Ended, Job, Pod, PodPhase};
+
+/// What the kubelet keeps of one container's termination message, and of all of a pod's together; bytes
+/// (`MaxContainerTerminationMessageLength`, `MaxPodTerminationMessageLogLength`). The latter is shared out evenly among
+/// the containers, used or not.
+const MOST_OF_CONTAINER: usize = 4096;
+const MOST_OF_POD: usize = 12 * 1024;
+
+/// The result document of a finished Job. `container` is the one whose output is the document's `output`; absent: the first.
+///
+/// Of several pods, `output` and `containers` are those of the first in `pods`. In an Indexed Job that is the pod of the
+/// lowest index, and `pods` has one for each index: the one that succeeded. Else it is the pod that succeeded first; the
+/// other succeeded ones follow in the order in which they ended, and then those that failed.
+///
+/// What is not known is absent: a container that wrote no termination message has no `output`. One whose message was cut
+/// by the kubelet, so that its JSON is broken, has `"cut": true`, and its output is the text that is left.
+pub fn document(job: &Job, pods: &[&Pod], container: Option<&str>) -> Value {
+    let mut document = match serde_json::from_str(&job.document) {
+        Ok(Value::Object(document)) => document,
+        _ => Map::new(),
+    };
+    let pods = in_order(job, pods);
+    if let Some(first) = pods.first() {
+        let said = match container {
+            Some(name) => first.containers.iter().find(|container| &*container.name == name),
+            None => first.containers.iter().find(|container| !container.init),
+        };
+        let output = said.and_then(|container| container.ended.as_ref()).and_then(output);
+        document.extend(output.map(|output| ("output".to_owned(), output)));
+        document.insert("containers".to_owned(), containers(first));
+    }
+    document.insert("pods".to_owned(), pods.into_iter().map(described).collect());
+    Value::Object(document)
+}
+
+fn in_order<'a>(job: &Job, pods: &[&'a Pod]) -> Vec<&'a Pod> {
+    let mut pods: Vec<&Pod> = pods.iter().copied().filter(|pod| pod.job == job.uid).collect();
+    pods.sort_by_key(|pod| {
+        let succeeded = pod.phase == PodPhase::Succeeded;
+        let index = if job.shape.indexed { pod.index.unwrap_or(i64::MAX) } else { 0 };
+        (index, !succeeded, pod.ended().is_none(), pod.ended(), pod.created, &pod.name)
+    });
+    if job.shape.indexed {
+        pods.dedup_by_key(|pod| pod.index);
+    }
+    pods
+}
+
+fn described(pod: &Pod) -> Value {
+    let mut described = Map::new();
+    described.insert("name".to_owned(), (&*pod.name).into());
+    described.extend(pod.index.map(|index| ("index".to_owned(), index.into())));
+    described.insert("phase".to_owned(), format!("{:?}", pod.phase).into());
+    described.extend(pod.node.as_deref().map(|node| ("node".to_owned(), node.into())));
+    described.insert("containers".to_owned(), containers(pod));
+    Value::Object(described)
+}
+
+/// The containers of a pod by name; those that headworks added are its own affair.
+fn containers(pod: &Pod) -> Value {
+    let theirs = pod.containers.iter().filter(|container| !container.name.starts_with(RESERVED_NAME_PREFIX));
+    let limit = MOST_OF_CONTAINER.min(MOST_OF_POD / pod.containers.len().max(1));
+    let described: BTreeMap<&str, Value> =
+        theirs.map(|container| (&*container.name, ending(container, limit))).collect();
+    json!(described)
+}
+
+fn ending(container: &Container, limit: usize) -> Value {
+    let Some(ended) = &container.ended else { return json!({}) };
+    let time = |time: Option<jiff::Timestamp>| time.map(|time| Value::from(time.to_string()));
+    let fields = [
+        ("output", output(ended)),
+        ("exitCode", Some(ended.exit_code.into())),
+        ("reason", Some((&*ended.reason).into()).filter(|_| !ended.reason.is_empty())),
+        ("startedAt", time(ended.started)),
+        ("finishedAt", time(ended.finished)),
+        ("cut", is_cut(&ended.message, limit).then_some(Value::Bool(true))),
+    ];
+    fields.into_iter().filter_map(|(field, value)| Some((field.to_owned(), value?))).collect()
+}
+
+/// What a container said: JSON if it is JSON, else text, less one newline at its end, as `$( )` has it.
+fn output(ended: &Ended) -> Option<Value> {
+    let said = &*ended.message;
+    if said.is_empty() {
+        return None;
+    }
+    let text = said.strip_suffix('\n').unwrap_or(said);
+    match serde_json::from_str(said) {
+        // A number that would come back changed, such as an identifier of thirty digits, is better kept as it was written.
+        Ok(Value::Number(number)) if number.to_string() != text.trim() => Some(text.into()),
+        Ok(value) => Some(value),
+        Err(_) => Some(text.into()),
+    }
+}
+
+/// Whether the kubelet cut a message: it has all the bytes that there may be, and the JSON that it begins is broken.
+fn is_cut(message: &str, limit: usize) -> bool {
+    message.len() >= limit
+        && message.trim_start().starts_with(['{', '[', '"'])
+        && serde_json::from_str::<serde::de::IgnoredAny>(message).is_err()
+}
+
+#[cfg(test)]
+mod tests;
