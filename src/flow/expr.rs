@@ -1,7 +1,8 @@
 //! Expressions: CEL in `when`, in `valueFrom.expression`, and between `{{` and `}}` in texts.
 //!
 //! An expression is brought into plain CEL (deprecated spellings, names with `-` in them), parsed once, and its syntax
-//! tree held against a [`Scope`]: what may be looked at from where the expression stands. Nothing is evaluated here.
+//! tree held against a [`Scope`]: what may be looked at from where the expression stands. Nothing is evaluated here;
+//! [`Expression::bind`] makes it ready for that.
 //!
 //! Hostile texts are bounded before the parser sees them: [`MAX_BYTES`] of text, [`scan::MAX_DEPTH`] levels of syntax.
 
@@ -11,6 +12,7 @@ use super::code;
 use super::path::Place;
 use super::problem::{Problem, Problems};
 
+mod bind;
 mod fold;
 mod functions;
 mod go;
@@ -22,6 +24,8 @@ mod template;
 mod types;
 mod walk;
 
+pub use bind::{Bound, Read, place, slot};
+pub(super) use bind::{each_part, parts};
 pub use fold::{constant, never_runs};
 pub use functions::NAMES as FUNCTIONS;
 pub use scope::{NoScope, Scope};
@@ -116,10 +120,20 @@ pub fn parse_when(
     syntax::parse(syntax::Source::whole(text), place, scope, out)
 }
 
+/// Read an expression of any result type, such as `valueFrom.expression`. `None` if it is wrong.
+pub fn parse_expression(
+    text: &str,
+    place: &Place<'_>,
+    scope: &dyn Scope,
+    out: &mut Problems,
+) -> Option<Expression> {
+    syntax::parse(syntax::Source::whole(text), place, scope, out)
+}
+
 /// Check an expression of any result type, such as `valueFrom.expression`.
 pub fn check_expression(text: &str, place: &Place<'_>, scope: &dyn Scope, out: &mut Problems) -> References {
     let mut references = References::default();
-    if let Some(expression) = syntax::parse(syntax::Source::whole(text), place, scope, out) {
+    if let Some(expression) = parse_expression(text, place, scope, out) {
         walk::Walk::new(place, scope, out, &mut references).visit(&expression.tree);
     }
     references
@@ -128,9 +142,6 @@ pub fn check_expression(text: &str, place: &Place<'_>, scope: &dyn Scope, out: &
 /// Check a text with any number of expressions in braces.
 pub fn check_text(text: &str, place: &Place<'_>, scope: &dyn Scope, out: &mut Problems) -> References {
     let mut references = References::default();
-    if !has_expression(text) {
-        return references;
-    }
     for part in parse_text(text, place, scope, out).parts {
         if let Part::Expression(expression) = part {
             walk::Walk::new(place, scope, out, &mut references).visit(&expression.tree);

@@ -1,15 +1,20 @@
 //! Paths into a step's result document: RFC 9535, and kubectl's spellings of it.
 //!
 //! `{.status.succeeded}`, `.status.succeeded` and `.metadata.labels.app\.kubernetes\.io/name` are translated to RFC
-//! 9535; `range` and `end` are refused, since a path gives values and no text. Parsing only; nothing is evaluated.
+//! 9535; `range` and `end` are refused, since a path gives values and no text. [`JsonPath::select`] evaluates.
 
 use jsonpath_rust::parser::errors::JsonPathError;
 use jsonpath_rust::parser::model::JpQuery;
 use jsonpath_rust::parser::parse_json_path;
 
 mod kubectl;
+mod reach;
+mod select;
 mod strict;
 mod types;
+
+pub use reach::Step;
+pub use select::{MAX_PLACES, TooCostly};
 
 /// The longest path, in bytes.
 pub const MAX_BYTES: usize = 1024;
@@ -67,9 +72,8 @@ pub fn parse(text: &str) -> Result<JsonPath, PathError> {
     if let Some((offset, message, hint)) = malformed(&translated.query) {
         return Err(PathError::at(text, translated.origin(offset), message).hint(hint));
     }
-    if let Some((offset, message)) = strict::fault(&translated.query) {
-        let error = PathError::at(text, translated.origin(offset), message);
-        return Err(error.hint("names with other characters are written as ['name']"));
+    if let Some((offset, message, hint)) = strict::fault(&translated.query) {
+        return Err(PathError::at(text, translated.origin(offset), message).hint(hint));
     }
     let tree = parse_json_path(&translated.query).map_err(|error| explain(text, &translated, &error))?;
     match types::fault(&tree) {

@@ -43,6 +43,33 @@ impl Path {
         Self(segments)
     }
 
+    /// The field `name` of this place.
+    #[must_use]
+    pub fn field(mut self, name: &str) -> Self {
+        self.0.push(Segment::Field(name.to_owned()));
+        self
+    }
+
+    /// The entry `index` of the list at this place.
+    #[must_use]
+    pub fn index(mut self, index: usize) -> Self {
+        self.0.push(Segment::Index(index));
+        self
+    }
+
+    /// The entry `key` of the map at this place.
+    #[must_use]
+    pub fn key(mut self, key: &str) -> Self {
+        self.0.push(Segment::Key(key.to_owned()));
+        self
+    }
+
+    /// What `inner` leads to from this place.
+    #[must_use]
+    pub fn join(&self, inner: &Self) -> Self {
+        Self(self.0.iter().chain(&inner.0).cloned().collect())
+    }
+
     /// Whether `self` is `other` or lies inside it.
     pub fn starts_with(&self, other: &Path) -> bool {
         self.0.starts_with(&other.0)
@@ -50,16 +77,16 @@ impl Path {
 
     /// Whether `self` is one of `places` or lies inside one.
     pub fn is_inside(&self, places: &HashSet<Path>) -> bool {
+        if places.is_empty() {
+            return false;
+        }
         let mut path = self.clone();
-        while !places.is_empty() {
-            if places.contains(&path) {
-                return true;
-            }
+        while !places.contains(&path) {
             if path.0.pop().is_none() {
-                break;
+                return false;
             }
         }
-        false
+        true
     }
 }
 

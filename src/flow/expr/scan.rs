@@ -150,8 +150,7 @@ impl<'a> Scanner<'a, '_> {
                 return match spot {
                     Spot::Root(root) => self.name(root, token),
                     Spot::Outputs(step) => {
-                        let names = self.scope.outputs(step);
-                        self.known(token.end, &names, "outputs").map(|_| ())
+                        self.known(token.end, |scope| scope.outputs(step), "outputs").map(|_| ())
                     }
                     // Kept for the property after the dot.
                     Spot::Step(_) => {
@@ -247,13 +246,11 @@ impl<'a> Scanner<'a, '_> {
 
     /// After `parameters.`, `steps.` or `resources.`: a name, which may have `-` in it.
     fn name(&mut self, root: Root, dot: Token) -> Result<(), Fault> {
-        let (names, word) = match root {
-            Root::Parameters => (self.scope.parameters(), "parameters"),
-            Root::Resources => (self.scope.resources(), "resources"),
-            Root::Steps => (Vec::new(), "steps"),
-        };
-        let names = if root == Root::Steps { self.scope.steps() } else { &names };
-        let name = self.known(dot.end, names, word)?;
+        let name = match root {
+            Root::Parameters => self.known(dot.end, |scope| scope.parameters(), "parameters"),
+            Root::Resources => self.known(dot.end, |scope| scope.resources(), "resources"),
+            Root::Steps => self.known(dot.end, |scope| scope.steps().to_vec(), "steps"),
+        }?;
         if let (Root::Steps, Some(name)) = (root, name) {
             self.spot = Spot::Step(name);
             self.selected = false;
@@ -263,13 +260,18 @@ impl<'a> Scanner<'a, '_> {
     }
 
     /// Read the name at `start` whole: the longest known one, else letters, digits and `-` before letters.
-    fn known(&mut self, start: usize, names: &[&str], root: &str) -> Result<Option<&'a str>, Fault> {
+    fn known(
+        &mut self,
+        start: usize,
+        names: impl FnOnce(&dyn Scope) -> Vec<&str>,
+        root: &str,
+    ) -> Result<Option<&'a str>, Fault> {
         let run = run(&self.text[start..]);
         if run.is_empty() {
             return Ok(None);
         }
         let plain = run.find('-').unwrap_or(run.len());
-        let name = if plain == run.len() { run } else { longest(run, names) };
+        let name = if plain == run.len() { run } else { longest(run, &names(self.scope)) };
         if is_reserved(name) {
             return Err(Fault::syntax(start, format!("`{name}` is a reserved word of CEL"))
                 .hint(format!("write {root}[\"{name}\"]")));

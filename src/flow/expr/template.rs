@@ -50,7 +50,8 @@ impl Template {
 
 /// Whether there may be an expression in `text`.
 pub fn has_expression(text: &str) -> bool {
-    text.contains("{{") || text.contains(SHELL)
+    // Most texts have no brace at all.
+    text.as_bytes().contains(&b'{') && next_open(text, 0).is_some()
 }
 
 /// Take a text apart. Expressions that are wrong are told and left out.
@@ -86,10 +87,12 @@ pub fn parse(text: &str, place: &Place<'_>, scope: &dyn Scope, out: &mut Problem
 
 fn next_open(text: &str, from: usize) -> Option<usize> {
     let rest = &text[from..];
-    let braces = rest.find("{{");
-    // Looked for only before the braces: otherwise every pair of braces would search the whole rest again.
-    let shell = rest[..braces.unwrap_or(rest.len())].find(SHELL);
-    Some(from + shell.or(braces)?)
+    rest.match_indices('{').find_map(|(at, _)| {
+        if rest[..at].ends_with('$') && rest[at..].starts_with(&SHELL[1..]) {
+            return Some(from + at - 1);
+        }
+        rest[at + 1..].starts_with('{').then_some(from + at)
+    })
 }
 
 /// The expression that opens at `open`, and where the text goes on. `None` if it is not closed.
@@ -104,9 +107,14 @@ fn expression(text: &str, open: usize) -> Option<(Source<'_>, usize)> {
     Some((Source { text: &text[start..end], whole: text, start, braces: true }, end + 2))
 }
 
-/// Where the `}}` stands that ends the expression at the start of `text`. CEL's lexer finds it, so that strings and
-/// maps may hold braces; where that fails because the expression is wrong, the next `}}` is taken.
+/// Where the `}}` stands that ends the expression at the start of `text`: the first one, unless strings, maps or
+/// comments may hold braces. Then CEL's lexer finds it; where that fails because the expression is wrong, the first one
+/// is taken.
 fn close(text: &str) -> Option<usize> {
+    let first = text.as_bytes().windows(2).position(|pair| pair == b"}}")?;
+    if !text[..first].bytes().any(|c| matches!(c, b'"' | b'\'' | b'`' | b'{' | b'/')) {
+        return Some(first);
+    }
     // No expression is longer, and the search for its end must not become quadratic.
     let window = text.floor_char_boundary(MAX_BYTES + 2);
     let mut lexer = Lexer::new(&text[..window]);
@@ -114,7 +122,7 @@ fn close(text: &str) -> Option<usize> {
     loop {
         let token = lexer.lex();
         match token.kind {
-            TokenKind::TokEnd => return text.find("}}"),
+            TokenKind::TokEnd => return Some(first),
             TokenKind::TokLeftBrace => depth += 1,
             TokenKind::TokRightBrace if depth > 0 => depth -= 1,
             TokenKind::TokRightBrace => {
@@ -124,7 +132,7 @@ fn close(text: &str) -> Option<usize> {
                 last = Some(token.end);
             }
             // An unclosed string swallows the rest.
-            TokenKind::TokError if token.end >= window => return text.find("}}"),
+            TokenKind::TokError if token.end >= window => return Some(first),
             _ => {}
         }
     }

@@ -41,7 +41,7 @@ pub(super) struct Walk<'a, 'w> {
 }
 
 /// One name or index of a path.
-enum Segment<'a> {
+pub(super) enum Segment<'a> {
     Name(&'a str),
     Index(&'a IdedExpr),
 }
@@ -221,7 +221,7 @@ impl<'a, 'w> Walk<'a, 'w> {
 }
 
 /// The path that a tree is, if it is one: a name, then selections and indices.
-fn path(tree: &IdedExpr) -> Option<(&str, Vec<Segment<'_>>)> {
+pub(super) fn path(tree: &IdedExpr) -> Option<(&str, Vec<Segment<'_>>)> {
     let mut segments = Vec::new();
     let mut here = tree;
     loop {

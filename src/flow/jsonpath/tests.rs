@@ -91,6 +91,36 @@ fn what_only_one_implementation_reads_is_refused() {
 }
 
 #[test]
+fn numbers_that_no_document_can_hold_are_refused() {
+    for (text, column, words) in [
+        ("l[?8.4e444>44 ]", 4, "numbers are at most 1.7976931348623157e308"),
+        ("$[?@.a == -1E+309]", 12, "numbers are at most"),
+        ("$[9007199254740992]", 3, "integers are at most 9007199254740991"),
+        ("$[-9007199254740992]", 4, "integers are at most"),
+        ("$[1:9007199254740992]", 5, "integers are at most"),
+        ("$[::99999999999999999999]", 5, "integers are at most"),
+        ("$[?@.a < 9007199254740993.5]", 10, "integers are at most"),
+    ] {
+        let (at, said) = error(text);
+        assert!(at == column && said.starts_with(words), "{text}: {at}: {said}");
+        assert!(said.ends_with("; write a smaller number"), "{said}");
+    }
+    for text in [
+        "$[9007199254740991]",
+        "$[-9007199254740991]",
+        "$[?@.a == 8.4e44]",
+        "$[?@.a == 1e-444]",
+        "$[?@.a == 0e+99999999999999999999]",
+        "$[?@.a == 0.000001e310]",
+        "$.a9007199254740992",
+        "$['9e999']",
+    ] {
+        assert!(serde_json_path::JsonPath::parse(text).is_ok(), "{text}");
+        assert!(parse(text).is_ok(), "{text}");
+    }
+}
+
+#[test]
 fn the_step_stands_before_the_first_colon() {
     assert_eq!(split_step("load:$.a[1:2]"), (Some("load"), "$.a[1:2]"));
     assert_eq!(split_step("$.a[1:2]"), (None, "$.a[1:2]"));

@@ -53,11 +53,11 @@ impl<'a> Walk<'a, '_> {
             ("flow", [Segment::Name(name), rest @ ..]) => match *name {
                 "labels" | "annotations" if rest.is_empty() => Type::Map,
                 "labels" | "annotations" => Type::Text,
-                _ => self.property(root, name, &FLOW_PROPERTIES, Type::Text),
+                _ => self.property(|| root.to_owned(), name, &FLOW_PROPERTIES, Type::Text),
             },
             ("step", [Segment::Name(name), ..]) => {
                 let found = if *name == "attempt" { Type::Int } else { Type::Text };
-                self.property(root, name, &SELF_PROPERTIES, found)
+                self.property(|| root.to_owned(), name, &SELF_PROPERTIES, found)
             }
             ("flow" | "step", _) => {
                 let list =
@@ -77,15 +77,16 @@ impl<'a> Walk<'a, '_> {
         Type::Unknown
     }
 
-    fn property(&mut self, root: &str, name: &str, known: &[&str], found: Type) -> Type {
+    fn property(&mut self, root: impl FnOnce() -> String, name: &str, known: &[&str], found: Type) -> Type {
         if known.contains(&name) {
             return found;
         }
+        let root = root();
         let hint = self
             .near(name, known.iter().copied())
             .unwrap_or_else(|| format!("`{root}` has {}", known.join(", ")));
         let what = format!("`{root}` has no such property");
-        self.tell(Problem::not_found(code::UNKNOWN_PROPERTY, self.place, show(root, name), what).hint(hint));
+        self.tell(Problem::not_found(code::UNKNOWN_PROPERTY, self.place, show(&root, name), what).hint(hint));
         Type::Unknown
     }
 
@@ -102,11 +103,16 @@ impl<'a> Walk<'a, '_> {
             return Type::Unknown;
         };
         add(&mut self.references.parameters, name.to_owned());
-        self.inside(&show("parameters", name), declared, rest)
+        self.inside(|| show("parameters", name), declared, rest)
     }
 
     /// The type of a declared value, and of what is selected from it.
-    fn inside(&mut self, text: &str, declared: Option<ValueType>, rest: &[Segment<'a>]) -> Type {
+    fn inside(
+        &mut self,
+        text: impl FnOnce() -> String,
+        declared: Option<ValueType>,
+        rest: &[Segment<'a>],
+    ) -> Type {
         if rest.is_empty() {
             return Type::declared(declared);
         }
@@ -114,7 +120,7 @@ impl<'a> Walk<'a, '_> {
             let what =
                 format!("is {}, and nothing can be selected from it", Type::declared(declared).words());
             let hint = "declare it with type: json";
-            self.tell(Problem::invalid(code::UNKNOWN_PROPERTY, self.place, text, what).hint(hint));
+            self.tell(Problem::invalid(code::UNKNOWN_PROPERTY, self.place, text(), what).hint(hint));
         }
         Type::Unknown
     }
@@ -160,28 +166,31 @@ impl<'a> Walk<'a, '_> {
             };
             self.tell_step(name, problem);
         }
-        let root = show("steps", name);
+        let root = || show("steps", name);
         match rest {
             [Segment::Name("outputs"), Segment::Name(output), inner @ ..] => self.output(name, output, inner),
             [Segment::Name("outputs"), ..] => {
-                self.incomplete("steps", segments, &format!("write {root}.outputs.NAME"))
+                self.incomplete("steps", segments, &format!("write {}.outputs.NAME", root()))
             }
             [Segment::Name(property), ..] => {
                 let found = match *property {
                     "exitCode" | "attempt" => Type::Int,
                     _ => Type::Text,
                 };
-                self.property(&root, property, &STEP_PROPERTIES, found)
+                self.property(root, property, &STEP_PROPERTIES, found)
             }
-            _ => self.incomplete("steps", segments, &format!("write {root}.phase or {root}.outputs.NAME")),
+            _ => {
+                let root = root();
+                self.incomplete("steps", segments, &format!("write {root}.phase or {root}.outputs.NAME"))
+            }
         }
     }
 
     fn output(&mut self, step: &str, name: &str, rest: &[Segment<'a>]) -> Type {
-        let text = show(&format!("{}.outputs", show("steps", step)), name);
+        let text = || show(&format!("{}.outputs", show("steps", step)), name);
         if let Some(declared) = self.scope.output(step, name) {
             add(&mut self.references.outputs, (step.to_owned(), name.to_owned()));
-            return self.inside(&text, declared, rest);
+            return self.inside(text, declared, rest);
         }
         if self.scope.excuses_output(step) {
             return Type::Unknown;
