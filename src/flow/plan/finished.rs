@@ -1,0 +1,67 @@
+//! A flow that is over: nothing of it changes any more, and at the end of its time it is deleted.
+
+use jiff::Timestamp;
+
+use super::policy::{Policy, after};
+use super::work::Work;
+use super::{Action, JobSeen, Observed, Plan};
+use crate::api::{FlowPhase, JobFlow, StepPhase, StepStatus};
+use crate::flow::observed::{JobConditionKind, Pod};
+use crate::flow::outcome;
+
+/// Whether a flow has come to its end.
+pub(super) fn is_over(flow: &JobFlow) -> bool {
+    let phase = flow.status.as_ref().and_then(|status| status.phase);
+    matches!(phase, Some(FlowPhase::Succeeded | FlowPhase::Failed))
+}
+
+/// What is left to do for a flow that is over.
+pub(super) fn plan(flow: &JobFlow, observed: &Observed, now: Timestamp) -> Plan {
+    let status = flow.status.clone().unwrap_or_default();
+    let mut plan = Plan { actions: Vec::new(), ..Plan::default() };
+    // What was stopped and still runs: a crash came between the status and the deed, or the deletion failed.
+    let leftovers = observed.jobs.iter().filter(|seen| {
+        let step = status.steps.iter().find(|step| *step.name == *seen.job.step);
+        step.is_some_and(|step| is_leftover(step, seen))
+    });
+    plan.actions.extend(leftovers.map(delete));
+    if let Some(end) = status.completion_time.as_ref() {
+        let time = after(end.0, Policy::of(&flow.spec).ttl);
+        if time <= now {
+            plan.actions.push(Action::DeleteFlow);
+        } else {
+            plan.due = Some(time);
+        }
+    }
+    plan.status = status;
+    plan
+}
+
+/// In a flow that goes on, delete again what was stopped and is still there.
+pub(super) fn delete_leftovers(work: &mut Work<'_>) {
+    for seen in &work.observed.jobs {
+        let Some(place) = work.dag.find(&seen.job.step) else { continue };
+        if is_leftover(&work.steps[place], seen) {
+            let action = delete(seen);
+            if !work.actions.contains(&action) {
+                work.actions.push(action);
+            }
+        }
+    }
+}
+
+fn delete(seen: &JobSeen) -> Action {
+    Action::DeleteJob { name: seen.job.name.to_string(), uid: seen.job.uid.to_string() }
+}
+
+/// Whether a Job may still run something that its step was stopped from. The Job of a step that succeeded or failed
+/// stays, however far its controller is with it.
+fn is_leftover(step: &StepStatus, seen: &JobSeen) -> bool {
+    let stopped = step.phase == Some(StepPhase::Cancelled) || step.reason.as_deref() == Some("StepTimeout");
+    let ended = |kind| matches!(kind, JobConditionKind::Complete | JobConditionKind::Failed);
+    let pods: Vec<&Pod> = seen.pods.iter().map(AsRef::as_ref).collect();
+    stopped
+        && !seen.job.deleting
+        && !seen.job.conditions.iter().any(|condition| ended(condition.kind))
+        && outcome::outcome(&seen.job, &pods, false).is_none()
+}
