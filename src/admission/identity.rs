@@ -4,6 +4,7 @@
 //! stays; `approved-by.../<step>` follows `approved.../<step>` and names who set its present value. A stamp that is
 //! missing in an update is restored; one that is altered is refused.
 
+use headworks_webhook::PatchOperation;
 use serde_json::{Map, Value};
 
 use crate::api::names::{APPROVED_BY_PREFIX, APPROVED_PREFIX, INITIATED_BY};
@@ -83,30 +84,32 @@ pub fn check(object: &Value, old: Option<&Value>, user: &str, stamped: bool, out
     }
 }
 
-/// Write the stamps into an object, and take out those of approvals that are gone.
-pub fn stamp(object: &mut Value, old: Option<&Value>, user: &str) {
+/// Writes the stamps into an object, and takes out those of approvals that are gone.
+pub fn stamp(object: &Value, old: Option<&Value>, user: &str) -> Vec<PatchOperation> {
+    const PLACE: &str = "/metadata/annotations";
+    let Some(metadata) = object.get("metadata").and_then(Value::as_object) else { return Vec::new() };
     let stamps = stamps(object, old, user);
-    let stale: Vec<String> = annotations(object)
-        .into_iter()
-        .flat_map(Map::keys)
-        .filter(|key| is_stamp(key) && !stamps.iter().any(|(name, _)| name == *key))
-        .cloned()
-        .collect();
-    if stamps.is_empty() && stale.is_empty() {
-        return;
-    }
-    let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) else { return };
-    let slot = metadata.entry("annotations").or_insert(Value::Null);
-    if slot.is_null() {
-        *slot = Value::Object(Map::new());
-    }
-    let Some(annotations) = slot.as_object_mut() else { return };
-    for key in stale {
-        annotations.remove(&key);
-    }
+    let there = match metadata.get("annotations") {
+        None | Some(Value::Null) if stamps.is_empty() => return Vec::new(),
+        None | Some(Value::Null) => {
+            let all: Map<String, Value> =
+                stamps.into_iter().map(|(key, by)| (key, Value::from(by))).collect();
+            return vec![PatchOperation::Add { path: PLACE.to_owned(), value: Value::Object(all) }];
+        }
+        Some(Value::Object(there)) => there,
+        Some(_) => return Vec::new(),
+    };
+    // RFC 6901, 3.
+    let path = |key: &str| format!("{PLACE}/{}", key.replace('~', "~0").replace('/', "~1"));
+    let stale = there.keys().filter(|key| is_stamp(key) && !stamps.iter().any(|(name, _)| name == *key));
+    let mut changes: Vec<PatchOperation> =
+        stale.map(|key| PatchOperation::Remove { path: path(key) }).collect();
     for (key, by) in stamps {
-        annotations.insert(key, Value::from(by));
+        if there.get(&key).and_then(Value::as_str) != Some(&by) {
+            changes.push(PatchOperation::Add { path: path(&key), value: Value::from(by) });
+        }
     }
+    changes
 }
 
 #[cfg(test)]
@@ -120,6 +123,13 @@ mod tests {
         json!({"metadata": {"name": "f", "annotations": annotations}})
     }
 
+    /// The object as it is once it is stamped.
+    fn stamped(mut object: Value, old: Option<&Value>, user: &str) -> Value {
+        let patch = serde_json::to_value(stamp(&object, old, user)).unwrap();
+        json_patch::patch(&mut object, &serde_json::from_value::<json_patch::Patch>(patch).unwrap()).unwrap();
+        object
+    }
+
     fn forged(object: &Value, old: Option<&Value>, user: &str) -> usize {
         let mut out = Problems::new();
         check(object, old, user, false, &mut out);
@@ -128,22 +138,27 @@ mod tests {
 
     #[test]
     fn a_new_flow_is_stamped_with_its_creator() {
-        let mut object = flow(json!(null));
-        stamp(&mut object, None, "jane");
-        assert_eq!(object, flow(json!({INITIATED_BY: "jane"})));
+        let by_jane = flow(json!({INITIATED_BY: "jane"}));
+        for bare in [json!({"metadata": {"name": "f"}}), flow(json!(null)), flow(json!({}))] {
+            assert_eq!(stamped(bare, None, "jane"), by_jane);
+        }
+        assert_eq!(stamp(&by_jane, None, "jane"), []);
+        for odd in [json!({}), json!({"metadata": []}), flow(json!("a"))] {
+            assert_eq!(stamp(&odd, None, "jane"), []);
+        }
     }
 
     #[test]
     fn an_approval_is_stamped_with_who_set_its_present_value() {
         let old = flow(json!({INITIATED_BY: "jane"}));
-        let mut object = flow(json!({INITIATED_BY: "jane", "approved.workflow.kube-zen.io/deploy": "true"}));
-        stamp(&mut object, Some(&old), "joe");
-        assert_eq!(get(&object, "approved-by.workflow.kube-zen.io/deploy"), Some("joe"));
+        let approved = flow(json!({INITIATED_BY: "jane", "approved.workflow.kube-zen.io/deploy": "true"}));
+        let approved = stamped(approved, Some(&old), "joe");
+        assert_eq!(get(&approved, "approved-by.workflow.kube-zen.io/deploy"), Some("joe"));
 
-        let approved = object.clone();
+        let mut object = approved.clone();
         object["metadata"]["annotations"]["approved.workflow.kube-zen.io/deploy"] = json!("false");
         assert_eq!(forged(&object, Some(&approved), "ann"), 0, "the stored stamp is no forgery");
-        stamp(&mut object, Some(&approved), "ann");
+        let object = stamped(object, Some(&approved), "ann");
         assert_eq!(get(&object, "approved-by.workflow.kube-zen.io/deploy"), Some("ann"));
         assert_eq!(get(&object, INITIATED_BY), Some("jane"));
     }
@@ -155,12 +170,12 @@ mod tests {
             "approved.workflow.kube-zen.io/a": "true", "approved-by.workflow.kube-zen.io/a": "joe",
             "approved.workflow.kube-zen.io/b": "true", "approved-by.workflow.kube-zen.io/b": "joe",
         }));
-        let mut object = flow(json!({
+        let object = flow(json!({
             "approved.workflow.kube-zen.io/a": "true",
             "approved-by.workflow.kube-zen.io/b": "joe",
         }));
         assert_eq!(forged(&object, Some(&old), "ann"), 0);
-        stamp(&mut object, Some(&old), "ann");
+        let object = stamped(object, Some(&old), "ann");
         assert_eq!(
             annotations(&object)
                 .unwrap()

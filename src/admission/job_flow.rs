@@ -1,7 +1,7 @@
 //! The verdict on a `JobFlow`.
 
 use headworks_webhook::{Admit, Operation, PatchOperation, Phase, Review, Verdict};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::verdict::{Findings, denial, details};
 use super::{identity, ratchet};
@@ -58,6 +58,7 @@ impl JobFlows {
             if review.dry_run && phase == Phase::Validate {
                 plan = Outline::of(&checked.flow.spec).map(|outline| outline.to_string());
             }
+            let mut problems = problems.into_vec();
             problems.extend(checked.problems);
             Findings::of(validate::in_order(problems, validate::shape::job_flow()))
         };
@@ -88,7 +89,7 @@ impl JobFlows {
             }
         };
         problems.extend(rules(object));
-        let problems = validate::in_order(problems, validate::shape::job_flow());
+        let problems = validate::in_order(problems.into_vec(), validate::shape::job_flow());
         if problems.iter().any(Problem::is_error) {
             return ratchet::sort(problems, object, &rules(old), old);
         }
@@ -114,38 +115,10 @@ fn is_being_deleted(object: &Value) -> bool {
 
 /// The smallest patch that writes defaults and stamps; empty if there is nothing to write.
 pub fn patch(object: &Value, old: Option<&Value>, user: &str) -> Vec<PatchOperation> {
-    let before = skeleton(object);
-    let mut after = before.clone();
-    defaults::apply(&mut after);
-    identity::stamp(&mut after, old, user);
-    let patch = json_patch::diff(&before, &after);
-    // The two crates spell the same RFC 6902; one value, one round trip.
-    serde_json::to_value(&patch).and_then(serde_json::from_value).unwrap_or_default()
-}
-
-/// What defaults and stamps look at and write. Everything else, templates above all, stays out of the comparison, and
-/// so out of the patch; places in lists stay what they are.
-fn skeleton(object: &Value) -> Value {
-    let copy = |value: &Value, keys: &[&str]| match value {
-        Value::Object(map) => {
-            let kept = map.iter().filter(|(key, _)| keys.contains(&key.as_str()));
-            kept.map(|(key, value)| (key.clone(), value.clone())).collect()
-        }
-        other => other.clone(),
-    };
-    let mut out = Map::new();
-    if let Some(metadata) = object.get("metadata") {
-        out.insert("metadata".to_owned(), copy(metadata, &["generateName", "annotations"]));
-    }
-    if let Some(spec) = object.get("spec") {
-        let mut bare = copy(spec, &["executionPolicy"]);
-        if let (Value::Object(bare), Some(Value::Array(steps))) = (&mut bare, spec.get("steps")) {
-            let steps = steps.iter().map(|step| copy(step, &["type", "retryPolicy"]));
-            bare.insert("steps".to_owned(), steps.collect());
-        }
-        out.insert("spec".to_owned(), bare);
-    }
-    Value::Object(out)
+    let mut patch = identity::stamp(object, old, user);
+    let defaults = defaults::missing(object).into_iter();
+    patch.extend(defaults.map(|(path, value)| PatchOperation::Add { path, value }));
+    patch
 }
 
 #[cfg(test)]

@@ -172,6 +172,7 @@ codes! {
     422 CHECKSUM "a checksum is malformed"
     423 UNKNOWN_CONTAINER "an output names a container that the step does not have"
     424 HTTP_HEADER "a header of a download is malformed"
+    425 ARTIFACTS_UNAVAILABLE "artifacts are not available yet"
     501 TEMPLATE_TYPE "a value in a Job template has the wrong type"
     502 TEMPLATE_REQUIRED "a Job template lacks something"
     503 TEMPLATE_NAME "a name in a Job template is malformed"

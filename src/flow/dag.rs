@@ -82,6 +82,11 @@ impl<'a> Dag<'a> {
         self.edges[step].iter().map(|&(_, target)| target)
     }
 
+    /// The dependencies of `step` that are part of the graph, as (place in its list, step), ascending.
+    pub fn edges(&self, step: usize) -> &[(usize, usize)] {
+        &self.edges[step]
+    }
+
     /// One cycle for each group of steps that wait for each other, in document order.
     pub fn cycles(&self) -> Vec<Cycle> {
         let mut cycles: Vec<Cycle> = self

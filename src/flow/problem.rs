@@ -15,7 +15,7 @@
 //! );
 //! ```
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::fmt;
 
@@ -316,7 +316,8 @@ const MOST_COMPARISONS: usize = 250_000;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Problems {
     list: Vec<Problem>,
-    fields: HashSet<Path>,
+    /// The places of the first of `list`, as many as there were when somebody asked last: few flows make anybody ask.
+    told: RefCell<(HashSet<Path>, usize)>,
     errors: usize,
     compared: Cell<usize>,
 }
@@ -334,15 +335,12 @@ impl Problems {
             return;
         }
         self.errors += usize::from(problem.is_error());
-        if !self.fields.contains(&problem.field) {
-            self.fields.insert(problem.field.clone());
-        }
         self.list.push(problem);
     }
 
     /// Whether something was told of this very place: what follows from it need not be told.
     pub fn has(&self, place: &Place<'_>) -> bool {
-        !self.fields.is_empty() && self.fields.contains(&place.path())
+        !self.list.is_empty() && self.has_path(&place.path())
     }
 
     /// Whether no more errors are kept: the object is refused, and what costs much need not be looked for.
@@ -352,7 +350,10 @@ impl Problems {
 
     /// Whether something was told of this very path.
     pub fn has_path(&self, path: &Path) -> bool {
-        self.fields.contains(path)
+        let (places, count) = &mut *self.told.borrow_mut();
+        places.extend(self.list[*count..].iter().map(|problem| problem.field.clone()));
+        *count = self.list.len();
+        places.contains(path)
     }
 
     /// A hint naming the nearest of `known`; `None` as well once suggestions have cost enough.

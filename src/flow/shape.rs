@@ -60,7 +60,7 @@ pub enum Shape {
 #[derive(Debug, Default)]
 pub struct Fields {
     list: Vec<Field>,
-    /// Places in `list`, sorted by name.
+    /// Places in `list`, sorted by the length of the name and the name: most comparisons are of two numbers.
     sorted: Vec<usize>,
     required: Vec<usize>,
     /// Whether other fields are kept as they are.
@@ -77,7 +77,7 @@ struct Field {
 impl Fields {
     fn new(list: Vec<Field>, open: bool) -> Self {
         let mut sorted: Vec<usize> = (0..list.len()).collect();
-        sorted.sort_by(|&a, &b| list[a].name.cmp(&list[b].name));
+        sorted.sort_by(|&a, &b| by_length(&list[a].name, &list[b].name));
         let required = (0..list.len()).filter(|&i| list[i].required).collect();
         Self { list, sorted, required, open }
     }
@@ -88,7 +88,7 @@ impl Fields {
 
     /// The place of a field in the schema's order.
     fn rank(&self, name: &str) -> Option<usize> {
-        let at = self.sorted.binary_search_by(|&i| self.list[i].name.as_str().cmp(name)).ok()?;
+        let at = self.sorted.binary_search_by(|&i| by_length(&self.list[i].name, name)).ok()?;
         Some(self.sorted[at])
     }
 
@@ -96,6 +96,10 @@ impl Fields {
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.list.iter().map(|field| field.name.as_str())
     }
+}
+
+fn by_length(a: &str, b: &str) -> std::cmp::Ordering {
+    a.len().cmp(&b.len()).then_with(|| a.cmp(b))
 }
 
 /// Something about the shape of a value that is wrong.
@@ -369,24 +373,21 @@ impl Shape {
 
     /// The order of two paths in a document of this shape: the schema's order of fields, then list indices.
     pub fn order(&self, a: &Path, b: &Path) -> std::cmp::Ordering {
-        let mut shape = Some(self);
-        for (x, y) in a.0.iter().zip(&b.0) {
-            if x != y {
-                return match (x, y) {
-                    (Segment::Index(x), Segment::Index(y)) => x.cmp(y),
-                    (Segment::Field(x), Segment::Field(y)) => {
-                        rank(shape, x).cmp(&rank(shape, y)).then(x.cmp(y))
-                    }
-                    (Segment::Key(x), Segment::Key(y)) => x.cmp(y),
-                    (Segment::Field(_), _) => std::cmp::Ordering::Less,
-                    (_, Segment::Field(_)) => std::cmp::Ordering::Greater,
-                    (Segment::Index(_), _) => std::cmp::Ordering::Less,
-                    _ => std::cmp::Ordering::Greater,
-                };
+        let Some(at) = a.0.iter().zip(&b.0).position(|(x, y)| x != y) else {
+            return a.0.len().cmp(&b.0.len());
+        };
+        match (&a.0[at], &b.0[at]) {
+            (Segment::Index(x), Segment::Index(y)) => x.cmp(y),
+            (Segment::Field(x), Segment::Field(y)) => {
+                let shape = self.at(&a.0[..at]);
+                rank(shape, x).cmp(&rank(shape, y)).then(x.cmp(y))
             }
-            shape = shape.and_then(|shape| shape.at(std::slice::from_ref(x)));
+            (Segment::Key(x), Segment::Key(y)) => x.cmp(y),
+            (Segment::Field(_), _) => std::cmp::Ordering::Less,
+            (_, Segment::Field(_)) => std::cmp::Ordering::Greater,
+            (Segment::Index(_), _) => std::cmp::Ordering::Less,
+            _ => std::cmp::Ordering::Greater,
         }
-        a.0.len().cmp(&b.0.len())
     }
 
     /// What this shape wants, for a person.

@@ -110,12 +110,11 @@ pub fn flow_owned(object: Value, options: &Options) -> Checked {
         data::check(&subject, &spec, &mut problems);
         expressions::check(&subject, &spec, &mut problems);
     }
-    Checked { flow, problems: in_order(problems, shape::job_flow()) }
+    Checked { flow, problems: in_order(problems.into_vec(), shape::job_flow()) }
 }
 
 /// Sort by the schema; what a rule found first stays first at one place.
-pub fn in_order(problems: Problems, shape: &Shape) -> Vec<Problem> {
-    let mut list = problems.into_vec();
-    list.sort_by(|a, b| shape.order(&a.field, &b.field));
-    list
+pub fn in_order(mut problems: Vec<Problem>, shape: &Shape) -> Vec<Problem> {
+    problems.sort_by(|a, b| shape.order(&a.field, &b.field));
+    problems
 }

@@ -38,8 +38,7 @@ fn found(entry: &Entry) -> Vec<Code> {
     };
     let examples: Vec<_> = entry.examples().into_iter().map(|(mark, text)| (mark, object(text))).collect();
     let new = examples.iter().find(|(mark, _)| *mark != "old").map(|(_, object)| object).unwrap();
-    // Without a word about the store, only the warning can be told: see HW917.
-    let options = Options { artifact_store: (entry.code == NO_ARTIFACT_STORE).then_some(false) };
+    let options = Options::default();
     let old = examples.iter().find(|(mark, _)| *mark == "old").map(|(_, object)| object);
     let mut problems =
         if new["kind"] == "Service" { service(new, old) } else { validate::flow(new, &options).problems };
@@ -53,10 +52,10 @@ fn found(entry: &Entry) -> Vec<Code> {
 
 #[test]
 fn every_example_has_the_problem_that_it_explains() {
-    // Only admission knows who asks: the page of HW705 is tested there.
+    // Only admission knows who asks: the page of HW705 is tested there. And HW917 is not told where HW425 is.
     let missing: Vec<String> = CODES
         .iter()
-        .filter(|entry| entry.code != FORGED_STAMP)
+        .filter(|entry| ![FORGED_STAMP, STORE_UNKNOWN].contains(&entry.code))
         .map(|entry| (entry, found(entry)))
         .filter(|(entry, found)| !found.contains(&entry.code))
         .map(|(entry, found)| {

@@ -16,6 +16,7 @@ mod store;
 
 /// Check the parameters and artifacts of the flow and of every step.
 pub fn check(subject: &Subject<'_>, spec: &Place<'_>, out: &mut Problems) {
+    artifacts::unavailable(subject, spec, out);
     parameters::of_flow(subject, spec, out);
     let acyclic = OnceCell::new();
     let list = spec.field("steps");

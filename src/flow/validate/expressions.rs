@@ -6,10 +6,10 @@ use serde_json::Value;
 
 use super::Subject;
 use crate::api::{InputParameter, Step};
-use crate::flow::code;
 use crate::flow::expr::{self, References};
 use crate::flow::path::{Path, Place, Segment};
 use crate::flow::problem::{Problem, Problems};
+use crate::flow::{code, declared};
 
 mod scope;
 mod usage;
@@ -21,7 +21,7 @@ const MAPS: [&str; 6] = ["labels", "annotations", "matchLabels", "nodeSelector",
 
 /// Check every expression; then what nobody reads, and what can never run.
 pub fn check(subject: &Subject<'_>, spec: &Place<'_>, out: &mut Problems) {
-    let resources = scope::resources(subject);
+    let resources = declared::resources(subject.flow);
     let acyclic = OnceCell::new();
     let list = spec.field("steps");
     let mut read = Vec::with_capacity(subject.steps().len());
@@ -55,6 +55,11 @@ impl Checker<'_, '_, '_> {
             if self.out.iter().skip(errors).all(|problem| !problem.is_error()) {
                 self.never_runs(when, &place);
             }
+        }
+        if self.step.message.as_deref().is_some_and(expr::has_expression) {
+            let what = "is taken literally";
+            let problem = Problem::warning(code::LITERAL_BRACES, &here.field("message"), what);
+            self.out.push(problem.hint("say it without an expression"));
         }
         let parameters = self.step.inputs.iter().flat_map(|inputs| &inputs.parameters);
         let (inputs, list) = (here.field("inputs"), "parameters");

@@ -13,20 +13,25 @@ const LONGEST_PATH: usize = 12;
 /// Check the dependencies of every step.
 pub fn check(subject: &Subject<'_>, spec: &Place<'_>, out: &mut Problems) {
     let list = spec.field("steps");
+    // For every step the last one that lists it.
+    let mut listed_by = vec![usize::MAX; subject.steps().len()];
     for (i, step) in subject.steps().iter().enumerate() {
-        if step.dependencies.is_empty() {
-            continue;
-        }
         let here = list.index(i);
         let dependencies = here.field("dependencies");
-        let mut seen = HashSet::with_capacity(step.dependencies.len());
+        let mut edges = subject.dag.edges(i).iter().peekable();
+        let mut others = HashSet::new();
         for (at, name) in step.dependencies.iter().enumerate() {
             let place = dependencies.index(at);
             // Of another type: told, and nothing to look for.
             if name.is_empty() && out.has(&place) {
                 continue;
             }
-            if !seen.insert(name.as_str()) {
+            let target = edges.next_if(|edge| edge.0 == at).map(|&(_, target)| target);
+            let twice = match target {
+                Some(target) => std::mem::replace(&mut listed_by[target], i) == i,
+                None => !others.insert(name.as_str()),
+            };
+            if twice {
                 out.push(
                     Problem::duplicate(
                         code::DUPLICATE_DEPENDENCY,
@@ -46,7 +51,7 @@ pub fn check(subject: &Subject<'_>, spec: &Place<'_>, out: &mut Problems) {
                     )
                     .hint("remove this dependency"),
                 );
-            } else if subject.dag.find(name).is_none() {
+            } else if target.is_none() {
                 let near = out.did_you_mean(name, subject.dag.names().iter().copied());
                 out.push(
                     Problem::not_found(

@@ -56,7 +56,7 @@ fn judge(object: &Value, old: Option<&Value>) -> Vec<Problem> {
     spec(object, &mut rules);
     // What has the wrong type is not judged a second time.
     out.extend(rules.into_vec().into_iter().filter(|problem| !problem.field.is_inside(&told)));
-    in_order(out, shape())
+    in_order(out.into_vec(), shape())
 }
 
 fn shape() -> &'static Shape {

@@ -15,6 +15,7 @@ use serde_json::Value;
 use crate::api::{JobFlow, JobFlowSpec, names, order};
 use crate::flow::code::{self, Code};
 use crate::flow::duration;
+use crate::flow::expr;
 use crate::flow::path::{Path, Place, Segment};
 use crate::flow::problem::{Problem, Problems};
 use crate::flow::shape::{Fault, Report, Shape};
@@ -160,7 +161,7 @@ impl Report for Faults<'_> {
             Fault::Type { found, wanted } => {
                 if family.expressions
                     && let Value::String(text) = found
-                    && text.contains("{{")
+                    && expr::has_expression(text)
                 {
                     return self.expression(place, text, wanted, shape);
                 }
@@ -234,11 +235,8 @@ impl Report for Faults<'_> {
 impl Faults<'_> {
     /// An expression where the schema wants no text: the whole value may be one, a part of it may not.
     fn expression(&mut self, place: &Place<'_>, text: &str, wanted: &str, shape: &Shape) -> bool {
-        let trimmed = text.trim();
-        let whole =
-            trimmed.starts_with("{{") && trimmed.ends_with("}}") && trimmed.matches("{{").count() == 1;
         let scalar = matches!(shape, Shape::Integer { .. } | Shape::Number { .. } | Shape::Boolean);
-        if whole && scalar {
+        if scalar && is_whole(text.trim()) {
             return true;
         }
         let what = format!("must be {wanted}, and this is a text with an expression in it");
@@ -246,6 +244,14 @@ impl Faults<'_> {
         self.out.push(problem.maybe_hint(scalar.then_some("make the expression the whole value")));
         false
     }
+}
+
+/// Whether a text is one expression and nothing else, as far as its ends tell. What is inside is judged as an expression.
+fn is_whole(text: &str) -> bool {
+    let braces = text.starts_with("{{") && text.ends_with("}}") && text.matches("{{").count() == 1;
+    // zen-flow's spelling of a parameter.
+    let shell = text.strip_prefix("${parameters.").and_then(|name| name.split_once('}'));
+    braces || shell.is_some_and(|(_, after)| after.is_empty())
 }
 
 /// Whether another rule tells of a text at `path` that it is too long.

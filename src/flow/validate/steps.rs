@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::Subject;
+use super::template::selects_itself;
 use crate::api::{Step, names};
 use crate::flow::path::Place;
 use crate::flow::problem::{Problem, Problems};
@@ -80,6 +81,15 @@ fn kind(step: &Step, here: &Place<'_>, out: &mut Problems) {
 fn metadata(step: &Step, here: &Place<'_>, out: &mut Problems) {
     let Some(metadata) = &step.metadata else { return };
     let place = here.field("metadata");
+    // They become labels of the pods as well, and those that a Job selects its pods by are not anybody's to write.
+    let spec = step.template.as_ref().and_then(|template| template.get("spec")?.as_object());
+    if spec.is_some_and(selects_itself) && !step.is_manual() {
+        let place = place.field("labels");
+        for key in metadata.labels.keys().filter(|key| rules::is_generated_label(key)) {
+            let what = "the API server writes this label of a Job's pods itself";
+            out.push(Problem::forbidden(code::RESERVED_METADATA, &place.key(key), what).hint("remove it"));
+        }
+    }
     labels(
         &metadata.labels,
         &place.field("labels"),

@@ -32,6 +32,7 @@ mod volumes;
 
 pub(super) use container::port_name;
 pub(super) use env::config_key;
+pub(super) use job::selects_itself;
 pub(super) use resources::{cure, read};
 
 /// Check the template of every step that runs one.

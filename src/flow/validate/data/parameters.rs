@@ -4,11 +4,9 @@ use super::{Here, key_ref, names};
 use crate::api::{InputValueSource, OutputParameter, Step, ValueType};
 use crate::flow::path::Place;
 use crate::flow::problem::{Problem, Problems};
+use crate::flow::typed::{self, MAX_VALUES};
 use crate::flow::validate::Subject;
 use crate::flow::{code, expr, jsonpath};
-
-/// The most bytes of all values of a step together; the status of a flow has to hold them.
-const MAX_VALUES: usize = 64 * 1024;
 
 pub(super) fn of_flow(subject: &Subject<'_>, spec: &Place<'_>, out: &mut Problems) {
     let list = spec.field("parameters");
@@ -226,33 +224,16 @@ fn literals(
     for (field, text) in [("value", value), ("default", default)] {
         let Some(text) = text else { continue };
         let here = place.field(field);
-        if text.contains("{{") {
+        if expr::has_expression(text) {
             out.push(
                 Problem::warning(code::LITERAL_BRACES, &here, "is taken literally")
                     .hint("valueFrom.expression evaluates"),
             );
-        } else if let Some(wanted) = declared.and_then(|declared| misfit(text, declared)) {
+        } else if let Some(wanted) = declared.and_then(|declared| typed::read(text, declared).err()) {
             let what = format!("does not fit the declared type: {wanted}");
             out.push(
                 Problem::invalid(code::VALUE_TYPE, &here, text, what).hint("change the value or the type"),
             );
-        }
-    }
-}
-
-/// What a value of this type has to be, if `text` is not.
-fn misfit(text: &str, declared: ValueType) -> Option<&'static str> {
-    let trimmed = text.trim();
-    match declared {
-        ValueType::String => None,
-        ValueType::Int => trimmed.parse::<i64>().is_err().then_some("must be a whole number"),
-        ValueType::Double => {
-            let number = serde_json::from_str::<serde_json::Number>(trimmed);
-            number.is_err().then_some("must be a number")
-        }
-        ValueType::Bool => (!matches!(trimmed, "true" | "false")).then_some("must be true or false"),
-        ValueType::Json => {
-            serde_json::from_str::<serde::de::IgnoredAny>(text).is_err().then_some("must be JSON")
         }
     }
 }
@@ -266,7 +247,7 @@ fn too_large(bytes: usize, whose: &str, place: &Place<'_>, out: &mut Problems) {
         let what = format!("{whose} have {bytes} bytes together, and may have {MAX_VALUES}");
         out.push(
             Problem::too_long(code::DATA_TOO_LARGE, place, bytes, what)
-                .hint("hand large data on as an artifact"),
+                .hint("put large data on a volume claim"),
         );
     }
 }

@@ -48,6 +48,10 @@ fn needed(subject: &Subject<'_>, spec: &Place<'_>, out: &mut Problems) {
         let outputs = here.field("outputs");
         let list = outputs.field("artifacts");
         let place = list.index(at);
+        // An artifact that cannot be had at all needs no store.
+        if out.has(&place) {
+            return;
+        }
         out.push(if subject.options.artifact_store.is_some() {
             Problem::required(code::NO_ARTIFACT_STORE, &place, "there is no store to keep this artifact in")
                 .hint("add spec.artifactStore, or s3 to the artifact")

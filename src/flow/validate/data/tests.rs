@@ -1,9 +1,20 @@
 use serde_json::{Value, json};
 
-use crate::flow::validate::{Options, flow};
+use super::store;
+use crate::api::JobFlow;
+use crate::flow::dag::Dag;
+use crate::flow::path::Place;
+use crate::flow::problem::Problems;
+use crate::flow::validate::{Options, Subject, flow};
 
-/// The lines of the families HW4, HW915, HW917 and HW913 for this spec.
-fn lines_with(spec: &Value, store: Option<bool>) -> Vec<String> {
+/// The lines of the families HW4, HW915 and HW913 for this spec, less those that tell of any artifact.
+fn lines(spec: &Value) -> Vec<String> {
+    let mut lines = all_lines(spec);
+    lines.retain(|line| !line.contains("(HW425)"));
+    lines
+}
+
+fn all_lines(spec: &Value) -> Vec<String> {
     let mut spec = spec.clone();
     for step in spec["steps"].as_array_mut().unwrap() {
         if step.get("template").is_none() {
@@ -16,13 +27,9 @@ fn lines_with(spec: &Value, store: Option<bool>) -> Vec<String> {
         "apiVersion": "workflow.kube-zen.io/v1alpha1", "kind": "JobFlow", "metadata": {"name": "x"}, "spec": spec
     });
     let ours = ["(HW4", "(HW915)", "(HW917)", "(HW913)"];
-    let checked = flow(&object, &Options { artifact_store: store });
+    let checked = flow(&object, &Options::default());
     let lines = checked.problems.iter().map(ToString::to_string);
     lines.filter(|line| ours.iter().any(|code| line.contains(code))).collect()
-}
-
-fn lines(spec: &Value) -> Vec<String> {
-    lines_with(spec, Some(true))
 }
 
 /// The only line for a step `b` after `a` with these inputs or outputs; `a` has the output artifact `files`.
@@ -199,16 +206,52 @@ fn s3_locations_and_archives_are_complete() {
     assert_eq!(one("outputs", "artifacts", &packed(&json!({"format": "tar", "compression": "zstd"}))), "");
 }
 
+/// What is said of the store by itself: in a whole flow HW425 stands before it.
+fn store_lines(spec: &Value, store: Option<bool>) -> Vec<String> {
+    let flow: JobFlow = serde_json::from_value(json!({"metadata": {"name": "x"}, "spec": spec})).unwrap();
+    let (dag, options) = (Dag::new(&flow.spec.steps), Options { artifact_store: store });
+    let mut out = Problems::new();
+    store::check(&Subject::new(&flow, &dag, &options), &Place::ROOT.field("spec"), &mut out);
+    out.iter().map(ToString::to_string).collect()
+}
+
 #[test]
 fn artifacts_need_a_store() {
     let flow = json!({"steps": [{"name": "a", "outputs": {"artifacts": [{"name": "x", "path": "/o/x"}]}}]});
-    assert_eq!(lines_with(&flow, Some(true)), Vec::<String>::new());
-    let (refused, warned) = (lines_with(&flow, Some(false)), lines_with(&flow, None));
+    assert_eq!(store_lines(&flow, Some(true)), Vec::<String>::new());
+    let (refused, warned) = (store_lines(&flow, Some(false)), store_lines(&flow, None));
     assert!(refused.len() == 1 && refused[0].contains("(HW418)"), "{refused:?}");
     assert!(warned.len() == 1 && warned[0].contains("(HW917)"), "{warned:?}");
     let mut own = flow.clone();
     own["artifactStore"] = json!({"volumeClaim": {"claimName": "c"}});
-    assert_eq!(lines_with(&own, Some(false)), Vec::<String>::new());
+    assert_eq!(store_lines(&own, Some(false)), Vec::<String>::new());
     own["artifactStore"] = json!({});
     assert!(lines(&own)[0].contains("(HW418)"));
+}
+
+#[test]
+fn every_artifact_is_refused_once_until_artifacts_can_be_moved() {
+    let told = all_lines(&json!({
+        "artifactStore": {"volumeClaim": {"claimName": "c"}},
+        "steps": [
+            {"name": "a", "outputs": {"artifacts": [{"name": "x", "path": "/o/x"}, {"name": "y", "path": "/o/y"}]}},
+            {"name": "b", "dependencies": ["a"], "inputs": {"artifacts": [{"name": "x", "from": "a/x"}]}},
+            {"name": "c", "inputs": {"artifacts": []}, "outputs": {"artifacts": []}}
+        ]
+    }));
+    let cure = "artifacts are not available yet; hand values on as parameters, or put files on a volume claim (HW425)";
+    let wanted: Vec<String> = [
+        "spec.artifactStore",
+        "spec.steps[0].outputs.artifacts[0]",
+        "spec.steps[0].outputs.artifacts[1]",
+        "spec.steps[1].inputs.artifacts[0]",
+    ]
+    .iter()
+    .map(|place| format!("{place}: Forbidden: {cure}"))
+    .collect();
+    assert_eq!(told, wanted);
+
+    let told =
+        all_lines(&json!({"steps": [{"name": "a", "outputs": {"artifacts": [{"name": "x", "path": "o"}]}}]}));
+    assert_eq!(told.len(), 2, "the store is not missed, the path is still looked at: {told:?}");
 }

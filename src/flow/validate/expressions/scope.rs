@@ -2,10 +2,9 @@
 
 use std::cell::OnceCell;
 
-use serde_json::Value;
-
 use super::super::Subject;
-use crate::api::{FlowParameter, InputParameter, OutputParameter, Step, ValueType};
+use crate::api::{OutputParameter, Step, ValueType};
+use crate::flow::declared::{self, Parameter};
 use crate::flow::expr::Scope;
 use crate::flow::suggest::nearest;
 
@@ -22,15 +21,6 @@ pub(in crate::flow::validate) struct StepScope<'s, 'f> {
 
 /// With more unknown dependencies than this, a problem too many is cheaper than comparing each with each name.
 const MOST_EXCUSES: usize = 50;
-
-/// The names of the resource templates, claims first.
-pub(in crate::flow::validate) fn resources<'a>(subject: &'a Subject<'_>) -> Vec<&'a str> {
-    let templates = subject.flow.spec.resource_templates.iter();
-    templates
-        .flat_map(|templates| templates.volume_claim_templates.iter().chain(&templates.config_map_templates))
-        .filter_map(|template| template.pointer("/metadata/name").and_then(Value::as_str))
-        .collect()
-}
 
 impl<'s, 'f> StepScope<'s, 'f> {
     pub(in crate::flow::validate) fn new(
@@ -50,28 +40,17 @@ impl<'s, 'f> StepScope<'s, 'f> {
         self.subject.dag.find(step).and_then(|index| self.subject.steps().get(index))
     }
 
-    fn input(&self, name: &str) -> Option<&'f InputParameter> {
-        self.step().inputs.as_ref()?.parameters.iter().find(|parameter| parameter.name == name)
-    }
-
-    fn flow_parameter(&self, name: &str) -> Option<&'f FlowParameter> {
-        self.subject.flow.spec.parameters.iter().find(|parameter| parameter.name == name)
-    }
-
     fn output_parameters(&self, step: &str) -> &'f [OutputParameter] {
-        let outputs = self.find(step).and_then(|step| step.outputs.as_ref());
-        outputs.map_or(&[], |outputs| &outputs.parameters)
+        self.find(step).map_or(&[], declared::outputs)
     }
 
     /// Whether a parameter's value is read from a Secret.
     pub(super) fn is_secret(&self, name: &str) -> bool {
-        match self.input(name) {
-            Some(input) => input.value_from.as_ref().is_some_and(|from| from.secret_key_ref.is_some()),
-            None => self
-                .flow_parameter(name)
-                .and_then(|parameter| parameter.value_from.as_ref())
-                .is_some_and(|from| from.secret_key_ref.is_some()),
-        }
+        self.parameter_named(name).is_some_and(|parameter| parameter.secret_key().is_some())
+    }
+
+    fn parameter_named(&self, name: &str) -> Option<Parameter<'f>> {
+        Parameter::find(self.subject.flow, self.step(), name)
     }
 
     /// The phases in which an ancestor can be when this step's `when` is evaluated. A failure that is not continued
@@ -91,17 +70,11 @@ impl<'s, 'f> StepScope<'s, 'f> {
 
 impl Scope for StepScope<'_, '_> {
     fn parameter(&self, name: &str) -> Option<Option<ValueType>> {
-        let declared = match self.input(name) {
-            Some(input) => input.type_,
-            None => self.flow_parameter(name)?.type_,
-        };
-        Some(Some(declared.unwrap_or(ValueType::String)))
+        self.parameter_named(name).map(|parameter| Some(parameter.value_type()))
     }
 
     fn parameters(&self) -> Vec<&str> {
-        let inputs = self.step().inputs.iter().flat_map(|inputs| &inputs.parameters);
-        let own = inputs.map(|parameter| parameter.name.as_str());
-        own.chain(self.subject.flow.spec.parameters.iter().map(|parameter| parameter.name.as_str())).collect()
+        declared::parameters(self.subject.flow, self.step()).collect()
     }
 
     fn steps(&self) -> &[&str] {
@@ -122,10 +95,7 @@ impl Scope for StepScope<'_, '_> {
 
     /// A name of another type than text was told where it stands, and is empty here.
     fn excuses_parameter(&self) -> bool {
-        let inputs = self.step().inputs.iter().flat_map(|inputs| &inputs.parameters);
-        let mut own = inputs.map(|parameter| parameter.name.as_str());
-        own.any(str::is_empty)
-            || self.subject.flow.spec.parameters.iter().any(|parameter| parameter.name.is_empty())
+        declared::parameters(self.subject.flow, self.step()).any(str::is_empty)
     }
 
     fn excuses_output(&self, step: &str) -> bool {

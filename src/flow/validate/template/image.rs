@@ -33,7 +33,19 @@ pub(super) fn check(image: &str, place: &Place<'_>) -> Option<Problem> {
     }
 }
 
+/// What is wrong with a reference, and what to do about it.
 fn wrong(path: &str, tag: Option<&str>, digest: Option<&str>) -> Option<(String, Option<String>)> {
+    let (domain, repository) = match path.split_once('/') {
+        Some((first, rest)) if is_domain(first) => (Some(first), rest),
+        _ => (None, path),
+    };
+    let sound = domain.is_none_or(is_sound_domain)
+        && is_repository(repository)
+        && tag.is_none_or(is_tag)
+        && digest.is_none_or(is_digest);
+    if sound {
+        return None;
+    }
     let words = |what: &str| Some((what.to_owned(), None));
     if [Some(path), tag, digest].into_iter().flatten().any(|part| part.contains(char::is_whitespace)) {
         return words("must not contain blanks");
@@ -47,35 +59,26 @@ fn wrong(path: &str, tag: Option<&str>, digest: Option<&str>) -> Option<(String,
             Some("remove what is before the host".to_owned()),
         ));
     }
-    let (domain, repository) = match path.split_once('/') {
-        Some((first, rest)) if is_domain(first) => (Some(first), rest),
-        _ => (None, path),
-    };
-    if let Some(domain) = domain
-        && !is_sound_domain(domain)
-    {
+    if !domain.is_none_or(is_sound_domain) {
         return words("the registry before the first `/` is malformed");
     }
     if repository.len() > 255 {
         return words("the name must be no more than 255 characters");
     }
-    if !repository.split('/').all(is_component) {
+    if !is_repository(repository) {
         if repository.bytes().any(|c| c.is_ascii_uppercase()) {
             let lower = repository.to_ascii_lowercase();
-            let near = lower.split('/').all(is_component).then(|| format!("write `{lower}`"));
+            let near = is_repository(&lower).then(|| format!("write `{lower}`"));
             return Some(("the repository must be lower case".to_owned(), near));
         }
         return words("the repository must be lower case letters and digits, joined by `.`, `_`, `-` or `/`");
     }
-    if tag.is_some_and(|tag| !is_tag(tag)) {
+    if !tag.is_none_or(is_tag) {
         return words(
             "the tag must be 1 to 128 letters, digits, `_`, `.` and `-`, and not start with `.` or `-`",
         );
     }
-    if digest.is_some_and(|digest| !is_digest(digest)) {
-        return words("the digest must be an algorithm, `:` and its hexadecimal value, such as sha256:...");
-    }
-    None
+    words("the digest must be an algorithm, `:` and its hexadecimal value, such as sha256:...")
 }
 
 /// The first part of a path is a registry if it could be no directory of Docker Hub.
@@ -107,6 +110,10 @@ fn is_sound_domain(domain: &str) -> bool {
 
 fn is_port(port: &str) -> bool {
     !port.is_empty() && port.bytes().all(|c| c.is_ascii_digit())
+}
+
+fn is_repository(path: &str) -> bool {
+    path.len() <= 255 && path.split('/').all(is_component)
 }
 
 /// Runs of letters and digits, joined by `.`, `_`, `__` or any number of `-`.

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use super::{MAX_INT32, Scope, conflict, is_expression, one_of, pod, text, whole, within};
 use crate::api::defaults;
 use crate::flow::code;
+use crate::flow::names::is_generated_label;
 use crate::flow::path::Place;
 use crate::flow::problem::Problem;
 use crate::flow::validate::failure::{self, Rule};
@@ -39,7 +40,7 @@ pub(super) fn check(spec: &Map<String, Value>, here: &Place<'_>, scope: &mut Sco
         }
     }
     if let Some(place) = selector
-        && spec.get("manualSelector") != Some(&Value::Bool(true))
+        && selects_itself(spec)
     {
         scope.push(conflict(&place, "the API server makes a Job's selector itself").hint("remove it"));
     }
@@ -51,7 +52,16 @@ pub(super) fn check(spec: &Map<String, Value>, here: &Place<'_>, scope: &mut Sco
     let pod_place = place.field("spec");
     let pod = template.and_then(|template| template.get("spec")).and_then(Value::as_object);
     if let Some(Value::Object(metadata)) = template.and_then(|template| template.get("metadata")) {
-        super::metadata(metadata, &place.field("metadata"), scope);
+        let place = place.field("metadata");
+        super::metadata(metadata, &place, scope);
+        if let Some(Value::Object(labels)) = metadata.get("labels").filter(|_| selects_itself(spec)) {
+            let place = place.field("labels");
+            for key in labels.keys().filter(|key| is_generated_label(key)) {
+                scope.push(
+                    conflict(&place.key(key), "the API server writes this label itself").hint("remove it"),
+                );
+            }
+        }
     }
     match pod {
         Some(pod) => {
@@ -64,6 +74,11 @@ pub(super) fn check(spec: &Map<String, Value>, here: &Place<'_>, scope: &mut Sco
             "a Job needs the spec of a pod with at least one container",
         )),
     }
+}
+
+/// Whether the API server makes the Job's selector, and the labels that it selects by (`manualSelector`).
+pub(in crate::flow::validate) fn selects_itself(spec: &Map<String, Value>) -> bool {
+    matches!(spec.get("manualSelector"), None | Some(Value::Null | Value::Bool(false)))
 }
 
 fn managed_by(value: &Value, place: &Place<'_>, scope: &mut Scope<'_, '_>) {
