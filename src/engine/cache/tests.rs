@@ -1,0 +1,92 @@
+use serde_json::{Value, json};
+
+use super::*;
+
+fn flow(name: &str, version: u64, phase: &str) -> flows::FlowView {
+    let object = json!({
+        "apiVersion": "workflow.kube-zen.io/v1alpha1", "kind": "JobFlow",
+        "metadata": {"name": name, "namespace": "default", "uid": name, "resourceVersion": version.to_string()},
+        "spec": {"executionPolicy": {"concurrencyKey": "line"}, "steps": []},
+        "status": {"phase": phase, "startTime": "2026-11-24T10:00:00.000000Z"}
+    });
+    serde_json::from_value(object).unwrap()
+}
+
+fn key(name: &str) -> FlowKey {
+    FlowKey { namespace: "default".to_owned(), name: name.to_owned() }
+}
+
+fn job(uid: &str, flow: &str) -> Job {
+    let view: Value = json!({
+        "apiVersion": "batch/v1", "kind": "Job",
+        "metadata": {
+            "name": uid, "uid": uid, "creationTimestamp": "2026-11-24T10:00:00Z",
+            "labels": {"workflow.kube-zen.io/step": "work"},
+            "annotations": {"workflow.kube-zen.io/attempt": "1"},
+            "ownerReferences": [{
+                "apiVersion": "workflow.kube-zen.io/v1alpha1", "kind": "JobFlow", "name": flow, "uid": flow, "controller": true
+            }]
+        },
+        "spec": {"completions": 1}
+    });
+    Job::from_view(serde_json::from_value(view).unwrap()).unwrap()
+}
+
+fn pod(uid: &str, job: &str, phase: &str) -> Pod {
+    let view: Value = json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {
+            "name": uid, "uid": uid, "creationTimestamp": "2026-11-24T10:00:00Z",
+            "ownerReferences": [{"apiVersion": "batch/v1", "kind": "Job", "name": job, "uid": job, "controller": true}]
+        },
+        "status": {"phase": phase}
+    });
+    Pod::from_view(serde_json::from_value(view).unwrap()).unwrap()
+}
+
+fn names(touched: &Touched) -> Vec<&str> {
+    let mut names: Vec<&str> = touched.iter().map(|(key, _)| key.name.as_str()).collect();
+    names.sort_unstable();
+    names
+}
+
+/// A flow that was stopped while a pod of it runs, and one that waits for it.
+fn stopped_and_waiting() -> Cache {
+    let cache = Cache::default();
+    cache.flow(flow("older", 1, "Running"), Verdict::Sound, 0);
+    cache.flow(flow("newer", 2, "Pending"), Verdict::Sound, 0);
+    cache.job(job("job", "older"), 0);
+    cache.pod(pod("pod", "job", "Running"), 0);
+    cache.flow(flow("older", 3, "Failed"), Verdict::Sound, 0);
+    cache
+}
+
+fn stands_in_the_way(cache: &Cache) -> bool {
+    !cache.snapshot(&key("newer")).unwrap().rivals[0].over
+}
+
+#[test]
+fn who_waits_in_line_is_told_when_the_last_pod_of_a_deleted_job_goes() {
+    let cache = stopped_and_waiting();
+    cache.job_deleted("job");
+    assert!(stands_in_the_way(&cache), "its pod still runs");
+    assert_eq!(names(&cache.pod_deleted("job", "pod")), ["newer", "older"]);
+    assert!(!stands_in_the_way(&cache));
+    let inner = cache.lock();
+    assert!(inner.leaving.is_empty() && inner.owners.is_empty() && inner.pods.is_empty());
+}
+
+#[test]
+fn who_waits_in_line_is_told_when_a_deleted_job_is_the_last_to_go() {
+    let cache = stopped_and_waiting();
+    cache.pod_deleted("job", "pod");
+    assert_eq!(names(&cache.job_deleted("job")), ["newer", "older"]);
+    assert!(!stands_in_the_way(&cache));
+}
+
+#[test]
+fn who_waits_in_line_is_told_when_the_last_pod_ends() {
+    let cache = stopped_and_waiting();
+    assert_eq!(names(&cache.pod(pod("pod", "job", "Failed"), 0)), ["newer", "older"]);
+    assert!(!stands_in_the_way(&cache));
+}

@@ -1,0 +1,428 @@
+//! The loop: take a flow from the queue, plan, write, act.
+
+use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use futures::future::join_all;
+use futures::{FutureExt, StreamExt, stream};
+use jiff::{SignedDuration, Timestamp};
+use kube::api::{Patch, PatchParams};
+use kube::{Api, Client};
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+use tracing::field::Empty;
+
+use super::cache::Snapshot;
+use super::events::Events;
+use super::flows::{self, FlowKey, FlowView};
+use super::metrics::Metrics;
+use super::queue::{Done, Urgency};
+use super::watch::{self, Watches};
+use super::{apply, observe, status};
+use crate::api::JobFlow;
+use crate::flow::observed::view::JobView;
+use crate::flow::plan::{self, Action, Observed, Plan};
+use crate::flow::validate::Options;
+
+/// A call that takes longer is given up; what it may have done is found out by looking.
+const CALL: Duration = Duration::from_secs(30);
+/// How long a watch may take to show a Job that we created, before it is looked for. The planner looks at the flow again
+/// ten seconds after a Job's creation.
+const UNSEEN: SignedDuration = SignedDuration::from_secs(8);
+/// Creations and deletions of one flow at one time.
+const ACTIONS: usize = 16;
+/// How often one look at a flow plans anew, because of something that was read, refused or changed meanwhile.
+const ROUNDS: usize = 12;
+
+/// How the engine is run.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Flows that are worked on at one time.
+    pub workers: usize,
+    /// What the validator is told.
+    pub options: Options,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { workers: 32, options: Options::default() }
+    }
+}
+
+/// The controller.
+pub struct Engine {
+    client: Client,
+    watches: Watches,
+    events: Events,
+    metrics: Metrics,
+    config: Config,
+    /// Flows of one line start one after the other: each has to see that the one before it has.
+    lines: Mutex<HashMap<(String, String), Weak<Turn>>>,
+}
+
+/// Who has it may start.
+type Turn = tokio::sync::Mutex<()>;
+
+/// Why a look at a flow came to nothing; it is looked at again later.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error("the API server refused: {0}")]
+    Api(#[source] kube::Error),
+    #[error("the API server did not answer in time")]
+    Timeout,
+    #[error("it changed each time it was looked at")]
+    Unsteady,
+    #[error("a panic; please report it")]
+    Panic,
+}
+
+impl Engine {
+    /// A controller on what `watches` see.
+    pub fn new(client: Client, watches: Watches, events: Events, config: Config) -> Self {
+        Self { client, watches, events, metrics: Metrics::default(), config, lines: Mutex::default() }
+    }
+
+    /// Count in `metrics`.
+    #[must_use]
+    pub fn with_metrics(mut self, metrics: Metrics) -> Self {
+        metrics.derive_from(&self.watches);
+        self.metrics = metrics;
+        self
+    }
+
+    /// Work until `stopped`; what is in flight then is given up, and whoever works next finds out how far it came.
+    pub async fn run(self: Arc<Self>, stopped: CancellationToken) {
+        let _at_work = self.metrics.at_work();
+        watch::add_all(&self.watches);
+        let workers = (0..self.config.workers.max(1)).map(|_| {
+            let engine = self.clone();
+            let stopped = stopped.clone();
+            tokio::spawn(async move {
+                let work = engine.work(&stopped);
+                tokio::select! {
+                    () = work => {}
+                    () = stopped.cancelled() => {}
+                }
+            })
+        });
+        join_all(workers).await;
+    }
+
+    async fn work(&self, stopped: &CancellationToken) {
+        loop {
+            let (key, since) = self.watches.queue.next().await;
+            let taken = Taken { engine: self, key: Some(key.clone()) };
+            // One flow must never take the others with it, whatever is wrong with it.
+            let span = tracing::debug_span!("reconcile", flow = %key, correlation = Empty, wrote = Empty, actions = Empty);
+            let timed = self.metrics.reconciling();
+            let look = self.look(&key, since, stopped).instrument(span.clone());
+            let looked = AssertUnwindSafe(look).catch_unwind().await.unwrap_or(Err(Error::Panic));
+            let took = timed.ended(if looked.is_ok() { "done" } else { "failed" });
+            tracing::debug!(parent: &span, seconds = took.as_secs_f64(), "looked at");
+            let done = match looked {
+                Ok(due) => Done::Until(due),
+                Err(error) => {
+                    tracing::warn!(flow = %key, error = %error, "a flow will be looked at again");
+                    Done::Failed
+                }
+            };
+            taken.end(done);
+        }
+    }
+
+    /// Look at a flow until there is nothing to do for it now; when to look again.
+    async fn look(
+        &self,
+        key: &FlowKey,
+        since: Timestamp,
+        stopped: &CancellationToken,
+    ) -> Result<Option<Timestamp>, Error> {
+        let cache = &self.watches.cache;
+        let Some(line) = cache.snapshot(key).map(|seen| self.line(key, &seen)) else {
+            self.watches.queue.forget(key);
+            return Ok(None);
+        };
+        let _turn = match &line {
+            Some(line) => Some(line.lock().await),
+            None => None,
+        };
+        for _ in 0..ROUNDS {
+            let Some(seen) = cache.snapshot(key) else { return Ok(None) };
+            tracing::Span::current().record("correlation", seen.entry.uid());
+            let Ok(flow) = &seen.entry.flow else { return self.tell_malformed(key, &seen).await };
+            if self.verify(flow, &seen).await? {
+                continue;
+            }
+            let plan = self.plan(flow, &seen).await?;
+            if stopped.is_cancelled() {
+                return Ok(None);
+            }
+            if !self.write(flow, &plan).await? {
+                continue;
+            }
+            // Of what is written, not of what was read: the events name what has come to be.
+            let written = Arc::new(JobFlow { status: Some(plan.status), ..flow.clone() });
+            // A look that is taken again finds the outcome in the status: nothing is counted twice.
+            let decided = self.metrics.happened(&written, &plan.events).then_some(since);
+            self.events.tell(&written, plan.events);
+            tracing::Span::current().record("actions", plan.actions.len());
+            if self.act(&written, &seen, plan.actions, decided, stopped).await? {
+                return Ok(plan.due);
+            }
+        }
+        Err(Error::Unsteady)
+    }
+
+    /// A Job that we created and that no watch shows after a while may have been deleted before a watch saw it. Whether
+    /// one was.
+    async fn verify(&self, flow: &JobFlow, seen: &Snapshot) -> Result<bool, Error> {
+        let api: Api<JobView> =
+            Api::namespaced(self.client.clone(), flow.metadata.namespace.as_deref().unwrap_or_default());
+        let mut lost = false;
+        for job in seen.unseen.iter().filter(|job| Timestamp::now().duration_since(job.created) > UNSEEN) {
+            let there = in_time(api.get_opt(&job.name)).await?;
+            if there.is_none_or(|there| there.metadata.uid.as_deref() != Some(&job.uid)) {
+                self.watches.cache.job_deleted(&job.uid);
+                lost = true;
+            }
+        }
+        Ok(lost)
+    }
+
+    /// Plan, reading what the plan asks for.
+    async fn plan(&self, flow: &JobFlow, seen: &Snapshot) -> Result<Plan, Error> {
+        let mut observed = Observed {
+            jobs: seen.jobs.clone(),
+            gone: seen.gone.clone(),
+            rivals: seen.rivals.clone(),
+            took: seen.took.clone(),
+            verdict: seen.entry.verdict.clone(),
+            refused: seen.refused.clone(),
+            ..Observed::default()
+        };
+        let namespace = flow.metadata.namespace.as_deref().unwrap_or_default();
+        for _ in 0..ROUNDS {
+            let plan = self.metrics.planning(|| plan::plan(flow, &observed, Timestamp::now()));
+            if plan.needs == plan::Needs::default() {
+                return Ok(plan);
+            }
+            if plan.needs.resources {
+                let created = observe::create_resources(&self.client, flow, None);
+                observed.resources = Some(in_time(created.map(Ok)).await?);
+            }
+            for job in plan.needs.complaints {
+                let complaint = in_time(observe::read_complaint(&self.client, namespace, &job)).await?;
+                observed.complaints.insert(job, complaint);
+            }
+            in_time(observe::read_sources(
+                &self.client,
+                namespace,
+                plan.needs.sources,
+                &mut observed.sources,
+            ))
+            .await?;
+        }
+        Err(Error::Unsteady)
+    }
+
+    /// Write the status, if it changes. `false`: somebody else was quicker, and the cache knows now.
+    async fn write(&self, flow: &JobFlow, plan: &Plan) -> Result<bool, Error> {
+        let metadata = &flow.metadata;
+        let version = metadata.resource_version.as_deref().unwrap_or_default();
+        let Some(operations) = status::patch(version, flow.status.as_ref(), &plan.status) else {
+            return Ok(true);
+        };
+        tracing::Span::current().record("wrote", true);
+        let (namespace, name) =
+            (metadata.namespace.as_deref().unwrap_or_default(), metadata.name.as_deref().unwrap_or_default());
+        let api: Api<FlowView> = Api::namespaced(self.client.clone(), namespace);
+        let patch: json_patch::Patch = serde_json::from_value(operations.into())
+            .map_err(|error| Error::Api(kube::Error::SerdeError(error)))?;
+        let timed = self.metrics.writing();
+        let patched =
+            in_time(api.patch_status(name, &PatchParams::default(), &Patch::Json::<()>(patch)).map(Ok))
+                .await?;
+        timed.ended(if patched.is_ok() { "written" } else { "refused" });
+        match patched {
+            Ok(view) => {
+                self.learn(view);
+                Ok(true)
+            }
+            // A failed test of a JSON patch is an invalid one (422).
+            Err(kube::Error::Api(status)) if status.is_conflict() || status.is_invalid() => {
+                match in_time(api.get_opt(name)).await? {
+                    Some(view) if view.metadata.resource_version.as_deref() == Some(version) => {
+                        Err(Error::Api(kube::Error::Api(status)))
+                    }
+                    Some(view) => {
+                        self.learn(view);
+                        Ok(false)
+                    }
+                    None => {
+                        self.forget(flow);
+                        Ok(false)
+                    }
+                }
+            }
+            Err(kube::Error::Api(status)) if status.is_not_found() => {
+                self.forget(flow);
+                Ok(false)
+            }
+            Err(error) => Err(Error::Api(error)),
+        }
+    }
+
+    fn learn(&self, view: FlowView) {
+        let own = FlowKey::of(&view.metadata);
+        let verdict = watch::judge(&view, &self.config.options);
+        for (key, urgency) in self.watches.cache.flow_read(view, verdict) {
+            // The one at hand is being looked at.
+            if key != own {
+                self.watches.queue.add(key, urgency);
+            }
+        }
+    }
+
+    fn forget(&self, flow: &JobFlow) {
+        for (key, urgency) in
+            self.watches.cache.flow_deleted(flow.metadata.uid.as_deref().unwrap_or_default())
+        {
+            self.watches.queue.add(key, urgency);
+        }
+    }
+
+    /// Do what the plan wants done. `false`: something was refused, and the status has to say so.
+    async fn act(
+        &self,
+        flow: &JobFlow,
+        seen: &Snapshot,
+        actions: Vec<Action>,
+        decided: Option<Timestamp>,
+        stopped: &CancellationToken,
+    ) -> Result<bool, Error> {
+        let mut results = stream::iter(actions)
+            .map(|action| self.act_once(flow, seen, action, decided, stopped))
+            .buffer_unordered(ACTIONS);
+        let mut all = true;
+        while let Some(result) = results.next().await {
+            all &= result?;
+        }
+        Ok(all)
+    }
+
+    async fn act_once(
+        &self,
+        flow: &JobFlow,
+        seen: &Snapshot,
+        action: Action,
+        decided: Option<Timestamp>,
+        stopped: &CancellationToken,
+    ) -> Result<bool, Error> {
+        if stopped.is_cancelled() {
+            return Ok(true);
+        }
+        let namespace = flow.metadata.namespace.as_deref().unwrap_or_default();
+        match action {
+            Action::CreateJob { step, attempt, name, rendered } => {
+                let step_name = flow.spec.steps[step].name.clone();
+                let before = seen.refused.get(&(step_name.clone(), attempt));
+                let created = apply::create_job(&self.client, flow, step, attempt, &name, &rendered, before);
+                let span = tracing::debug_span!("step", step = step_name, attempt, job = name);
+                match in_time(created.map(Ok)).instrument(span).await? {
+                    Ok(job) => {
+                        self.metrics.dispatched(decided);
+                        if job.is_some_and(|job| self.watches.cache.job_created(job)) {
+                            self.watches.queue.add(FlowKey::of(&flow.metadata), Urgency::High);
+                        }
+                        if before.is_some() {
+                            self.watches.cache.not_refused(seen.entry.uid(), &step_name, attempt);
+                        }
+                        // What was told of the refusal has to be taken back.
+                        Ok(before.is_none())
+                    }
+                    Err(refusal) => {
+                        self.watches.cache.refuse(seen.entry.uid(), step_name, attempt, refusal);
+                        Ok(false)
+                    }
+                }
+            }
+            Action::DeleteJob { name, uid } => {
+                in_time(apply::delete_job(&self.client, namespace, &name, &uid)).await?;
+                Ok(true)
+            }
+            Action::DeleteFlow => {
+                in_time(apply::delete_flow(&self.client, flow)).await?;
+                Ok(true)
+            }
+        }
+    }
+
+    /// A flow that cannot be read can at least be told of, once.
+    async fn tell_malformed(&self, key: &FlowKey, seen: &Snapshot) -> Result<Option<Timestamp>, Error> {
+        let Err(malformed) = &seen.entry.flow else { return Ok(None) };
+        if malformed.told {
+            return Ok(None);
+        }
+        tracing::warn!(flow = %key, "a flow is malformed and cannot be run");
+        let message = &malformed.words;
+        let condition = serde_json::json!({"status": {"message": message, "conditions": [{
+            "type": "Ready", "status": "False", "reason": "ValidationFailed", "message": message,
+            "lastTransitionTime": Timestamp::from_second(Timestamp::now().as_second()).unwrap_or_default(),
+        }]}});
+        let api: Api<FlowView> = Api::namespaced(self.client.clone(), &key.namespace);
+        let (parameters, patch) = (PatchParams::default(), Patch::Merge(condition));
+        match in_time(api.patch_status(&key.name, &parameters, &patch).map(Ok)).await? {
+            Ok(view) => {
+                self.learn(view);
+                Ok(None)
+            }
+            // A schema that refuses the rest of the object refuses this too: then the log is all there is.
+            Err(kube::Error::Api(status)) if status.is_invalid() || status.is_not_found() => Ok(None),
+            Err(error) => Err(Error::Api(error)),
+        }
+    }
+
+    /// The turn of a flow that has still to start and stands in line with others.
+    fn line(&self, key: &FlowKey, seen: &Snapshot) -> Option<Arc<Turn>> {
+        let flow = seen.entry.flow.as_ref().ok().filter(|flow| !flows::has_started(flow))?;
+        let line = (key.namespace.clone(), flows::concurrency_key(flow)?.to_owned());
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.retain(|_, turn| turn.strong_count() > 0);
+        if let Some(turn) = lines.get(&line).and_then(Weak::upgrade) {
+            return Some(turn);
+        }
+        let turn = Arc::default();
+        lines.insert(line, Arc::downgrade(&turn));
+        Some(turn)
+    }
+}
+
+/// A key that is handed back whatever happens: a worker that is stopped must not keep it.
+struct Taken<'e> {
+    engine: &'e Engine,
+    key: Option<FlowKey>,
+}
+
+impl Taken<'_> {
+    fn end(mut self, done: Done) {
+        if let Some(key) = self.key.take() {
+            self.engine.watches.queue.done(&key, done);
+        }
+    }
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        if let Some(key) = self.key.take() {
+            self.engine.watches.queue.done(&key, Done::Until(None));
+            self.engine.watches.queue.add(key, Urgency::Normal);
+        }
+    }
+}
+
+/// A call, or the end of our patience.
+async fn in_time<T>(call: impl Future<Output = kube::Result<T>>) -> Result<T, Error> {
+    tokio::time::timeout(CALL, call).await.map_err(|_| Error::Timeout)?.map_err(Error::Api)
+}
