@@ -1,0 +1,129 @@
+//! Leader routing: for every Service with `zen-lead.io/enabled: "true"` a second Service that always points at one
+//! healthy pod.
+//!
+//! ```text
+//! watches -> world -> choose -> plan -> line -> writes
+//!               ^                                 |
+//!               +------------- what came of them -+
+//! ```
+//!
+//! Everything but the ends is pure: [`core::Core`] takes changes and gives writes, and tests drive it without a
+//! cluster. The slice is written first and by one conditional write that also raises the epoch, so a controller
+//! that is late loses; all else follows and never keeps a failover waiting. It promises routing, not consensus:
+//! who needs one writer fences with the epoch.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use kube::Client;
+use tokio::sync::watch as channel;
+use tokio_util::sync::CancellationToken;
+
+pub mod calls;
+pub mod choose;
+pub mod core;
+pub mod index;
+pub mod inspect;
+pub mod job;
+pub mod kept;
+pub mod key;
+pub mod memory;
+pub mod metrics;
+pub mod names;
+pub mod notes;
+pub mod objects;
+pub mod plan;
+pub mod settings;
+pub mod slices;
+pub mod status;
+pub mod world;
+
+mod apply;
+mod driver;
+mod ended;
+mod events;
+mod watch;
+mod wire;
+
+#[cfg(test)]
+mod simulation;
+
+use driver::Driver;
+pub use metrics::Metrics;
+
+/// How routing is set.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Only this namespace; else all.
+    pub namespace: Option<String>,
+    /// How long a node may be not Ready until its pods are given up.
+    pub node_grace: SignedDuration,
+    /// The longest that one write may take.
+    pub timeout: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { namespace: None, node_grace: SignedDuration::from_secs(5), timeout: Duration::from_secs(5) }
+    }
+}
+
+/// What is known of the cluster, kept warm in every replica, so that a new leader acts at once.
+#[derive(Clone, Debug)]
+pub struct Caches {
+    leads: Arc<channel::Sender<bool>>,
+    synced: channel::Receiver<bool>,
+}
+
+impl Caches {
+    /// Begin to watch, until `stopped`. Nothing is written before [`Caches::lead`].
+    pub fn start(client: &Client, config: &Config, metrics: Metrics, stopped: CancellationToken) -> Self {
+        let (leads, led) = channel::channel(false);
+        let (sync, synced) = channel::channel(false);
+        let (driver, watches) = Driver::new(client, config, metrics, led, Arc::new(sync));
+        let watching = tokio::spawn(watches.run());
+        tokio::spawn(async move {
+            driver.run(stopped).await;
+            watching.abort();
+        });
+        Self { leads: Arc::new(leads), synced }
+    }
+
+    /// Whether everything was listed once.
+    pub fn is_synced(&self) -> bool {
+        *self.synced.borrow()
+    }
+
+    /// Wait until everything was listed once.
+    pub async fn synced(&self) {
+        let _ = self.synced.clone().wait_for(|synced| *synced).await;
+    }
+
+    /// Write, from when everything is known until `ended`.
+    pub async fn lead(&self, ended: CancellationToken) {
+        let _until_dropped = Leads::begin(&self.leads);
+        ended.cancelled().await;
+    }
+}
+
+/// The time of leading, which ends however its future ends: one that lost its Lease is dropped.
+struct Leads<'a>(&'a channel::Sender<bool>);
+
+impl<'a> Leads<'a> {
+    fn begin(leads: &'a channel::Sender<bool>) -> Self {
+        leads.send_replace(true);
+        Self(leads)
+    }
+}
+
+impl Drop for Leads<'_> {
+    fn drop(&mut self) {
+        self.0.send_replace(false);
+    }
+}
+
+/// Watch and write until `stopped`: [`Caches::start`] and [`Caches::lead`] in one.
+pub async fn run(client: Client, config: Config, metrics: Metrics, stopped: CancellationToken) {
+    Caches::start(&client, &config, metrics, stopped.clone()).lead(stopped).await;
+}

@@ -1,0 +1,76 @@
+use serde_json::json;
+
+use super::*;
+
+fn service(spec: &Value) -> Service {
+    Service {
+        meta: Meta { key: Key::new("ns", "db"), uid: "u".into(), version: "7".into(), terminating: false },
+        labels: BTreeMap::new(),
+        annotations: BTreeMap::new(),
+        owners: Vec::new(),
+        spec: serde_json::from_value(spec.clone()).unwrap(),
+    }
+}
+
+fn settings() -> Settings {
+    Settings::read("db", &BTreeMap::new())
+}
+
+/// The leader Service as the API server would store it.
+fn stored(source: &Service) -> Service {
+    let object = LeaderService::of(source, &settings(), None, None).object(&Key::new("ns", "db-leader"));
+    let mut spec = object.spec.unwrap();
+    spec.cluster_ip.get_or_insert("10.96.0.7".to_owned());
+    spec.session_affinity.get_or_insert("None".to_owned());
+    spec.internal_traffic_policy.get_or_insert("Cluster".to_owned());
+    spec.ip_families.get_or_insert(vec!["IPv4".to_owned()]);
+    spec.ip_family_policy.get_or_insert("SingleStack".to_owned());
+    for port in spec.ports.iter_mut().flatten() {
+        port.node_port = Some(30_000);
+    }
+    Service {
+        meta: Meta { key: Key::new("ns", "db-leader"), ..source.meta.clone() },
+        labels: object.metadata.labels.unwrap(),
+        annotations: BTreeMap::new(),
+        owners: object.metadata.owner_references.unwrap(),
+        spec: Box::new(spec),
+    }
+}
+
+#[test]
+fn what_is_right_is_not_written_whatever_the_api_server_filled_in() {
+    for spec in [
+        json!({"ports": [{"port": 80}], "selector": {"a": "b"}}),
+        json!({"ports": [{"port": 80, "targetPort": "http", "name": "x"}], "clusterIP": "None"}),
+        json!({"ports": [{"port": 53, "protocol": "UDP"}], "sessionAffinity": "ClientIP", "ipFamilies": ["IPv6"]}),
+    ] {
+        let source = service(&spec);
+        let desired = LeaderService::of(&source, &settings(), None, Some(&stored(&source)));
+        assert_eq!(desired.difference(&stored(&source), &Told::default()), None, "{spec}");
+    }
+}
+
+#[test]
+fn a_difference_is_the_smallest_patch_and_carries_the_version() {
+    let source = service(&json!({"ports": [{"port": 80}]}));
+    let desired = LeaderService::of(&source, &settings(), None, None);
+    let mut known = stored(&source);
+    known.spec.selector = Some([("a".to_owned(), "b".to_owned())].into());
+    known.labels.insert("extra".to_owned(), "x".to_owned());
+    let told = Told { epoch: 3, ..Told::default() };
+    let difference = desired.difference(&known, &told).unwrap();
+    assert!(difference.routes);
+    let expected = json!({
+        "metadata": {"labels": {"extra": null}, "annotations": {"zen-lead.io/epoch": "3"}, "resourceVersion": "7", "uid": "u"},
+        "spec": {"selector": null},
+    });
+    assert_eq!(difference.patch, expected);
+    let difference = desired.difference(&stored(&source), &told).unwrap();
+    assert!(!difference.routes, "annotations inform, and route nothing");
+}
+
+#[test]
+fn a_family_is_the_sources_and_the_primary_comes_first() {
+    assert_eq!(families(&service(&json!({"ipFamilies": ["IPv6", "IPv4"]}))), [Family::V6, Family::V4]);
+    assert_eq!(families(&service(&json!({}))), [Family::V4]);
+}

@@ -1,0 +1,165 @@
+//! Client required: watches, as one stream of changes.
+
+use std::collections::HashSet;
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use futures::StreamExt;
+use jiff::Timestamp;
+use kube::api::Api;
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::{self, Event, watcher};
+use kube::{Client, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
+use tokio::sync::mpsc;
+
+use super::kept::Node;
+use super::key::Key;
+use super::world::Change;
+use super::{kept, names, wire};
+
+/// A change, and when it was received; or the word that a kind was listed.
+#[derive(Debug)]
+pub(super) enum Heard {
+    Change(Box<Change>, Timestamp),
+    Listed(Listing),
+}
+
+/// The kinds that have to be listed before anything may be decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Listing {
+    Pods,
+    Services,
+    Slices,
+    Nodes,
+}
+
+pub(super) const LISTINGS: [Listing; 4] = [Listing::Pods, Listing::Services, Listing::Slices, Listing::Nodes];
+
+/// How changes of one kind are told.
+struct Told<K> {
+    put: fn(K) -> Change,
+    gone: fn(K) -> Change,
+    listed: fn(HashSet<Key>) -> Change,
+    listing: Option<Listing>,
+}
+
+/// Where changes go.
+#[derive(Clone)]
+pub(super) struct Watches {
+    client: Client,
+    namespace: Option<String>,
+    out: mpsc::Sender<Heard>,
+}
+
+impl Watches {
+    pub(super) fn new(client: Client, namespace: Option<String>, out: mpsc::Sender<Heard>) -> Self {
+        Self { client, namespace, out }
+    }
+
+    fn api<K: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>>(&self) -> Api<K> {
+        match &self.namespace {
+            Some(namespace) => Api::namespaced(self.client.clone(), namespace),
+            None => Api::all(self.client.clone()),
+        }
+    }
+
+    /// All kinds but Leases, until the receiver is gone.
+    pub(super) async fn run(self) {
+        let pods = Told {
+            put: |pod: wire::Pod| Change::Pod(pod.into()),
+            gone: |pod| Change::PodGone(kept::Pod::from(pod).meta),
+            listed: Change::Pods,
+            listing: Some(Listing::Pods),
+        };
+        let services = Told {
+            put: |service: wire::Service| Change::Service(service.into()),
+            gone: |service| Change::ServiceGone(kept::Service::from(service).meta),
+            listed: Change::Services,
+            listing: Some(Listing::Services),
+        };
+        let slices = Told {
+            put: |slice: wire::Slice| Change::Slice(slice.into()),
+            gone: |slice| Change::SliceGone(kept::Slice::from(slice).meta),
+            listed: Change::Slices,
+            listing: Some(Listing::Slices),
+        };
+        let nodes = Told {
+            put: |node: wire::Node| Change::Node(node.into()),
+            gone: |node| Change::NodeGone(Node::from(node).name),
+            listed: |keys| Change::Nodes(keys.into_iter().map(|key| key.name).collect::<HashSet<Arc<str>>>()),
+            listing: Some(Listing::Nodes),
+        };
+        let ours = format!("{}={}", names::SLICE_MANAGED_BY, names::US);
+        // Small pages: a page is decoded as a whole, and what is not kept of it is most of it.
+        let config = watcher::Config::default().page_size(100);
+        let nodes_api: Api<wire::Node> = Api::all(self.client.clone());
+        tokio::join!(
+            self.watch(self.api(), config.clone(), pods),
+            self.watch(self.api(), config.clone(), services),
+            self.watch(self.api(), config.clone().labels(&ours), slices),
+            self.watch(nodes_api, config, nodes),
+        );
+    }
+
+    /// One Lease, until the task is aborted.
+    pub(super) async fn lease(self, key: Key) {
+        let api: Api<wire::Lease> = Api::namespaced(self.client.clone(), &key.namespace);
+        let config = watcher::Config::default().fields(&format!("metadata.name={}", key.name));
+        let leases = Told {
+            put: |lease: wire::Lease| Change::Lease(lease.into()),
+            gone: |lease| Change::LeaseGone(kept::Lease::from(lease).meta),
+            listed: |_| Change::Nothing,
+            listing: None,
+        };
+        self.watch(api, config, leases).await;
+    }
+
+    async fn watch<K>(&self, api: Api<K>, config: watcher::Config, told: Told<K>)
+    where
+        K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
+    {
+        let mut listed: HashSet<Key> = HashSet::new();
+        let mut stream = std::pin::pin!(watcher(api, config).default_backoff());
+        while let Some(event) = stream.next().await {
+            let now = Timestamp::now();
+            let heard = match event {
+                Ok(Event::Init) => {
+                    listed.clear();
+                    continue;
+                }
+                Ok(Event::InitApply(object)) => {
+                    let name = object.name_any();
+                    listed.insert(Key::new(object.namespace().unwrap_or_default(), name));
+                    vec![Heard::Change(Box::new((told.put)(object)), now)]
+                }
+                Ok(Event::Apply(object)) => vec![Heard::Change(Box::new((told.put)(object)), now)],
+                Ok(Event::Delete(object)) => vec![Heard::Change(Box::new((told.gone)(object)), now)],
+                Ok(Event::InitDone) => {
+                    let all = Heard::Change(Box::new((told.listed)(std::mem::take(&mut listed))), now);
+                    [all].into_iter().chain(told.listing.map(Heard::Listed)).collect()
+                }
+                Err(error) => {
+                    tracing::warn!(kind = %K::kind(&()), error = word(&error), "a watch failed and is begun again");
+                    continue;
+                }
+            };
+            for one in heard {
+                if self.out.send(one).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// Never the error itself: it may quote what could not be decoded.
+fn word(error: &watcher::Error) -> &'static str {
+    match error {
+        watcher::Error::InitialListFailed(_) => "list failed",
+        watcher::Error::WatchStartFailed(_) => "watch refused",
+        watcher::Error::WatchError(_) => "watch expired",
+        watcher::Error::WatchFailed(_) => "connection lost",
+        watcher::Error::NoResourceVersion => "no resource version",
+    }
+}
