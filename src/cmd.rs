@@ -8,14 +8,24 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+mod approve;
+mod attempts;
+mod cluster;
 mod crd;
 mod explain;
 mod graph;
 mod input;
+mod leader;
+mod logs;
 mod plan;
 mod run;
+mod standing;
+mod status;
 mod style;
+mod tree;
 mod validate;
+mod why;
+mod words;
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -41,11 +51,23 @@ enum Command {
     Plan(plan::Args),
     /// Draw the graph of a flow
     Graph(graph::Args),
+    /// Show where a flow in the cluster stands, once or until it is over
+    Status(status::Args),
+    /// Tell why a step stands where it stands, and what to do
+    Why(why::Args),
+    /// Print what the containers of a flow's steps print
+    Logs(logs::Args),
+    /// Approve a Manual step that a flow waits for, or will wait for
+    Approve(approve::Args),
+    /// Reject a Manual step: it fails
+    Reject(approve::Args),
     /// Explain a code such as HW201
     Explain(explain::Args),
     /// Print the `CustomResourceDefinition` of `JobFlow`
     Crd(crd::Args),
-    /// Serve admission in a cluster, and keep the certificate fresh
+    /// Ask a cluster who leads and why, or promote another pod
+    Leader(leader::Args),
+    /// Serve admission in a cluster, run flows, and keep leader Services
     Run(Box<run::Run>),
     /// Print a completion script for a shell
     #[command(after_help = "Example:\n  headworks completions bash > /etc/bash_completion.d/headworks")]
@@ -70,6 +92,7 @@ pub(crate) fn main() -> ExitCode {
     let result = run(cli, &mut out).and_then(|outcome| Ok(out.flush().map(|()| outcome)?));
     match result {
         Ok(outcome) => ExitCode::from(outcome as u8),
+        Err(error) if is_closed(&error) => ExitCode::SUCCESS,
         Err(error) => {
             // If stderr is gone as well there is nobody left to tell.
             let _ = writeln!(io::stderr(), "error: {}", told(&error));
@@ -85,8 +108,14 @@ fn run(cli: Cli, out: &mut dyn Write) -> anyhow::Result<Outcome> {
         Command::Validate(args) => validate::run(&args, style, out),
         Command::Plan(args) => plan::run(&args, style, out),
         Command::Graph(args) => graph::run(&args, style, out),
+        Command::Status(args) => status::run(&args, style, &mut live()),
+        Command::Why(args) => why::run(&args, style, out),
+        Command::Logs(args) => logs::run(&args, style, &mut live()),
+        Command::Approve(args) => approve::run(&args, true, out),
+        Command::Reject(args) => approve::run(&args, false, out),
         Command::Explain(args) => explain::run(&args, out),
         Command::Crd(args) => crd::run(&args, out),
+        Command::Leader(args) => leader::run(args, out),
         Command::Run(run) => run.run().map(|()| Outcome::Sound),
         Command::Completions { shell } => {
             let mut script = Vec::new();
@@ -95,6 +124,17 @@ fn run(cli: Cli, out: &mut dyn Write) -> anyhow::Result<Outcome> {
             Ok(Outcome::Sound)
         }
     }
+}
+
+/// The output of commands that go on for long: it ends them when its reader closes it.
+fn live() -> impl Write {
+    io::BufWriter::new(io::stdout())
+}
+
+/// Whether the output's reader has closed it.
+fn is_closed(error: &anyhow::Error) -> bool {
+    let closed = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
+    error.downcast_ref::<io::Error>().is_some_and(closed)
 }
 
 /// An output whose reader may close it: it has read enough then, and what was found is found all the same.

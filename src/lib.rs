@@ -2,6 +2,9 @@
 
 pub mod admission;
 pub mod api;
+pub mod election;
+pub mod engine;
 pub mod flow;
 pub mod manifest;
+pub mod routing;
 pub mod telemetry;

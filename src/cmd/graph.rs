@@ -10,9 +10,7 @@ use headworks::flow::dag::Dag;
 use super::Outcome;
 use super::plan::each_flow;
 use super::style::Style;
-
-/// Deeper trees are drawn without indentation.
-const DEEPEST_TREE: usize = 40;
+use super::tree::{Branch, tree};
 
 /// Arguments of `graph`.
 #[derive(Debug, clap::Args)]
@@ -54,45 +52,15 @@ pub(super) fn run(args: &Args, style: Style, out: &mut dyn Write) -> anyhow::Res
 fn text(flow: &JobFlow, name: &str) -> String {
     let steps = &flow.spec.steps;
     let dag = Dag::new(steps);
-    let levels = dag.levels().unwrap_or_default();
-    let deep = levels.iter().max().is_some_and(|deepest| *deepest > DEEPEST_TREE);
-    let mut children = vec![Vec::new(); steps.len()];
-    let mut roots = Vec::new();
-    for step in 0..steps.len() {
-        match dag.dependencies(step).max_by_key(|&dependency| (levels.get(dependency), dependency)) {
-            Some(parent) => children[parent].push(step),
-            None => roots.push(step),
-        }
-    }
     let mut text = format!("{name}\n");
-    // A stack of (step, the prefix of its line, the prefix of lines below it).
-    let mut stack = Vec::new();
-    push_all(&mut stack, &roots, "", deep);
-    while let Some((step, head, below)) = stack.pop() {
-        let others: Vec<&str> = dag
-            .dependencies(step)
-            .filter(|&dependency| !children[dependency].contains(&step))
-            .map(|dependency| dag.name(dependency))
-            .collect();
+    for Branch { step, head, others } in tree(&dag) {
+        let others: Vec<&str> = others.into_iter().map(|dependency| dag.name(dependency)).collect();
         let also =
             if others.is_empty() { String::new() } else { format!(" (also after {})", others.join(", ")) };
         let kind = if steps[step].is_manual() { " [manual]" } else { "" };
         let _ = writeln!(text, "{head}{}{kind}{also}", dag.name(step));
-        push_all(&mut stack, &children[step], &below, deep);
     }
     text
-}
-
-fn push_all(stack: &mut Vec<(usize, String, String)>, steps: &[usize], prefix: &str, deep: bool) {
-    for (i, &step) in steps.iter().enumerate().rev() {
-        let last = i + 1 == steps.len();
-        stack.push(if deep {
-            (step, "- ".to_owned(), String::new())
-        } else {
-            let (head, below) = if last { ("`- ", "   ") } else { ("|- ", "|  ") };
-            (step, format!("{prefix}{head}"), format!("{prefix}{below}"))
-        });
-    }
 }
 
 fn dot(flow: &JobFlow, name: &str) -> String {

@@ -1,4 +1,4 @@
-//! `headworks run`: serve admission, keep the certificate fresh.
+//! `headworks run`: serve admission, keep the certificate fresh, run flows.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -14,6 +14,7 @@ use headworks_webhook::{
 };
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::ObjectReference;
+use kube::client::ClientBuilder;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
@@ -22,7 +23,11 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use headworks::admission::{JobFlows, Services};
+use headworks::engine::ApiCalls;
+use headworks::flow::validate::Options;
 use headworks::telemetry::{self, LogFormat};
+
+mod controllers;
 
 const STOPPING: &str = "\
 Runs inside a cluster with its service account, or outside with KUBECONFIG;
@@ -32,7 +37,7 @@ At SIGTERM or SIGINT it is a lame duck: not ready any more, it answers until no
 call has come for 5 seconds, and for 25 seconds at most. A second signal stops
 it at once.";
 
-/// Serve admission for `JobFlows` and Services until SIGTERM.
+/// Serve admission for `JobFlows` and Services, and run admitted flows, until SIGTERM.
 #[derive(Args, Debug)]
 #[command(after_help = STOPPING)]
 pub(super) struct Run {
@@ -78,6 +83,8 @@ pub(super) struct Run {
     /// How log lines look.
     #[arg(long, default_value = "auto", value_enum, value_name = "FORMAT")]
     log_format: LogFormat,
+    #[command(flatten)]
+    controllers: controllers::ControllerArgs,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -102,6 +109,12 @@ fn address(text: &str) -> Result<SocketAddr, String> {
 
 fn log_filter(text: &str) -> Result<String, String> {
     telemetry::filter(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
+}
+
+/// A duration of more than nothing, such as 2s.
+fn go_span(text: &str) -> Result<std::time::Duration, String> {
+    let span: SignedDuration = text.parse().map_err(|error| format!("{error}: write it as 2s or 1m30s"))?;
+    std::time::Duration::try_from(span).map_err(|_| "must be more than 0".to_owned())
 }
 
 fn go_duration(text: &str) -> Result<SignedDuration, String> {
@@ -133,7 +146,9 @@ impl Run {
         let shutdown = Shutdown::new();
         let stopped = CancellationToken::new();
         let identity = Identity::new();
-        let readiness = self.keep_certificate(&identity, hooks, heard, &stopped).await?;
+        let calls = ApiCalls::registered(&mut registry);
+        let client = self.client(&calls).await?;
+        let readiness = self.keep_certificate(client.as_ref(), &identity, hooks, heard, &stopped);
         let service = Arc::new(self.service(Metrics::new(&mut registry)));
         let (_tls, tls) = watch::channel(Tls::new(TlsOptions {
             identity: Arc::new(identity),
@@ -146,7 +161,17 @@ impl Run {
         })?);
         let listener = bind(self.listen, "--listen").await?;
         let probes = bind(self.probes, "--probes").await?;
-        let checks = probes_of(registry, &readiness, shutdown.clone());
+        let controllers = match &client {
+            Some(client) if self.controllers.are_on() => {
+                let options = self.options();
+                Some(self.controllers.start(client, &self.namespace, options, &calls, &mut registry)?)
+            }
+            _ => None,
+        };
+        let mut checks = probes_of(registry, &readiness, shutdown.clone());
+        if let Some(controllers) = &controllers {
+            checks = controllers.check(checks);
+        }
         trigger_on_signals(&shutdown)?;
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
@@ -155,35 +180,57 @@ impl Run {
             "serving admission"
         );
         let served = tokio::spawn(checks.serve(probes, stopped.clone().cancelled_owned()));
+        // Another replica can run the flows at once, while this one still answers admission.
+        let hand_over = {
+            let shutdown = shutdown.clone();
+            tokio::spawn(async move {
+                shutdown.begun().await;
+                if let Some(controllers) = controllers {
+                    controllers.stop().await;
+                }
+            })
+        };
         Server::new(service, tls, shutdown).run(listener).await;
+        hand_over.await?;
         stopped.cancel();
         served.await?;
         tracing::info!("stopped");
         Ok(())
     }
 
+    /// A client whose calls are counted, if anything needs one.
+    async fn client(&self, calls: &ApiCalls) -> anyhow::Result<Option<kube::Client>> {
+        if self.cert_mode == CertMode::Mounted && !self.controllers.are_on() {
+            return Ok(None);
+        }
+        let mut config = kube::Config::infer().await.context(
+            "no cluster: run inside one, or set KUBECONFIG (or use --cert-mode mounted and --no-controllers)",
+        )?;
+        let agent = concat!("headworks/", env!("CARGO_PKG_VERSION"));
+        config.headers.push(("user-agent".parse()?, agent.parse()?));
+        Ok(Some(ClientBuilder::try_from(config)?.with_layer(calls).build()))
+    }
+
     /// Start whatever feeds `identity`.
-    async fn keep_certificate(
+    fn keep_certificate(
         &self,
+        client: Option<&kube::Client>,
         identity: &Identity,
         hooks: Hooks,
         heard: mpsc::UnboundedReceiver<CertEvent>,
         stopped: &CancellationToken,
-    ) -> anyhow::Result<Readiness> {
+    ) -> Readiness {
         let names = ServiceNames {
             extra: self.cert_name.clone(),
             ..ServiceNames::new(&self.service, &self.namespace)
         };
-        match self.cert_mode {
-            CertMode::Mounted => {
+        match client.filter(|_| self.cert_mode == CertMode::Managed) {
+            None => {
                 let config = mounted::MountedConfig::new(&self.cert_dir, names.required());
                 tokio::spawn(mounted::run(config, identity.clone(), hooks, stopped.clone()));
-                Ok(Readiness::mounted(identity.clone()))
+                Readiness::mounted(identity.clone())
             }
-            CertMode::Managed => {
-                let client = kube::Client::try_default()
-                    .await
-                    .context("no cluster: run inside one, or set KUBECONFIG (or use --cert-mode mounted)")?;
+            Some(client) => {
                 let config = managed::ManagedConfig {
                     validating: self.webhook_configuration.clone(),
                     mutating: self.webhook_configuration.clone(),
@@ -191,26 +238,28 @@ impl Run {
                     ..managed::ManagedConfig::new(&self.cert_secret, names)
                 };
                 tokio::spawn(publish(client.clone(), self.secret_reference(), heard));
-                let managed = managed::Managed::new(client, config, identity.clone(), hooks);
+                let managed = managed::Managed::new(client.clone(), config, identity.clone(), hooks);
                 let readiness = managed.readiness();
-                // Every write is a compare-and-swap, so any number of replicas may lead; the election comes with
-                // the controllers.
+                // Every write is a compare-and-swap, so any number of replicas may lead.
                 let (_, leader) = watch::channel(true);
                 tokio::spawn(managed.run(leader, stopped.clone()));
-                Ok(readiness)
+                readiness
             }
         }
     }
 
     fn service(&self, metrics: Metrics) -> Service {
-        let mut flows = JobFlows::default();
-        flows.options.artifact_store = Some(self.artifact_store);
-        let (flows, services) = (Arc::new(flows), Arc::new(Services));
+        let (flows, services) = (Arc::new(JobFlows { options: self.options() }), Arc::new(Services));
         Service::new(Limits::default(), metrics)
             .route("/validate-jobflow", Phase::Validate, flows.clone())
             .route("/mutate-jobflow", Phase::Mutate, flows)
             .route("/validate-service", Phase::Validate, services.clone())
             .route("/mutate-service", Phase::Mutate, services)
+    }
+
+    /// What admission and the engine tell the validator, so that it tells them the same.
+    fn options(&self) -> Options {
+        Options { artifact_store: Some(self.artifact_store) }
     }
 
     fn secret_reference(&self) -> ObjectReference {

@@ -22,6 +22,10 @@ pub(crate) struct Style {
 }
 
 impl Style {
+    /// Never any colour.
+    #[cfg(test)]
+    pub(crate) const NONE: Self = Self { when: When::Never, colours: false };
+
     /// For standard output.
     pub(crate) fn new(when: When) -> Self {
         Self::on(when, std::io::stdout().is_terminal())

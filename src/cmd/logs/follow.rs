@@ -1,0 +1,118 @@
+//! Client required: logs as they are written, of containers as they start.
+
+use std::collections::{HashMap, HashSet};
+use std::io::Write;
+use std::time::Duration;
+
+use anyhow::bail;
+use futures::StreamExt;
+use futures::stream::SelectAll;
+use headworks::api::{JobFlow, StepPhase};
+use kube::runtime::{WatchStreamExt, watcher};
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::source::{self, Source};
+use super::{Wish, complain, lines, prefix, write_line};
+use crate::cmd::cluster::Cluster;
+use crate::cmd::standing::{Standing, is_final};
+
+/// How many ticks pass between looks while nothing in particular is expected: the next pod of a Job that has many.
+const SLOW: u32 = 5;
+/// How often a log is asked for that is refused. A container that has only just started may have none yet.
+const TRIES: u32 = 5;
+
+/// Print until the step or the flow is over and everything was printed.
+///
+/// What is new is told by the flow's status: an attempt is written there before its Job is created. Between that and
+/// the start of its containers the pods are looked at every second.
+pub(super) async fn follow(
+    cluster: &Cluster,
+    first: JobFlow,
+    wish: &Wish,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
+    let name = first.metadata.name.clone().unwrap_or_default();
+    let mut versions = Box::pin(watcher::watch_object(cluster.api::<JobFlow>(), &name).default_backoff());
+    let mut tick = interval(Duration::from_secs(1));
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (mut flow, mut logs, mut opened) = (first, SelectAll::new(), HashSet::new());
+    let (mut look, mut waits, mut ticks) = (true, false, 0_u32);
+    let mut refused: HashMap<Source, u32> = HashMap::new();
+    loop {
+        if look {
+            (look, ticks) = (false, 0);
+            // Judged by what was known before the look: what started meanwhile is seen at the next.
+            let over = is_over(&flow, wish);
+            let seen = source::look(cluster, &flow, wish).await?;
+            waits = seen.waits;
+            let labels = source::labels(&seen.sources, wish.only.is_some());
+            for (source, label) in seen.sources.into_iter().zip(labels) {
+                if opened.contains(&source) {
+                    continue;
+                }
+                match lines::open(cluster, &source, &wish.params).await {
+                    Ok(lines) => {
+                        let (prefix, told) = (prefix(&label, wish.style), source.clone());
+                        logs.push(lines.map(move |line| (prefix.clone(), told.clone(), line)).boxed());
+                        opened.insert(source);
+                    }
+                    Err(error) => {
+                        let tries = refused.entry(source.clone()).or_default();
+                        *tries += 1;
+                        if over || *tries >= TRIES {
+                            complain(&source, &error);
+                            opened.insert(source);
+                        } else {
+                            waits = true;
+                        }
+                    }
+                }
+            }
+            if over && logs.is_empty() {
+                return Ok(out.flush()?);
+            }
+        }
+        tokio::select! {
+            Some((prefix, source, line)) = logs.next() => {
+                match line {
+                    Ok(line) => write_line(out, &prefix, &line)?,
+                    Err(error) => complain(&source, &error.into()),
+                }
+                out.flush()?;
+            }
+            version = versions.next() => match version {
+                Some(Ok(Some(version))) => (flow, look) = (version, true),
+                Some(Ok(None)) => bail!("{name} was deleted, and its logs with it"),
+                // It is watched anew.
+                Some(Err(_)) => {}
+                None => bail!("the watch of {name} ended"),
+            },
+            _ = tick.tick() => {
+                ticks += 1;
+                let over = is_over(&flow, wish);
+                look = if over {
+                    logs.is_empty()
+                } else {
+                    waits || expects(&flow, wish, &opened) || ticks >= SLOW
+                };
+            }
+        }
+    }
+}
+
+/// Whether nothing more will start.
+fn is_over(flow: &JobFlow, wish: &Wish) -> bool {
+    let standing = Standing::new(flow);
+    standing.is_over() || wish.only.is_some_and(|step| is_final(standing.phase(step)))
+}
+
+/// Whether a step runs of whose attempt nothing was heard yet.
+fn expects(flow: &JobFlow, wish: &Wish, opened: &HashSet<Source>) -> bool {
+    let standing = Standing::new(flow);
+    (0..standing.dag.len()).any(|step| {
+        let attempt = standing.status(step).and_then(|status| status.attempt).unwrap_or(1);
+        wish.only.is_none_or(|only| only == step)
+            && standing.phase(step) == StepPhase::Running
+            && !opened.iter().any(|one| one.step == standing.dag.name(step) && one.attempt == attempt)
+    })
+}
