@@ -1,9 +1,18 @@
 //! End to end: the installation of `deploy/` on a cluster with a real node, whose pods really run.
 //!
 //! `hack/test` starts the cluster, loads the image and sets `HEADWORKS_E2E`; without it these tests say that they are
-//! skipped. They share one installation and run one after the other.
+//! skipped. With `HEADWORKS_E2E=running` the cluster of `KUBECONFIG` has a headworks already and none is installed: to
+//! work on a test against a program that was built a moment ago.
+//!
+//! [`flows`] has a namespace for each test, and they run side by side. All others share one installation, scale it,
+//! restart it and count its calls, so they run one after the other.
 
-#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test that cannot go on says where")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test that cannot go on says where"
+)]
 
 use std::path::Path;
 use std::process::Command;
@@ -14,6 +23,10 @@ use serde_json::Value;
 
 #[path = "../it/command.rs"]
 mod command;
+mod flows;
+mod installation;
+mod leaders;
+mod logs;
 
 use command::Said;
 
@@ -45,15 +58,18 @@ fn eventually<T>(what: &str, condition: impl FnMut() -> Option<T>) -> T {
 
 /// Install once, as a user does. `false` where there is no cluster to install into.
 fn installed() -> bool {
-    static INSTALLED: LazyLock<bool> = LazyLock::new(|| {
-        if std::env::var("HEADWORKS_E2E").is_ok_and(|on| !on.is_empty()) {
+    static INSTALLED: LazyLock<bool> = LazyLock::new(|| match std::env::var("HEADWORKS_E2E").as_deref() {
+        Err(_) | Ok("") => {
+            eprintln!("SKIPPED: HEADWORKS_E2E is not set; `make test` sets it where there is a node");
+            false
+        }
+        Ok("running") => true,
+        Ok(_) => {
             let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy");
             kubectl(&["apply", "-k", deploy.to_str().unwrap()], "");
             ready();
-            return true;
+            true
         }
-        eprintln!("SKIPPED: HEADWORKS_E2E is not set; `make test` sets it where there is a node");
-        false
     });
     *INSTALLED
 }
@@ -62,108 +78,17 @@ fn installed() -> bool {
 fn ready() {
     kubectl(&["-n", NAMESPACE, "rollout", "status", "deployment/headworks", "--timeout=120s"], "");
     eventually("the API server to reach the webhook", || {
-        try_kubectl(&["apply", "--dry-run=server", "-f", "-"], &flow("probe", "busybox:1")).ok.then_some(())
+        try_kubectl(&["apply", "--dry-run=server", "-f", "-"], &one_step("probe", "busybox:1"))
+            .ok
+            .then_some(())
     });
 }
 
-fn flow(name: &str, image: &str) -> String {
+/// A flow of one step, as a manifest.
+fn one_step(name: &str, image: &str) -> String {
     format!(
         "{{apiVersion: workflow.kube-zen.io/v1alpha1, kind: JobFlow, metadata: {{name: {name}, namespace: default}}, \
          spec: {{steps: [{{name: one, template: {{spec: {{template: {{spec: {{restartPolicy: Never, \
          containers: [{{name: main, image: \"{image}\"}}]}}}}}}}}}}]}}}}"
     )
-}
-
-fn pods() -> Vec<String> {
-    let pods = json(&["-n", NAMESPACE, "get", "pods", "-l", "app.kubernetes.io/name=headworks"]);
-    let pods = pods["items"].as_array().unwrap().iter();
-    pods.filter(|pod| pod["metadata"]["deletionTimestamp"].is_null())
-        .map(|pod| pod["metadata"]["name"].as_str().unwrap().to_owned())
-        .collect()
-}
-
-/// A metric summed over both replicas and over the labels that do not matter.
-fn metric(name: &str, label: &str) -> f64 {
-    let of = |pod: &String| {
-        let path = format!("/api/v1/namespaces/{NAMESPACE}/pods/{pod}:8080/proxy/metrics");
-        let text = kubectl(&["get", "--raw", &path], "");
-        let lines = text.lines().filter(|line| line.starts_with(name) && line.contains(label));
-        lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum::<f64>()
-    };
-    pods().iter().map(of).sum()
-}
-
-#[test]
-fn both_replicas_are_ready_and_nothing_restarted() {
-    if !installed() {
-        return;
-    }
-    let deployment = json(&["-n", NAMESPACE, "get", "deployment", "headworks"]);
-    assert_eq!(deployment["status"]["readyReplicas"], 2);
-    let pods = json(&["-n", NAMESPACE, "get", "pods", "-l", "app.kubernetes.io/name=headworks"]);
-    for pod in pods["items"].as_array().unwrap() {
-        assert_eq!(pod["status"]["containerStatuses"][0]["restartCount"], 0, "{}", pod["metadata"]["name"]);
-    }
-}
-
-#[test]
-fn a_broken_flow_is_refused_by_the_installation() {
-    if !installed() {
-        return;
-    }
-    let said = try_kubectl(&["apply", "-f", "examples/broken.yaml"], "");
-    assert!(!said.ok);
-    assert_eq!(said.err.lines().filter(|line| line.starts_with("* ")).count(), 4, "{}", said.err);
-    kubectl(&["apply", "-f", "examples/nightly.yaml"], "");
-}
-
-#[test]
-fn an_ordinary_service_is_created_without_a_call_to_us() {
-    if !installed() {
-        return;
-    }
-    let calls = || metric("headworks_webhook_review_duration_seconds_count", "kind=\"Service\"");
-    let service = |name: &str, annotations: &str| {
-        format!(
-            "{{apiVersion: v1, kind: Service, metadata: {{name: {name}, namespace: default, annotations: {annotations}}}, \
-             spec: {{selector: {{app: x}}, ports: [{{port: 80}}]}}}}"
-        )
-    };
-    kubectl(&["apply", "-f", "-"], &service("led", "{zen-lead.io/enabled: \"true\"}"));
-    let before = calls();
-    assert!(before >= 2.0, "a Service with a leader is judged: {before}");
-    kubectl(&["apply", "-f", "-"], &service("ordinary", "{}"));
-    assert!((calls() - before).abs() < f64::EPSILON);
-}
-
-#[test]
-fn scaling_from_nothing_to_two_works_while_the_webhooks_fail_closed() {
-    if !installed() {
-        return;
-    }
-    kubectl(&["-n", NAMESPACE, "scale", "deployment/headworks", "--replicas=0"], "");
-    eventually("all pods to be gone", || pods().is_empty().then_some(()));
-    eventually("flows to be refused while nobody judges them", || {
-        let said = try_kubectl(&["apply", "-f", "-"], &flow("unjudged", "busybox:1"));
-        (!said.ok && said.err.contains("failed calling webhook")).then_some(())
-    });
-    kubectl(&["-n", NAMESPACE, "scale", "deployment/headworks", "--replicas=2"], "");
-    ready();
-    kubectl(&["apply", "-f", "-"], &flow("judged", "busybox:1"));
-}
-
-#[test]
-fn no_content_of_an_object_is_in_logs_or_events() {
-    if !installed() {
-        return;
-    }
-    let canary = "canary-51c0de";
-    kubectl(&["apply", "-f", "-"], &flow("canary", &format!("{canary}:1")));
-    assert!(!try_kubectl(&["apply", "-f", "-"], &flow("canary2", &format!("{canary}:!"))).ok);
-    for pod in pods() {
-        let log = kubectl(&["-n", NAMESPACE, "logs", &pod], "");
-        assert!(log.contains("serving admission"), "{log}");
-        assert!(!log.contains(canary) && !log.contains("PRIVATE KEY"), "{log}");
-    }
-    assert!(!kubectl(&["get", "events", "-A", "-o", "json"], "").contains(canary));
 }

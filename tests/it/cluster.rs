@@ -45,6 +45,11 @@ impl Cluster {
         command::run(kubectl.args(args).env("KUBECONFIG", &self.kubeconfig), input)
     }
 
+    /// Whether Jobs are run: with given tools there may be no controllers.
+    pub(crate) fn runs_jobs(&self) -> bool {
+        self.kubectl.with_file_name("kube-controller-manager").exists()
+    }
+
     /// `kubectl apply -f -`.
     pub(crate) fn apply(&self, manifest: &str) -> Said {
         self.kubectl(&["apply", "-f", "-"], manifest)
@@ -59,13 +64,18 @@ impl Cluster {
 
     /// What the program's own port says at `path`.
     pub(crate) fn probe(&self, path: &str) -> Option<String> {
-        use std::io::Read;
-        let mut stream = std::net::TcpStream::connect(("127.0.0.1", self.probes)).ok()?;
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").ok()?;
-        let mut text = String::new();
-        stream.read_to_string(&mut text).ok()?;
-        Some(text)
+        probe(self.probes, path)
     }
+}
+
+/// What is answered to a request for `path` on a port of this machine.
+pub(crate) fn probe(port: u16, path: &str) -> Option<String> {
+    use std::io::Read;
+    let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).ok()?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").ok()?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text).ok()?;
+    Some(text)
 }
 
 fn start() -> Cluster {
@@ -102,7 +112,7 @@ fn start() -> Cluster {
 const EMPTY_FLOW: &str = "{apiVersion: workflow.kube-zen.io/v1alpha1, kind: JobFlow, \
      metadata: {name: probe, namespace: default}, spec: {steps: []}}";
 
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
@@ -137,7 +147,7 @@ fn serve(cluster: &Cluster, listen: u16) {
             "--probes",
             &format!("127.0.0.1:{}", cluster.probes),
         ])
-        .args(["--cert-name", "127.0.0.1", "--log", "trace"])
+        .args(["--cert-name", "127.0.0.1", "--log", "trace", "--no-controllers"])
         .env("KUBECONFIG", &cluster.kubeconfig)
         .env_remove("POD_NAMESPACE")
         .stdout(Stdio::null())

@@ -113,7 +113,11 @@ pub(super) fn json_value() -> impl Strategy<Value = Value> {
 }
 
 fn build(plans: &[Plan]) -> Value {
-    let steps: Vec<Value> = plans.iter().enumerate().map(|(i, plan)| step(plan, i, plans.len())).collect();
+    // With an artifact in it a flow is refused (HW425): only where some step reads one are there any.
+    let reads = |plan: &Plan| plan.reads.iter().any(|(how, ..)| matches!(how, Reference::Artifact));
+    let artifacts = plans.iter().any(reads);
+    let steps: Vec<Value> =
+        plans.iter().enumerate().map(|(i, plan)| step(plan, i, plans.len(), artifacts)).collect();
     json!({
         "apiVersion": "workflow.kube-zen.io/v1alpha1", "kind": "JobFlow",
         "metadata": {"name": "generated", "labels": {"team": "data"}},
@@ -121,7 +125,7 @@ fn build(plans: &[Plan]) -> Value {
     })
 }
 
-fn step(plan: &Plan, i: usize, count: usize) -> Value {
+fn step(plan: &Plan, i: usize, count: usize, artifacts: bool) -> Value {
     // 96 of 100 dependencies are earlier steps, two any, one the step itself, one nobody.
     let mut dependencies: Vec<&str> = Vec::new();
     for &(which, luck) in &plan.dependencies {
@@ -153,8 +157,10 @@ fn step(plan: &Plan, i: usize, count: usize) -> Value {
     if plan.outputs {
         step["outputs"] = json!({
             "parameters": [{"name": "rows", "type": "int", "valueFrom": {"jsonPath": "$.output.rows"}}],
-            "artifacts": [{"name": "data", "path": "/out/data"}],
         });
+        if artifacts {
+            step["outputs"]["artifacts"] = json!([{"name": "data", "path": "/out/data"}]);
+        }
     }
     for (n, read) in plan.reads.iter().enumerate() {
         refer(&mut step, n, read, &dependencies, count);
