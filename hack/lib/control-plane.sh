@@ -5,6 +5,7 @@
 # may not leave room for it. etcd listens on sockets only: it has no accounts, so no port of it may be open to other users.
 
 SERVICE_RANGE=10.96.0.0/16
+SERVICE_RANGE_6=fd00:10:96::/112 # for Services that ask for it; the default family is IPv4
 SERVICE_ADDRESS=10.96.0.1 # the first of the range: the Service `kubernetes`
 
 kc() { "$TOOLS/kubectl" --kubeconfig "$STATE/kubeconfig" --cache-dir "$STATE/kubectl-cache" "$@"; }
@@ -41,8 +42,9 @@ kind: Policy
 omitStages: [RequestReceived]
 rules: [{level: Metadata}]
 END
+  printf '%s\n' "$@" >"$STATE/apiserver.flags" # whoever restarts it wants the same
   start kube-apiserver "$TOOLS/kube-apiserver" --etcd-servers=unix://etcd.sock \
-    --service-cluster-ip-range="$SERVICE_RANGE" --allow-privileged=true --authorization-mode=Node,RBAC \
+    --service-cluster-ip-range="$SERVICE_RANGE,$SERVICE_RANGE_6" --allow-privileged=true --authorization-mode=Node,RBAC \
     --tls-cert-file=pki/apiserver.crt --tls-private-key-file=pki/apiserver.key --client-ca-file=pki/ca.crt \
     --service-account-issuer=https://kubernetes.default.svc --service-account-key-file=pki/sa.pub --service-account-signing-key-file=pki/sa.key \
     --audit-policy-file=audit.yaml --audit-log-path=audit.log --audit-log-maxsize=1000 "$@"

@@ -180,6 +180,8 @@ END
   "$image" --base busybox --cmd '["/bin/sleep", "2147483647"]' headworks.invalid/pause:local "$STATE/pause.tar"
   "$image" --base busybox --cmd '["/bin/sh"]' docker.io/library/busybox:latest "$STATE/busybox.tar"
   load_images "$STATE/pause.tar" "$STATE/busybox.tar"
+  # The name that the examples use.
+  ctr_ images tag docker.io/library/busybox:latest docker.io/library/busybox:1.36 >/dev/null
 }
 
 ctr_() { "$TOOLS/ctr" --address "$RUN/containerd.sock" --namespace k8s.io "$@"; }

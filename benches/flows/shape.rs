@@ -1,0 +1,80 @@
+//! What is run.
+
+use serde_json::{Value, json};
+
+/// Flows that are all alike.
+#[derive(Clone, Debug)]
+pub(crate) struct Shape {
+    pub(crate) name: &'static str,
+    pub(crate) flows: usize,
+    graph: Graph,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Graph {
+    Chain(usize),
+    /// One, so many beside each other, one.
+    FanOut(usize),
+}
+
+/// The shapes that have budgets.
+pub(crate) const ALL: [Shape; 3] = [
+    Shape { name: "single", flows: 200, graph: Graph::Chain(1) },
+    Shape { name: "chain", flows: 20, graph: Graph::Chain(20) },
+    Shape { name: "fan-out", flows: 5, graph: Graph::FanOut(48) },
+];
+/// The one for memory.
+pub(crate) const LOAD: Shape = Shape { name: "load", flows: 1_000, graph: Graph::Chain(20) };
+
+impl Shape {
+    pub(crate) fn smaller(self, by: usize) -> Self {
+        Self { flows: (self.flows / by.max(1)).max(1), ..self }
+    }
+
+    pub(crate) fn title(&self) -> String {
+        match self.graph {
+            Graph::Chain(1) => format!("{} of one step", self.flows),
+            Graph::Chain(length) => format!("{} chains of {length}", self.flows),
+            Graph::FanOut(width) => format!("{} of 1 + {width} + 1", self.flows),
+        }
+    }
+
+    /// The steps of one flow, as the places of those that each depends on.
+    pub(crate) fn steps(&self) -> Vec<Vec<usize>> {
+        match self.graph {
+            Graph::Chain(length) => {
+                (0..length).map(|place| place.checked_sub(1).into_iter().collect()).collect()
+            }
+            Graph::FanOut(width) => {
+                let mut steps = vec![Vec::new()];
+                steps.extend((0..width).map(|_| vec![0]));
+                steps.push((1..=width).collect());
+                steps
+            }
+        }
+    }
+
+    /// One flow.
+    pub(crate) fn flow(&self, number: usize) -> Value {
+        let steps: Vec<Value> = self
+            .steps()
+            .into_iter()
+            .enumerate()
+            .map(|(place, before)| {
+                let before: Vec<String> = before.into_iter().map(|place| format!("s{place}")).collect();
+                json!({"name": format!("s{place}"), "dependencies": before, "template": {"spec": job_spec()}})
+            })
+            .collect();
+        json!({
+            "apiVersion": "workflow.kube-zen.io/v1alpha1", "kind": "JobFlow",
+            "metadata": {"name": format!("f{number}")}, "spec": {"steps": steps}
+        })
+    }
+}
+
+/// The Job of a step, with or without a flow.
+pub(crate) fn job_spec() -> Value {
+    json!({"backoffLimit": 0, "template": {"spec": {
+        "restartPolicy": "Never", "containers": [{"name": "main", "image": "none.invalid/none:1"}]
+    }}})
+}
