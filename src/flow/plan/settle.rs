@@ -247,6 +247,8 @@ pub(super) fn create(work: &mut Work<'_>, place: usize, attempt: i64) -> bool {
                 None => name(work, place, attempt, &rendered),
             };
             work.steps[place].job_ref.get_or_insert_with(|| super::work::job_ref(name.clone()));
+            // A Job that gets no pods is never heard of again.
+            work.wake(after(work.now, PODLESS));
             work.actions.push(Action::CreateJob { step: place, attempt, name, rendered: Box::new(rendered) });
             true
         }
