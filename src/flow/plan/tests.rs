@@ -439,3 +439,15 @@ fn a_job_that_has_ended_waits_a_little_for_the_pods_that_say_what_came_of_it() {
     // Somebody deleted them, or they would be here by now.
     assert_eq!(ended(15).told(), "Failed: a Failed(OutputMissing)");
 }
+
+#[test]
+fn a_job_that_gets_no_pods_is_asked_about_although_nothing_is_heard_of_it() {
+    let mut world = World::new(json!({"steps": [step("a", &[], json!({"timeoutSeconds": 60}))]}));
+    let first = plan(&world.flow, &world.observed, at(0));
+    assert_eq!(first.due, Some(at(5)), "sooner than its timeout");
+    world.look();
+    let seen = world.seen("a");
+    seen.job = Arc::new(Job { active: 0, ..(*seen.job).clone() });
+    let needs = plan(&world.flow, &world.observed, at(5)).needs;
+    assert_eq!(needs.complaints.into_iter().collect::<Vec<_>>(), ["job-a-1"]);
+}
