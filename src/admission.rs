@@ -11,4 +11,4 @@ pub mod service;
 pub mod verdict;
 
 pub use job_flow::JobFlows;
-pub use service::Services;
+pub use service::{Look, Services};

@@ -12,11 +12,13 @@
 //! that is late loses; all else follows and never keeps a failover waiting. It promises routing, not consensus:
 //! who needs one writer fences with the epoch.
 
-use std::sync::Arc;
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use jiff::SignedDuration;
 use kube::Client;
+use serde_json::Value;
 use tokio::sync::watch as channel;
 use tokio_util::sync::CancellationToken;
 
@@ -33,6 +35,7 @@ pub mod metrics;
 pub mod names;
 pub mod notes;
 pub mod objects;
+pub mod outlook;
 pub mod plan;
 pub mod settings;
 pub mod slices;
@@ -49,6 +52,8 @@ mod wire;
 #[cfg(test)]
 mod simulation;
 
+use crate::flow::validate::service::Sight;
+use core::Core;
 use driver::Driver;
 pub use metrics::Metrics;
 
@@ -70,10 +75,12 @@ impl Default for Config {
 }
 
 /// What is known of the cluster, kept warm in every replica, so that a new leader acts at once.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Caches {
     leads: Arc<channel::Sender<bool>>,
     synced: channel::Receiver<bool>,
+    namespace: Option<String>,
+    core: Arc<RwLock<Core>>,
 }
 
 impl Caches {
@@ -82,17 +89,27 @@ impl Caches {
         let (leads, led) = channel::channel(false);
         let (sync, synced) = channel::channel(false);
         let (driver, watches) = Driver::new(client, config, metrics, led, Arc::new(sync));
+        let (namespace, core) = (config.namespace.clone(), driver.shared());
         let watching = tokio::spawn(watches.run());
         tokio::spawn(async move {
             driver.run(stopped).await;
             watching.abort();
         });
-        Self { leads: Arc::new(leads), synced }
+        Self { leads: Arc::new(leads), synced, namespace, core }
     }
 
     /// Whether everything was listed once.
     pub fn is_synced(&self) -> bool {
         *self.synced.borrow()
+    }
+
+    /// What a Service would see if it were as `object`. `None` while that is not known, and for another's namespace.
+    pub fn sight(&self, object: &Value) -> Option<Sight> {
+        let namespace = object.get("metadata")?.get("namespace")?.as_str()?;
+        if !self.is_synced() || self.namespace.as_ref().is_some_and(|mine| mine != namespace) {
+            return None;
+        }
+        outlook::sight(&self.core.read().unwrap_or_else(PoisonError::into_inner).world, object)
     }
 
     /// Wait until everything was listed once.
@@ -104,6 +121,12 @@ impl Caches {
     pub async fn lead(&self, ended: CancellationToken) {
         let _until_dropped = Leads::begin(&self.leads);
         ended.cancelled().await;
+    }
+}
+
+impl fmt::Debug for Caches {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Caches").field("namespace", &self.namespace).finish_non_exhaustive()
     }
 }
 

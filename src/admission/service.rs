@@ -1,16 +1,66 @@
 //! The verdict on a `Service` with a leader.
 
+use std::fmt;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
 use headworks_webhook::{Admit, Operation, Review, Verdict};
 use serde_json::Value;
 
 use super::ratchet;
 use super::verdict::{Findings, denial, details};
 use crate::flow::problem::Problem;
-use crate::flow::validate::service;
+use crate::flow::validate::service::{self, Sight};
+
+/// Looks from memory, without a call, at the pods that a Service would select; `None` while they are not known.
+pub type Look = Arc<dyn Fn(&Value) -> Option<Sight> + Send + Sync>;
 
 /// Judges `Service`s; those without a `zen-lead.io/` annotation are none of its business.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Services;
+#[derive(Clone, Default)]
+pub struct Services {
+    look: Option<Look>,
+}
+
+impl Services {
+    /// One that warns of what a changed selector means for the pods that `look` sees.
+    pub fn seeing(look: Look) -> Self {
+        Self { look: Some(look) }
+    }
+
+    /// No Service ever waits for us, and none is refused for a mistake of ours: a panic allows it and says so.
+    fn judge_or_allow(&self, review: &Review) -> Verdict {
+        std::panic::catch_unwind(AssertUnwindSafe(|| self.judge(review))).unwrap_or_else(|_| {
+            Verdict::allow().warn("headworks could not judge this Service, please report it")
+        })
+    }
+
+    fn judge(&self, review: &Review) -> Verdict {
+        let (Some(object), Operation::Create | Operation::Update) = (&review.object, review.operation) else {
+            return Verdict::allow();
+        };
+        let old = review.old_object.as_ref().filter(|_| review.operation == Operation::Update);
+        if old
+            .is_some_and(|old| old.pointer("/metadata/deletionTimestamp").is_some_and(|time| !time.is_null()))
+        {
+            return Verdict::allow();
+        }
+        let mut findings = findings(object, old);
+        if findings.errors.is_empty() {
+            if let (Some(look), Some(old)) = (&self.look, old) {
+                findings.warnings.extend(service::outlook(object, old, |object| look(object)));
+            }
+            // Told in both phases: the API server passes a warning on once.
+            return findings.annotate(Verdict::allow(), true);
+        }
+        findings.annotate(Verdict::deny(denial(details(review, object), &findings.errors)), true)
+    }
+}
+
+impl fmt::Debug for Services {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Services").field("sees_pods", &self.look.is_some()).finish()
+    }
+}
 
 impl Admit for Services {
     fn kinds(&self) -> &[&'static str] {
@@ -19,34 +69,12 @@ impl Admit for Services {
 
     /// Never patches: it is asked because the API server's own checks of a Service come before the validating phase.
     fn mutate(&self, review: Review) -> Verdict {
-        judge_or_allow(&review)
+        self.judge_or_allow(&review)
     }
 
     fn validate(&self, review: Review) -> Verdict {
-        judge_or_allow(&review)
+        self.judge_or_allow(&review)
     }
-}
-
-/// No Service ever waits for us, and none is refused for a mistake of ours: a panic allows it and says so.
-fn judge_or_allow(review: &Review) -> Verdict {
-    std::panic::catch_unwind(|| judge(review))
-        .unwrap_or_else(|_| Verdict::allow().warn("headworks could not judge this Service, please report it"))
-}
-
-fn judge(review: &Review) -> Verdict {
-    let (Some(object), Operation::Create | Operation::Update) = (&review.object, review.operation) else {
-        return Verdict::allow();
-    };
-    let old = review.old_object.as_ref().filter(|_| review.operation == Operation::Update);
-    if old.is_some_and(|old| old.pointer("/metadata/deletionTimestamp").is_some_and(|time| !time.is_null())) {
-        return Verdict::allow();
-    }
-    let findings = findings(object, old);
-    if findings.errors.is_empty() {
-        // Told in both phases: the API server passes a warning on once.
-        return findings.annotate(Verdict::allow(), true);
-    }
-    findings.annotate(Verdict::deny(denial(details(review, object), &findings.errors)), true)
 }
 
 fn findings(object: &Value, old: Option<&Value>) -> Findings {

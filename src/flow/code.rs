@@ -250,6 +250,8 @@ codes! {
     922 SERVICE_NOT_READY_ADDRESSES "publishNotReadyAddresses does not reach the leader"
     923 SERVICE_NOT_ENABLED "leader annotations without an effect"
     924 LEADER_NAME_CUT "the leader Service's name had to be cut"
+    925 SELECTS_NOBODY "a changed selector matches no pod now"
+    926 LOSES_LEADER "a changed selector does not match the leader"
 }
 
 #[cfg(test)]

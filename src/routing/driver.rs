@@ -1,7 +1,7 @@
 //! Client required: drives the pure core with watches, a clock and a bounded number of writes at a time.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -31,9 +31,9 @@ const TELLINGS: usize = 4;
 /// Changes that are taken before the line is looked at again.
 const BATCH: usize = 64;
 
-/// The one task that owns the core.
+/// The one task that changes the core. Others look at it through [`Driver::shared`].
 pub(super) struct Driver {
-    core: Core,
+    core: Arc<RwLock<Core>>,
     heard: mpsc::Receiver<Heard>,
     leads: watch::Receiver<bool>,
     synced: Arc<watch::Sender<bool>>,
@@ -55,10 +55,11 @@ impl Driver {
         leads: watch::Receiver<bool>,
         synced: Arc<watch::Sender<bool>>,
     ) -> (Self, Watches) {
+        let core = Arc::new(RwLock::new(Core::new(Options { node_grace: config.node_grace })));
         let (out, heard) = mpsc::channel(1_024);
         let watches = Watches::new(client.clone(), config.namespace.clone(), out);
         let driver = Self {
-            core: Core::new(Options { node_grace: config.node_grace }),
+            core,
             heard,
             leads,
             synced,
@@ -74,12 +75,26 @@ impl Driver {
         (driver, watches)
     }
 
+    /// The core, for those who only look.
+    pub(super) fn shared(&self) -> Arc<RwLock<Core>> {
+        self.core.clone()
+    }
+
+    fn core(&self) -> RwLockWriteGuard<'_, Core> {
+        self.core.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn with<T>(&self, look: impl FnOnce(&Core) -> T) -> T {
+        look(&self.core.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
     pub(super) async fn run(mut self, stopped: CancellationToken) {
         loop {
             self.lead();
             self.dispatch();
             self.watch_leases();
-            self.metrics.sizes(self.core.world.sizes(), self.core.waiting());
+            let (sizes, waiting) = self.with(|core| (core.world.sizes(), core.waiting()));
+            self.metrics.sizes(sizes, waiting);
             let due = self.due();
             tokio::select! {
                 biased;
@@ -96,7 +111,7 @@ impl Driver {
                 }
                 () = sleep_until(due) => {}
             }
-            self.core.tick(Timestamp::now());
+            self.core().tick(Timestamp::now());
             self.tell();
         }
         for task in self.leases.into_values() {
@@ -113,13 +128,13 @@ impl Driver {
             self.writes = JoinSet::new();
             self.running = [0; 4];
         }
-        self.core.lead(leads, Timestamp::now());
+        self.core().lead(leads, Timestamp::now());
         self.metrics.leading(leads);
     }
 
     fn hear(&mut self, heard: Heard) {
         match heard {
-            Heard::Change(change, received) => self.core.take(*change, received),
+            Heard::Change(change, received) => self.core().take(*change, received),
             Heard::Listed(listing) => {
                 self.missing.remove(&listing);
                 if self.missing.is_empty() {
@@ -130,7 +145,8 @@ impl Driver {
     }
 
     fn due(&self) -> Instant {
-        let wait = self.core.due().map_or(Duration::from_mins(1), |due| {
+        let due = self.with(Core::due);
+        let wait = due.map_or(Duration::from_mins(1), |due| {
             Duration::try_from(due.duration_since(Timestamp::now())).unwrap_or(Duration::ZERO)
         });
         Instant::now() + wait
@@ -139,7 +155,8 @@ impl Driver {
     /// Start what there is room for, the most urgent first.
     fn dispatch(&mut self) {
         while let Some(most) = self.room() {
-            let Some(job) = self.core.next(most, Timestamp::now()) else { break };
+            let next = self.core().next(most, Timestamp::now());
+            let Some(job) = next else { break };
             self.running[job.priority as usize] += 1;
             let (applier, metrics) = (self.applier.clone(), self.metrics.clone());
             self.writes.spawn(async move {
@@ -168,16 +185,19 @@ impl Driver {
         self.running[job.priority as usize] -= 1;
         let now = Timestamp::now();
         self.metrics.reconciliation.observe(now.duration_since(job.decided).as_secs_f64().max(0.0));
-        self.core.done(&job, outcomes, now);
+        self.core().done(&job, outcomes, now);
     }
 
     /// One watch for each Lease that a source names.
     fn watch_leases(&mut self) {
-        let wanted: Vec<&Key> = self.core.world.wanted_leases().collect();
+        let core = self.core.clone();
+        let core = core.read().unwrap_or_else(PoisonError::into_inner);
+        let wanted: Vec<&Key> = core.world.wanted_leases().collect();
         if wanted.len() == self.leases.len() && wanted.iter().all(|key| self.leases.contains_key(*key)) {
             return;
         }
         let wanted: HashSet<Key> = wanted.into_iter().cloned().collect();
+        drop(core);
         self.leases.retain(|key, task| {
             let keep = wanted.contains(key);
             if !keep {
@@ -192,7 +212,8 @@ impl Driver {
     }
 
     fn tell(&mut self) {
-        for note in self.core.notes() {
+        let notes = self.core().notes();
+        for note in notes {
             self.metrics.note(&note);
             match note {
                 Note::Failover { source, cause, trigger, acknowledged, .. } => {

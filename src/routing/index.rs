@@ -102,16 +102,14 @@ impl Index {
     /// Let a source see the pods that this selector matches, instead of those it saw before. An empty selector
     /// matches nothing, as in a Service.
     pub fn subscribe(&mut self, source: &Key, selector: &BTreeMap<String, String>) {
-        let mut labels: Vec<Label> =
-            selector.iter().map(|(key, value)| Arc::from(format!("{key}={value}"))).collect();
-        labels.sort();
+        let labels = labels_of(selector);
         let space = self.spaces.entry(source.namespace.clone()).or_default();
-        if space.subscribers.get(&source.name).is_some_and(|known| **known == *labels) {
+        if space.subscribers.get(&source.name).is_some_and(|known| *known == labels) {
             return;
         }
         space.unsubscribe(&source.name);
         if !labels.is_empty() {
-            space.subscribe(source.name.clone(), labels.into_boxed_slice());
+            space.subscribe(source.name.clone(), labels);
         }
         self.tidy(&source.namespace);
     }
@@ -132,6 +130,15 @@ impl Index {
             Some(selected.pods.iter().filter_map(|name| space.pods.get(name)).collect())
         };
         seen().unwrap_or_default()
+    }
+
+    /// The pods of a namespace that a selector matches, asked for once. An empty selector matches nothing.
+    pub fn matching(&self, namespace: &str, selector: &BTreeMap<String, String>) -> Vec<&Pod> {
+        let Some(space) = self.spaces.get(namespace).filter(|_| !selector.is_empty()) else {
+            return Vec::new();
+        };
+        let names = space.select(&labels_of(selector));
+        names.iter().filter_map(|name| space.pods.get(name)).collect()
     }
 
     /// The sources that see a pod of this node.
@@ -169,6 +176,13 @@ impl Index {
             self.spaces.remove(namespace);
         }
     }
+}
+
+fn labels_of(selector: &BTreeMap<String, String>) -> Labels {
+    let mut labels: Vec<Label> =
+        selector.iter().map(|(key, value)| Arc::from(format!("{key}={value}"))).collect();
+    labels.sort();
+    labels.into_boxed_slice()
 }
 
 fn forget(by_node: &mut HashMap<Arc<str>, HashSet<Key>>, pod: &Pod) {

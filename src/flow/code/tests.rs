@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::flow::problem::Problems;
-use crate::flow::validate::service::service;
+use crate::flow::validate::service::{Sight, outlook, service};
 use crate::flow::validate::{self, Options, update};
 use crate::manifest;
 
@@ -46,6 +46,11 @@ fn found(entry: &Entry) -> Vec<Code> {
         let mut changes = Problems::new();
         update::changes(new, old, &mut changes);
         problems.extend(changes.into_vec());
+        // No example holds pods: one that sees nobody, and one that sees others than the leader.
+        for selected in [0, 1] {
+            let sight = Sight { selected, loses: Some("db-0".to_owned()) };
+            problems.extend(outlook(new, old, |_| Some(sight)));
+        }
     }
     problems.iter().map(|problem| problem.code).collect()
 }

@@ -1,7 +1,7 @@
 //! HW8xx: Services that have a leader, or are one.
 //!
 //! A Service is judged only when it carries a `zen-lead.io/` annotation; any other passes unread. Pure: what pods
-//! there are is not known here.
+//! there are is not known here; whoever knows asks for the [`outlook`] besides.
 
 use std::collections::HashSet;
 use std::sync::LazyLock;
@@ -19,7 +19,10 @@ use crate::flow::shape::Shape;
 use crate::flow::{code, names};
 
 mod annotations;
+mod outlook;
 mod owned;
+
+pub use outlook::{Sight, outlook};
 
 /// Tell every problem of a Service, in the order of the schema, as the cluster sees it. `old` is what an update
 /// replaces.
