@@ -41,6 +41,11 @@ impl Bundle {
 
     /// The bundle as PEM: the bytes that go, once more in base64, into `caBundle`.
     pub fn to_pem(&self) -> String {
+        self.members().concat()
+    }
+
+    /// Each member in PEM.
+    pub fn members(&self) -> Vec<String> {
         self.0.iter().map(|der| certificate_pem(der)).collect()
     }
 

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use crate::Pair;
 
-/// An identity that has less than this left takes its pod out of service.
+/// An identity that has less than this left takes its pod out of service, unless [`Identity::with_margin`] says less.
 pub const EXPIRY_MARGIN: SignedDuration = SignedDuration::from_mins(10);
 
 /// The pair being served, or none yet. Clones share it.
@@ -36,12 +36,20 @@ pub struct Identity(Arc<Inner>);
 struct Inner {
     current: ArcSwapOption<Pair>,
     changed: watch::Sender<Option<Arc<Pair>>>,
+    margin: SignedDuration,
 }
 
 impl Identity {
     /// Without a pair: handshakes fail until one is installed.
     pub fn new() -> Self {
-        Self(Arc::new(Inner { current: ArcSwapOption::empty(), changed: watch::Sender::new(None) }))
+        Self::with_margin(EXPIRY_MARGIN)
+    }
+
+    /// The same, with another margin: for certificates that live for minutes. See
+    /// [`Lifetimes::margin`](crate::Lifetimes::margin).
+    pub fn with_margin(margin: SignedDuration) -> Self {
+        let (current, changed) = (ArcSwapOption::empty(), watch::Sender::new(None));
+        Self(Arc::new(Inner { current, changed, margin }))
     }
 
     /// The pair new handshakes get.
@@ -66,7 +74,7 @@ impl Identity {
         true
     }
 
-    /// A pair is loaded, and valid for at least [`EXPIRY_MARGIN`] more.
+    /// A pair is loaded, and valid for at least the margin more.
     ///
     /// # Errors
     /// What is missing, in words for `/readyz?verbose`.
@@ -78,8 +86,9 @@ impl Identity {
         if not_after < now {
             return Err(format!("certificate {serial} expired at {not_after}"));
         }
-        if not_after.duration_since(now) < EXPIRY_MARGIN {
-            return Err(format!("certificate {serial} expires at {not_after}, within 10 minutes"));
+        let margin = self.0.margin;
+        if not_after.duration_since(now) < margin {
+            return Err(format!("certificate {serial} expires at {not_after}, within {margin:#}"));
         }
         if now < pair.not_before() {
             return Err(format!("certificate {serial} is valid only from {}", pair.not_before()));

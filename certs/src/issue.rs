@@ -15,7 +15,7 @@ use crate::{Facts, facts::hex};
 
 /// How long certificates live, and how far back they begin.
 ///
-/// Minutes are possible. With less than [`EXPIRY_MARGIN`](crate::EXPIRY_MARGIN) a pod is never ready.
+/// Minutes are possible, with an [`Identity`](crate::Identity) whose margin is [`Lifetimes::margin`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lifetimes {
     /// A leaf, from its making on: 14 days.
@@ -33,6 +33,14 @@ impl Default for Lifetimes {
             ca: SignedDuration::from_hours(365 * 24),
             backdate: SignedDuration::from_hours(1),
         }
+    }
+}
+
+impl Lifetimes {
+    /// How long before the end of its leaf a pod is to leave service: 10 minutes, or a tenth of the leaf's life where
+    /// that is less. Renewal is due with a third of the life left, so a tenth is never reached in good order.
+    pub fn margin(&self) -> SignedDuration {
+        crate::EXPIRY_MARGIN.min(self.leaf / 10)
     }
 }
 

@@ -4,11 +4,14 @@
 //! - [`managed`]: a small CA of its own, its state in one Secret, its trust in the webhook configurations;
 //! - [`mounted`]: a directory that somebody else (cert-manager, say) writes.
 //!
+//! [`client_ca`] follows the other side of mutual TLS: a file with the CAs of those who may call.
+//!
 //! It knows no resource kind of its own and no server. Pure parts take `now` as a parameter; the shells around them
 //! take it, and their metrics and events, from [`Hooks`].
 #![doc = include_str!("../docs/usage.md")]
 
 mod bundle;
+pub mod client_ca;
 mod facts;
 mod hooks;
 mod identity;
@@ -20,6 +23,7 @@ pub mod mounted;
 mod names;
 mod pair;
 mod readiness;
+mod watched;
 
 pub use bundle::Bundle;
 pub use facts::Facts;

@@ -5,6 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use jiff::Timestamp;
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, gauge::Gauge},
@@ -24,6 +25,8 @@ pub struct Metrics {
     reloads: Family<ReloadLabels, Counter>,
     /// Phase of the certificate rotation: 0 stable, 1 staged, 2 published, 3 activated, 4 confirmed
     phase: Gauge,
+    /// Instant at which the certificate rotation entered its phase, in seconds since 1970; 0 if unknown
+    phase_since: Gauge,
     /// Times a caBundle that another tool had changed was set right
     repairs: Counter,
     /// 1 for the way the certificate source is being watched: api, notify or poll
@@ -74,7 +77,8 @@ impl Metrics {
     /// Makes the metrics and registers them under their full names, `headworks_cert_..`.
     pub fn registered(registry: &mut Registry) -> Self {
         let metrics = Self::default();
-        let Self { not_after, not_before, reloads, phase, repairs, backend, shown: _ } = metrics.clone();
+        let Self { not_after, not_before, reloads, phase, phase_since, repairs, backend, shown: _ } =
+            metrics.clone();
         registry.register(
             "headworks_cert_not_after_seconds",
             "End of validity of the certificates in use, in seconds since 1970",
@@ -90,6 +94,11 @@ impl Metrics {
             "headworks_cert_rotation_phase",
             "Phase of the certificate rotation: 0 stable, 1 staged, 2 published, 3 activated, 4 confirmed",
             phase,
+        );
+        registry.register(
+            "headworks_cert_rotation_phase_since_seconds",
+            "Instant at which the certificate rotation entered its phase, in seconds since 1970; 0 if unknown",
+            phase_since,
         );
         registry.register(
             "headworks_cabundle_repairs",
@@ -141,8 +150,9 @@ impl Metrics {
         self.reloads.get_or_create(&ReloadLabels { result: "rejected", reason }).inc();
     }
 
-    pub(crate) fn phase(&self, number: u8) {
+    pub(crate) fn phase(&self, number: u8, since: Option<Timestamp>) {
         self.phase.set(i64::from(number));
+        self.phase_since.set(since.map_or(0, Timestamp::as_second));
     }
 
     pub(crate) fn repaired(&self) {
@@ -172,7 +182,7 @@ impl CertKind {
 }
 
 impl Backend {
-    fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Api => "api",
             Self::Notify => "notify",

@@ -8,18 +8,23 @@
 //!   kernel's notices are not to be had (inotify limit, network file systems, a directory made anew).
 //! - What [`Pair::parse`] refuses leaves the last good pair in service.
 
-mod files;
-mod notice;
-
 #[cfg(test)]
 mod tests;
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    path::PathBuf,
+    time::Duration,
+};
 
-use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout_at};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Hooks, Identity, Pair, intake::Intake};
+use crate::{
+    Hooks, Identity, Pair,
+    intake::Intake,
+    watched::{self, Pace, Watched},
+};
 
 /// What mounted mode works on.
 #[derive(Clone, Debug)]
@@ -71,42 +76,34 @@ struct Source {
 
 impl Source {
     async fn follow(&mut self) {
-        let mut notices = notice::Notices::new(&self.config.dir, self.hooks.clone());
-        let mut polls = interval_at(Instant::now() + self.config.poll, self.config.poll);
-        polls.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        self.look().await;
-        loop {
-            tokio::select! {
-                () = notices.next() => self.settle(&mut notices).await,
-                _ = polls.tick() => notices.ensure(),
+        let pace = Pace { poll: self.config.poll, debounce: self.config.debounce };
+        let hooks = self.hooks.clone();
+        let report = Box::new(move |backend, why| {
+            hooks.metrics.backend(backend);
+            if let Some(why) = why {
+                hooks.events.warning("CertificateWatchUnavailable", why);
             }
+        });
+        let mut watched = Watched::new(&self.config.dir, pace, report);
+        loop {
             self.look().await;
-        }
-    }
-
-    /// A swap is a handful of notices: waits until they pause, but not for ever.
-    async fn settle(&self, notices: &mut notice::Notices) {
-        let latest = Instant::now() + self.config.debounce * 4;
-        loop {
-            let pause = (Instant::now() + self.config.debounce).min(latest);
-            if timeout_at(pause, notices.next()).await.is_err() {
-                return;
-            }
+            watched.changed().await;
         }
     }
 
     /// Reads, and takes what is new. A directory in the middle of a change gets a second chance before it is refused.
     async fn look(&mut self) {
         for attempt in 0..3 {
-            let read = files::read(&self.config).await;
+            let MountedConfig { dir, cert_file, key_file, expected, .. } = &self.config;
+            let read = watched::read(dir, [cert_file, key_file]).await;
             let outcome = read.and_then(|files| {
-                let hash = files.hash();
+                let hash = hash(&files);
                 if self.good == Some(hash) {
                     return Ok(None);
                 }
                 let now = self.hooks.clock.now();
-                Pair::parse(&files.cert, &files.key, &self.config.expected, now)
-                    .map(|pair| Some((hash, pair)))
+                let [cert, key] = files;
+                Pair::parse(&cert, &key, expected, now).map(|pair| Some((hash, pair)))
             });
             match outcome {
                 Ok(None) => return,
@@ -122,4 +119,11 @@ impl Source {
             }
         }
     }
+}
+
+/// For telling contents apart, not for security.
+fn hash(files: &[Vec<u8>; 2]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    files.hash(&mut hasher);
+    hasher.finish()
 }

@@ -15,13 +15,14 @@ pub struct Readiness {
 #[derive(Clone, Debug)]
 struct Trust {
     observed: watch::Receiver<Observed>,
+    reported: watch::Receiver<Result<(), String>>,
     name: String,
 }
 
 /// One named line of `/readyz?verbose`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Check {
-    /// `certificate`, `certificate-sync` or `certificate-trusted`.
+    /// `certificate`, `certificate-sync`, `certificate-trusted` or `certificate-reported`.
     pub name: &'static str,
     /// What is wrong, in words, if anything is.
     pub result: Result<(), String>,
@@ -33,14 +34,19 @@ impl Readiness {
         Self { identity, trust: None }
     }
 
-    pub(crate) fn managed(identity: Identity, observed: watch::Receiver<Observed>, name: String) -> Self {
-        Self { identity, trust: Some(Trust { observed, name }) }
+    pub(crate) fn managed(
+        identity: Identity,
+        observed: watch::Receiver<Observed>,
+        reported: watch::Receiver<Result<(), String>>,
+        name: String,
+    ) -> Self {
+        Self { identity, trust: Some(Trust { observed, reported, name }) }
     }
 
     /// Every check in a fixed order.
     pub fn checks(&self, now: Timestamp) -> Vec<Check> {
         let mut checks = vec![Check { name: "certificate", result: self.identity.readiness(now) }];
-        if let Some(Trust { observed, name }) = &self.trust {
+        if let Some(Trust { observed, reported, name }) = &self.trust {
             let observed = observed.borrow();
             checks.push(Check { name: "certificate-sync", result: observed.synced() });
             let result = match self.identity.current() {
@@ -48,6 +54,8 @@ impl Readiness {
                 None => Err("no certificate loaded yet".to_owned()),
             };
             checks.push(Check { name: "certificate-trusted", result });
+            // Once true it stays true: a report that fails later keeps a rotation waiting, and nobody from serving.
+            checks.push(Check { name: "certificate-reported", result: reported.borrow().clone() });
         }
         checks
     }

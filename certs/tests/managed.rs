@@ -2,10 +2,21 @@
 //!
 //! `HEADWORKS_TEST_KUBECONFIG` names the server; without it `hack/cluster` starts one.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on says where")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on says where"
+)]
 
+#[path = "support/callers.rs"]
+mod callers;
 #[path = "support/cluster.rs"]
 mod cluster;
+#[path = "managed/rotation.rs"]
+mod rotation;
+#[path = "support/tap.rs"]
+mod tap;
 #[path = "support/webhook.rs"]
 mod webhook;
 

@@ -52,7 +52,7 @@ fn readiness_ends_ten_minutes_before_the_certificate() {
     assert_eq!(identity.readiness(end - EXPIRY_MARGIN), Ok(()));
     assert_eq!(
         identity.readiness(end - EXPIRY_MARGIN + SignedDuration::from_secs(1)),
-        Err(format!("certificate {serial} expires at {end}, within 10 minutes"))
+        Err(format!("certificate {serial} expires at {end}, within 10m"))
     );
     assert_eq!(
         identity.readiness(end + SignedDuration::from_secs(1)),

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use k8s_openapi::{api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::ObjectMeta};
+use k8s_openapi::{
+    api::{coordination::v1::Lease, core::v1::Secret, discovery::v1::EndpointSlice},
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+};
 use kube::{
     Api as KubeApi, Client,
     api::{Patch, PatchParams, PostParams},
@@ -16,8 +19,11 @@ use super::{Configuration, ConfigurationRef, ManagedConfig, State};
 pub(crate) struct Api {
     pub(crate) secrets: KubeApi<Secret>,
     pub(crate) secret: String,
+    pub(super) leases: KubeApi<Lease>,
+    pub(super) slices: KubeApi<EndpointSlice>,
+    pub(super) service: String,
+    pub(super) manager: String,
     client: Client,
-    manager: String,
     timeout: Duration,
 }
 
@@ -51,8 +57,11 @@ impl Api {
         Self {
             secrets: KubeApi::namespaced(client.clone(), &config.names.namespace),
             secret: config.secret.clone(),
-            client,
+            leases: KubeApi::namespaced(client.clone(), &config.names.namespace),
+            slices: KubeApi::namespaced(client.clone(), &config.names.namespace),
+            service: config.names.service.clone(),
             manager: config.field_manager.clone(),
+            client,
             timeout: config.timeout,
         }
     }
@@ -108,7 +117,10 @@ impl Api {
         self.in_time(api.patch(&configuration.reference.name, &params, &Patch::Apply(&body))).await
     }
 
-    async fn in_time<T>(&self, call: impl Future<Output = kube::Result<T>>) -> Result<T, ApiError> {
+    pub(super) async fn in_time<T>(
+        &self,
+        call: impl Future<Output = kube::Result<T>>,
+    ) -> Result<T, ApiError> {
         match tokio::time::timeout(self.timeout, call).await {
             Ok(Ok(answer)) => Ok(answer),
             // Conflict and AlreadyExists (409); NotFound (404): the object written to has gone.

@@ -1,14 +1,29 @@
 //! PURE: what to write next. No I/O, no clock; the only chance in it is that of a trial signature, which decides nothing.
+//!
+//! ```text
+//! stable ──stage──► staged ──publish, date──► published ──wait, activate──► activated ──confirm──► confirmed ──retire──► stable
+//!                     ▲                          │  ▲
+//!                     └── next pair spoilt ──────┘  └── a configuration changed: publish, date again, wait again
+//! ```
+//!
+//! | phase | served | trusted |
+//! |---|---|---|
+//! | stable | leaf | CA |
+//! | staged, published | leaf | CA, next CA |
+//! | activated | what was the next leaf | its CA, the old CA |
+//! | confirmed | the same | its CA |
 
 use jiff::Timestamp;
 
 use super::{
-    ConfigurationRef,
-    judge::{Leaf, authority, ca_facts, judge_leaf, leaf_facts, renewal, trial},
-    state::State,
-    trust::Configuration,
+    Configuration, ConfigurationRef,
+    judge::{Ca, Judge, Leaf, Obstacle, Orphan},
+    notary::{Notary, X509},
+    replicas::Served,
+    state::{Phase, State},
+    step::{Cause, Due, Step, Wait},
 };
-use crate::{Authority, IssueError, Lifetimes, ServiceNames};
+use crate::{Lifetimes, ServiceNames};
 
 /// What certificates are to be like.
 #[derive(Clone, Debug)]
@@ -19,165 +34,177 @@ pub struct Policy {
     pub lifetimes: Lifetimes,
 }
 
-/// The next thing to do. At most one thing is written before looking again.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// Make a new CA and a leaf, and write both.
-    Generate(Cause),
-    /// Make a new leaf under the CA that is there. The bundle does not change.
-    RenewLeaf(Cause),
-    /// Write this bundle (PEM) into the configurations that have another.
-    Publish {
-        /// The bundle, PEM.
-        bundle: String,
-        /// Those that differ.
-        into: Vec<ConfigurationRef>,
-    },
-    /// Nothing to write. What is `due` wants doing, but not by a step that exists yet, or not by us.
-    Rest {
-        /// Reported, not done.
-        due: Vec<Due>,
-    },
+/// What a writer sees besides the Secret.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sight<'a> {
+    /// The configurations that exist.
+    pub configurations: &'a [Configuration],
+    /// Every configuration that there may be has been looked for.
+    pub complete: bool,
+    /// The bundle with the next CA has been in every configuration for the whole wait, without a break: seen by this
+    /// writer itself, counted by its steady clock.
+    pub waited: bool,
+    /// Every replica that is, or may become, ready. `None`: not known.
+    pub replicas: Option<&'a [Served]>,
 }
 
-/// Why certificates are made.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Cause {
-    /// There is no Secret, or nothing of ours in it.
-    Missing,
-    /// What is there cannot be used.
-    Malformed(String),
-    /// What is there has expired.
-    Expired(Timestamp),
-    /// Two thirds of the leaf's life have passed.
-    Due(Timestamp),
-    /// The leaf lacks a name.
-    Name(String),
-}
-
-/// What ought to happen soon.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Due {
-    /// The CA has passed two thirds of its life, at this time.
-    Authority(Timestamp),
-    /// The CA's key is missing or does not match: the next leaf will need another CA.
-    AuthorityKey(String),
-    /// The leaf is due, and its CA cannot renew it. A new CA is made when a third of the remaining time is left.
-    Renewal(String),
-    /// A certificate begins only then: some clock is wrong. Nothing is written until it is right.
-    Clock(Timestamp),
-}
-
-/// Decides on the next write. `state` is `None` where there is no Secret; `observed` are the configurations that exist.
+/// Decides on the next write. `state` is `None` where there is no Secret.
 ///
-/// An emergency (a new CA) is only what cannot be mended with the CA that is there.
-pub fn decide(state: Option<&State>, observed: &[Configuration], policy: &Policy, now: Timestamp) -> Step {
+/// An emergency (a new CA served at once) is only what cannot be mended with what is there.
+pub fn decide(state: Option<&State>, sight: &Sight<'_>, policy: &Policy, now: Timestamp) -> Step {
+    decide_by(&X509, state, sight, policy, now)
+}
+
+pub(super) fn decide_by<N: Notary>(
+    notary: &N,
+    state: Option<&State>,
+    sight: &Sight<'_>,
+    policy: &Policy,
+    now: Timestamp,
+) -> Step {
     let Some(state) = state.filter(|state| !state.is_empty()) else {
         return Step::Generate(Cause::Missing);
     };
+    let judge = Judge { notary, policy, now };
+    let next = if under_way(state) { judge.next(state) } else { Err(String::new()) };
     let mut due = Vec::new();
-    let Some(ca) = state.ca.as_ref() else {
-        return Step::Generate(Cause::Malformed("the Secret has no `ca.crt`".to_owned()));
-    };
-    let ca_facts = match ca_facts(ca) {
-        Ok(facts) => facts,
-        Err(reason) => return Step::Generate(Cause::Malformed(reason)),
-    };
-    if now < ca_facts.not_before {
-        return Step::Rest { due: vec![Due::Clock(ca_facts.not_before)] };
+    match mend(&judge, state, sight, next.is_ok(), &mut due) {
+        Some(step) => step,
+        None => rotate(&judge, state, sight, next, due),
     }
-    if ca_facts.not_after < now {
-        return Step::Generate(Cause::Expired(ca_facts.not_after));
-    }
-    if let Err(error) = authority(ca) {
+}
+
+fn under_way(state: &State) -> bool {
+    matches!(state.phase, Phase::Staged | Phase::Published)
+}
+
+fn stage(cause: Cause) -> Step {
+    Step::Stage { cause, keep: String::new() }
+}
+
+/// What the current CA and leaf want, before anything else. `None`: nothing; `due` may have grown.
+fn mend<N: Notary>(
+    judge: &Judge<'_, N>,
+    state: &State,
+    sight: &Sight<'_>,
+    next_ready: bool,
+    due: &mut Vec<Due>,
+) -> Option<Step> {
+    let clock = |from| Some(Step::Rest { due: vec![Due::Clock(from)], wait: Wait::Nothing });
+    let (facts, ca_due) = match judge.ca(state) {
+        Ca::Future(from) => return clock(from),
+        Ca::Lost(cause) => {
+            // The CA is gone, and the leaf may serve well for a while: time enough to rotate in order.
+            return match judge.orphan(state, sight.configurations) {
+                Orphan::Kept if next_ready => None,
+                Orphan::Kept => Some(stage(cause)),
+                Orphan::Published(keep) => Some(Step::Stage { cause, keep }),
+                Orphan::Untrusted if next_ready => Some(Step::Activate { waited: false }),
+                Orphan::Untrusted => Some(Step::Generate(cause)),
+            };
+        }
+        Ca::Valid { facts, due } => (facts, due),
+    };
+    if let Some(ca) = &state.ca
+        && let Err(error) = judge.notary.signs(ca)
+    {
         due.push(Due::AuthorityKey(error.to_string()));
     }
-    if let Some(at) = renewal(&ca_facts, policy.lifetimes.backdate).filter(|at| *at <= now) {
-        due.push(Due::Authority(at));
-    }
-    match judge_leaf(state, policy, now) {
-        Leaf::Future(from) => return Step::Rest { due: vec![Due::Clock(from)] },
-        Leaf::Good => {}
-        Leaf::Wanting { cause, last_call } => match trial(ca, &ca_facts, policy, now) {
-            Ok(()) => return Step::RenewLeaf(cause),
-            Err(_) if last_call => return Step::Generate(cause),
-            Err(reason) => due.push(Due::Renewal(reason)),
-        },
-        Leaf::Useless(cause) => match trial(ca, &ca_facts, policy, now) {
-            Ok(()) => return Step::RenewLeaf(cause),
-            Err(_) => return Step::Generate(cause),
-        },
-    }
-    let bundle = state.bundle_at(now).to_pem();
-    let into: Vec<_> =
-        observed.iter().filter(|one| !one.carries(&bundle)).map(|one| one.reference.clone()).collect();
-    if into.is_empty() { Step::Rest { due } } else { Step::Publish { bundle, into } }
-}
-
-/// Makes what a step asks for: the contents of the Secret after it. `None` for steps that make nothing.
-///
-/// A new CA leaves the old one in the bundle while that is valid: replicas serve the old leaf for a moment more.
-///
-/// # Errors
-/// Only what [`IssueError`] names; certificates already there are not touched then.
-pub fn mint(
-    step: &Step,
-    state: Option<&State>,
-    policy: &Policy,
-    now: Timestamp,
-) -> Result<Option<State>, IssueError> {
-    let Policy { names, lifetimes } = policy;
-    match step {
-        Step::Generate(_) => {
-            let ca = Authority::generate(&names.required(), lifetimes, now)?;
-            let leaf =
-                Authority::from_pem(ca.cert.as_bytes(), &ca.key)?.leaf(&names.all(), lifetimes, now)?;
-            let bundle = state.map(|state| state.bundle_at(now).to_pem()).unwrap_or_default();
-            Ok(Some(State {
-                ca: Some(ca.into()),
-                leaf: Some(leaf.into()),
-                bundle: bundle.into_bytes(),
-                ..State::default()
-            }))
+    let stable = state.phase == Phase::Stable;
+    match judge.leaf(state) {
+        Leaf::Future(from) => clock(from),
+        Leaf::Useless(cause) => Some(match judge.trial(state.ca.as_ref(), &facts) {
+            Ok(()) => Step::RenewLeaf(cause),
+            Err(_) if next_ready => Step::Activate { waited: false },
+            Err(_) => Step::Generate(cause),
+        }),
+        // Whoever stages a next CA lays a next leaf beside it: the current one need not be renewed before that.
+        Leaf::Good | Leaf::Wanting { last_call: false, .. } if stable && ca_due.is_some() => {
+            ca_due.map(|at| stage(Cause::Due(at)))
         }
-        Step::RenewLeaf(cause) => {
-            let state = state.cloned().unwrap_or_default();
-            let ca = state.ca.as_ref().ok_or(IssueError::Key)?;
-            let mut wanted = names.all();
-            if let Cause::Name(_) = cause {
-                // Replicas of two versions may want different names: taking both ends at once what would be a fight.
-                let old = state.leaf.as_ref().and_then(|leaf| leaf_facts(leaf).ok());
-                let more: Vec<_> = old.map(|facts| facts.names).unwrap_or_default();
-                wanted.extend(more.into_iter().filter(|name| !names.all().contains(name)));
+        Leaf::Good => None,
+        Leaf::Wanting { cause: Cause::Due(_), last_call: false } if under_way(state) => None,
+        Leaf::Wanting { cause, last_call } => match judge.trial(state.ca.as_ref(), &facts) {
+            Ok(()) => Some(Step::RenewLeaf(cause)),
+            // The rotation under way brings a CA that can.
+            Err(_) if under_way(state) => None,
+            Err(Obstacle::Authority(reason)) if stable || last_call => Some(stage(Cause::Barren(reason))),
+            Err(Obstacle::Wish(reason)) if last_call => Some(stage(Cause::Barren(reason))),
+            Err(Obstacle::Authority(reason) | Obstacle::Wish(reason)) => {
+                due.push(Due::Renewal(reason));
+                None
             }
-            let leaf = authority(ca)?.leaf(&wanted, lifetimes, now)?;
-            Ok(Some(State { leaf: Some(leaf.into()), ..state }))
-        }
-        Step::Publish { .. } | Step::Rest { .. } => Ok(None),
+        },
     }
 }
 
-impl std::fmt::Display for Cause {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Missing => f.write_str("there was none"),
-            Self::Malformed(reason) => write!(f, "the old one cannot be used: {reason}"),
-            Self::Expired(at) => write!(f, "the old one expired at {at}"),
-            Self::Due(at) => write!(f, "renewal was due at {at}"),
-            Self::Name(name) => write!(f, "the old one lacks the name `{name}`"),
-        }
+/// The rotation itself, and the repair of what is published.
+fn rotate<N: Notary>(
+    judge: &Judge<'_, N>,
+    state: &State,
+    sight: &Sight<'_>,
+    next: Result<(), String>,
+    due: Vec<Due>,
+) -> Step {
+    if let (true, Err(reason)) = (under_way(state), next) {
+        return stage(Cause::Malformed(reason));
     }
-}
-
-impl std::fmt::Display for Due {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Authority(at) => write!(f, "the CA is due for rotation since {at}"),
-            Self::AuthorityKey(reason) => write!(f, "the CA cannot sign another certificate: {reason}"),
-            Self::Renewal(reason) => write!(f, "the certificate cannot be renewed under its CA: {reason}"),
-            Self::Clock(from) => {
-                write!(f, "a certificate is valid only from {from}: some clock is wrong, nothing is written")
+    let bundle = judge.notary.bundle(&state.trusted(), judge.now).concat();
+    let differ = sight.configurations.iter().filter(|one| !one.carries(&bundle));
+    let into: Vec<ConfigurationRef> = differ.map(|one| one.reference.clone()).collect();
+    if !into.is_empty() {
+        return Step::Publish { bundle, into };
+    }
+    let rest = |wait| Step::Rest { due, wait };
+    if state.phase != Phase::Stable && !sight.complete {
+        return rest(Wait::Sight);
+    }
+    match state.phase {
+        Phase::Stable => rest(Wait::Nothing),
+        Phase::Staged => Step::Date { to: fingerprint(sight.configurations) },
+        Phase::Published => {
+            let to = fingerprint(sight.configurations);
+            if state.published.as_ref().is_none_or(|published| published.to != to) {
+                Step::Date { to }
+            } else if sight.waited {
+                Step::Activate { waited: true }
+            } else {
+                rest(Wait::Trust)
             }
         }
+        Phase::Activated => match awaited(judge, state, sight) {
+            None => Step::Confirm,
+            Some(replicas) => rest(Wait::Replicas(replicas)),
+        },
+        Phase::Confirmed => Step::Retire,
     }
+}
+
+/// Which configurations there are, and in which generation: what was published into these is not known of others.
+///
+/// The API server counts a configuration's generation up with every change of its webhooks, and of nothing else.
+pub fn fingerprint(configurations: &[Configuration]) -> String {
+    let mut lines: Vec<_> = configurations
+        .iter()
+        .map(|one| format!("{} {} {}\n", one.reference, one.uid, one.generation))
+        .collect();
+    lines.sort_unstable();
+    lines.concat()
+}
+
+/// The replicas that may serve an old leaf. `None`: nobody can, so the old CA can go.
+fn awaited<N: Notary>(judge: &Judge<'_, N>, state: &State, sight: &Sight<'_>) -> Option<Vec<String>> {
+    // The backdating is what we grant clocks that differ.
+    let over = |until: Timestamp| until.checked_add(judge.policy.lifetimes.backdate).ok();
+    if state.replaced_until.and_then(over).is_some_and(|over| over < judge.now) {
+        return None;
+    }
+    let Some(replicas) = sight.replicas else { return Some(Vec::new()) };
+    let serial = state.leaf.as_ref().and_then(|leaf| judge.notary.facts(&leaf.cert).ok()).map(|f| f.serial);
+    let behind: Vec<_> = replicas
+        .iter()
+        .filter(|replica| serial.is_none() || replica.serial != serial)
+        .map(|replica| replica.name.clone())
+        .collect();
+    (!behind.is_empty()).then_some(behind)
 }

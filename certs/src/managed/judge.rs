@@ -3,17 +3,36 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    decide::{Cause, Policy},
-    state::{Material, Phase, State},
+    Configuration, Policy,
+    notary::Notary,
+    state::{Material, State},
+    step::Cause,
 };
-use crate::{Authority, Bundle, Facts, IssueError, Pair, Rejection};
+use crate::{Facts, Rejection};
+
+/// Holds what every judgement needs.
+pub(super) struct Judge<'a, N> {
+    pub(super) notary: &'a N,
+    pub(super) policy: &'a Policy,
+    pub(super) now: Timestamp,
+}
+
+/// What the current CA is good for.
+pub(super) enum Ca {
+    /// It is valid. `due`: two thirds of its life had passed then.
+    Valid { facts: Facts, due: Option<Timestamp> },
+    /// Begins later.
+    Future(Timestamp),
+    /// Missing, malformed or expired.
+    Lost(Cause),
+}
 
 /// What the current leaf is good for.
 pub(super) enum Leaf {
     Good,
     /// Begins later.
     Future(Timestamp),
-    /// Serves well, and ought to be replaced: by this CA while that can be, by a new one at the last call.
+    /// Serves well, and ought to be replaced; `last_call`: by any means.
     Wanting {
         cause: Cause,
         last_call: bool,
@@ -22,30 +41,137 @@ pub(super) enum Leaf {
     Useless(Cause),
 }
 
-pub(super) fn judge_leaf(state: &State, policy: &Policy, now: Timestamp) -> Leaf {
-    let useless = |reason: &str| Leaf::Useless(Cause::Malformed(reason.to_owned()));
-    let Some(leaf) = &state.leaf else { return useless("the Secret has no `tls.crt`") };
-    let Some(key) = &leaf.key else { return useless("the Secret has no `tls.key`") };
-    let required = policy.names.required();
-    let pair = match Pair::parse(&leaf.cert, key.expose().as_bytes(), &[&required], now) {
-        Ok(pair) => pair,
-        Err(Rejection::NotYetValid { not_before, .. }) => return Leaf::Future(not_before),
-        Err(Rejection::Expired { not_after, .. }) => return Leaf::Useless(Cause::Expired(not_after)),
-        Err(Rejection::Name { expected, .. }) => return Leaf::Useless(Cause::Name(expected)),
-        Err(other) => return useless(&other.to_string()),
-    };
-    let trusted = state.ca.iter().map(|ca| ca.cert.as_slice());
-    if let Err(reason) = Bundle::of(trusted, now).verify(pair.chain(), &required, now) {
-        return useless(&format!("`tls.crt` does not verify under `ca.crt`: {reason}"));
+/// What a leaf whose CA is lost still stands on.
+pub(super) enum Orphan {
+    /// The bundle that the Secret makes trusts it.
+    Kept,
+    /// Every configuration trusts it, by these CAs (PEM), which the Secret does not have.
+    Published(String),
+    /// Nothing.
+    Untrusted,
+}
+
+/// Why a CA cannot renew a leaf.
+pub(super) enum Obstacle {
+    /// Another CA can.
+    Authority(String),
+    /// No CA can: what is wanted cannot be had.
+    Wish(String),
+}
+
+impl<N: Notary> Judge<'_, N> {
+    pub(super) fn ca(&self, state: &State) -> Ca {
+        let malformed = |reason: String| Ca::Lost(Cause::Malformed(reason));
+        let Some(ca) = &state.ca else { return malformed("the Secret has no `ca.crt`".to_owned()) };
+        match self.notary.facts(&ca.cert) {
+            Err(reason) => malformed(format!("`ca.crt`: {reason}")),
+            Ok(facts) if !facts.is_ca => malformed("`ca.crt` is not a CA certificate".to_owned()),
+            Ok(facts) if self.now < facts.not_before => Ca::Future(facts.not_before),
+            Ok(facts) if facts.not_after < self.now => Ca::Lost(Cause::Expired(facts.not_after)),
+            Ok(facts) => {
+                let due = renewal(&facts, self.policy.lifetimes.backdate).filter(|at| *at <= self.now);
+                Ca::Valid { facts, due }
+            }
+        }
     }
-    let due = renewal(pair.facts(), policy.lifetimes.backdate)
-        .filter(|at| *at <= now && state.phase == Phase::Stable);
-    let left = |since: Timestamp| pair.not_after().duration_since(since).as_secs();
-    let last_call = due.is_some_and(|at| left(now) < left(at) / 3);
-    let lacks = policy.names.all().into_iter().find(|name| !pair.names().contains(name));
-    match lacks.map(Cause::Name).or(due.map(Cause::Due)) {
-        Some(cause) => Leaf::Wanting { cause, last_call },
-        None => Leaf::Good,
+
+    /// The current leaf, which the current CA must have signed.
+    pub(super) fn leaf(&self, state: &State) -> Leaf {
+        let useless = |reason: &str| Leaf::Useless(Cause::Malformed(reason.to_owned()));
+        let Some(leaf) = &state.leaf else { return useless("the Secret has no `tls.crt`") };
+        if leaf.key.is_none() {
+            return useless("the Secret has no `tls.key`");
+        }
+        let required = self.policy.names.required();
+        let facts = match self.notary.pair(leaf, &required, self.now) {
+            Ok(facts) => facts,
+            Err(Rejection::NotYetValid { not_before, .. }) => return Leaf::Future(not_before),
+            Err(Rejection::Expired { not_after, .. }) => return Leaf::Useless(Cause::Expired(not_after)),
+            Err(Rejection::Name { expected, .. }) => return Leaf::Useless(Cause::Name(expected)),
+            Err(other) => return useless(&other.to_string()),
+        };
+        let ca = state.ca.as_ref().map(|ca| ca.cert.as_slice()).unwrap_or_default();
+        if let Err(reason) = self.notary.verify(ca, &leaf.cert, &required, self.now) {
+            return useless(&format!("`tls.crt` does not verify under `ca.crt`: {reason}"));
+        }
+        let due = renewal(&facts, self.policy.lifetimes.backdate).filter(|at| *at <= self.now);
+        let left = |since: Timestamp| facts.not_after.duration_since(since).as_secs();
+        let last_call = due.is_some_and(|at| left(self.now) < left(at) / 3);
+        let lacks = self.policy.names.all().into_iter().find(|name| !facts.names.contains(name));
+        match lacks.map(Cause::Name).or(due.map(Cause::Due)) {
+            Some(cause) => Leaf::Wanting { cause, last_call },
+            None => Leaf::Good,
+        }
+    }
+
+    /// The current leaf, when its CA is lost.
+    pub(super) fn orphan(&self, state: &State, configurations: &[Configuration]) -> Orphan {
+        let required = self.policy.names.required();
+        let sound = |leaf: &&Material| self.notary.pair(leaf, &required, self.now).is_ok();
+        let Some(leaf) = state.leaf.as_ref().filter(sound) else { return Orphan::Untrusted };
+        let trusts = |bundle: &[u8]| self.notary.verify(bundle, &leaf.cert, &required, self.now).is_ok();
+        if trusts(self.notary.bundle(&state.trusted(), self.now).concat().as_bytes()) {
+            return Orphan::Kept;
+        }
+        let published: Vec<&[u8]> = configurations
+            .iter()
+            .flat_map(|one| one.webhooks.iter().map(|(_, bundle)| bundle.as_slice()))
+            .collect();
+        if published.is_empty() || !published.iter().all(|bundle| trusts(bundle)) {
+            return Orphan::Untrusted;
+        }
+        let members = self.notary.bundle(&published, self.now).into_iter();
+        Orphan::Published(members.filter(|one| trusts(one.as_bytes())).collect())
+    }
+
+    /// Whether the next leaf could be served now, by whoever trusts the next CA.
+    pub(super) fn next(&self, state: &State) -> Result<(), String> {
+        let Some(ca) = &state.next_ca else { return Err("the Secret has no `next-ca.crt`".to_owned()) };
+        let Some(leaf) = &state.next_leaf else { return Err("the Secret has no `next-tls.crt`".to_owned()) };
+        self.notary.signs(ca).map_err(|error| error.to_string())?;
+        let required = self.policy.names.required();
+        self.notary.pair(leaf, &required, self.now).map_err(|rejection| rejection.to_string())?;
+        self.notary.verify(&ca.cert, &leaf.cert, &required, self.now)
+    }
+
+    /// The next CA, if another leaf can be made under it.
+    pub(super) fn next_ca<'s>(&self, state: &'s State) -> Option<&'s Material> {
+        state.next_ca.as_ref().filter(|ca| {
+            let valid = self.notary.facts(&ca.cert).is_ok_and(|facts| {
+                let due = renewal(&facts, self.policy.lifetimes.backdate);
+                facts.is_ca && facts.valid_at(self.now) && due.is_some_and(|at| self.now < at)
+            });
+            valid && self.notary.signs(ca).is_ok()
+        })
+    }
+
+    /// Whether the CA can renew the leaf: tries it. Any lesser proof has gaps (a CA certificate that one parser takes
+    /// and another refuses, a name that reads back otherwise, a CA too near its end), and a renewal that leaves the leaf
+    /// wanting would be repeated for ever.
+    pub(super) fn trial(&self, ca: Option<&Material>, ca_facts: &Facts) -> Result<(), Obstacle> {
+        let Self { notary, policy, now } = *self;
+        let authority = |reason: &dyn std::fmt::Display| Obstacle::Authority(reason.to_string());
+        let ca = ca.ok_or_else(|| authority(&"there is none"))?;
+        notary.signs(ca).map_err(|error| authority(&error))?;
+        let (required, all) = (policy.names.required(), policy.names.all());
+        let leaf = notary
+            .make_leaf(ca, &all, &policy.lifetimes, now)
+            .map_err(|error| Obstacle::Wish(error.to_string()))?;
+        let facts = notary.pair(&leaf, &required, now).map_err(|rejection| authority(&rejection))?;
+        notary.verify(&ca.cert, &leaf.cert, &required, now).map_err(|reason| authority(&reason))?;
+        if let Some(name) = all.iter().find(|name| !facts.names.contains(name)) {
+            return Err(Obstacle::Wish(format!("a certificate cannot carry the name `{name}`")));
+        }
+        // The last leaf of a CA ends with it; another one after that would gain nothing.
+        let whole_life = now.checked_add(policy.lifetimes.leaf).is_ok_and(|end| end <= ca_facts.not_after);
+        if !whole_life && facts.not_after.duration_since(now) * 2 < policy.lifetimes.leaf {
+            return Err(Obstacle::Authority(format!("the CA ends at {}", ca_facts.not_after)));
+        }
+        if renewal(&facts, policy.lifetimes.backdate).is_none_or(|at| at <= now) {
+            let reason = "its lifetime is so short that it would be due at once".to_owned();
+            return Err(Obstacle::Wish(reason));
+        }
+        Ok(())
     }
 }
 
@@ -59,44 +185,4 @@ pub(super) fn renewal(facts: &Facts, backdate: SignedDuration) -> Option<Timesta
     let random = facts.serial.get(low..).and_then(|digits| i64::from_str_radix(digits, 16).ok()).unwrap_or(0);
     let jitter = life / 10 * random / 0xffff;
     made.checked_add(SignedDuration::from_secs(life / 3 * 2 - jitter)).ok()
-}
-
-pub(super) fn ca_facts(ca: &Material) -> Result<Facts, String> {
-    let facts = leaf_facts(ca).map_err(|reason| format!("`ca.crt`: {reason}"))?;
-    if facts.is_ca { Ok(facts) } else { Err("`ca.crt` is not a CA certificate".to_owned()) }
-}
-
-pub(super) fn leaf_facts(material: &Material) -> Result<Facts, String> {
-    let chain = crate::pair::chain(&material.cert).map_err(|rejection| rejection.to_string())?;
-    Facts::of(chain.first().ok_or("no certificate")?)
-}
-
-/// Whether the CA can renew the leaf: tries it. Any lesser proof has gaps (a CA certificate that one parser takes and
-/// another refuses, a name that reads back otherwise, a CA too near its end), and a renewal that leaves the leaf wanting
-/// would be repeated for ever.
-pub(super) fn trial(ca: &Material, ca_facts: &Facts, policy: &Policy, now: Timestamp) -> Result<(), String> {
-    let (required, all) = (policy.names.required(), policy.names.all());
-    let leaf = authority(ca)
-        .and_then(|signer| signer.leaf(&all, &policy.lifetimes, now))
-        .map_err(|error| error.to_string())?;
-    let pair = Pair::parse(leaf.cert.as_bytes(), leaf.key.expose().as_bytes(), &[&required], now)
-        .map_err(|rejection| rejection.to_string())?;
-    Bundle::of([ca.cert.as_slice()], now).verify(pair.chain(), &required, now)?;
-    if let Some(name) = all.iter().find(|name| !pair.names().contains(name)) {
-        return Err(format!("a certificate cannot carry the name `{name}`"));
-    }
-    if renewal(pair.facts(), policy.lifetimes.backdate).is_none_or(|at| at <= now) {
-        return Err("its lifetime is so short that it would be due at once".to_owned());
-    }
-    // The last leaf of a CA ends with it; another one after that would gain nothing.
-    let whole_life = now.checked_add(policy.lifetimes.leaf).is_ok_and(|end| end <= ca_facts.not_after);
-    let ends = pair.not_after();
-    if !whole_life && ends.duration_since(now) * 2 < policy.lifetimes.leaf {
-        return Err(format!("the CA ends at {}", ca_facts.not_after));
-    }
-    Ok(())
-}
-
-pub(super) fn authority(ca: &Material) -> Result<Authority, IssueError> {
-    Authority::from_pem(&ca.cert, ca.key.as_ref().ok_or(IssueError::Key)?)
 }

@@ -1,47 +1,55 @@
 //! Client required: takes the steps that [`decide`] names, one at a time, while this replica leads.
+//!
+//! What makes them safe although every writer has a view of its own, and that view may be old:
+//! - a write of the Secret is refused if the Secret is not as it was seen;
+//! - a caBundle is written only after the Secret has been read once more, and is refused if the configuration is not as
+//!   it was seen: a writer with an old view of the Secret never takes a CA out of a bundle that a later one has put in;
+//! - before the next leaf is activated, every configuration is read once more.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::{collections::BTreeSet, time::Duration};
 
+use k8s_openapi::api::core::v1::Secret;
 use tokio::{
     sync::watch,
     time::{Instant, sleep_until},
 };
 
 use super::{
-    ApiError, Cause, ConfigurationRef, Due, ManagedConfig, Observed, Policy, Seen, State, Step, api::Api,
-    decide, mint, observe::View, patience::Patience,
+    ApiError, ConfigurationRef, Due, ManagedConfig, Observed, Phase, Policy, Seen, Served, Sight, State,
+    Step, Wait, api::Api, decide, mint, observe::View, replicas::Roll,
 };
-use crate::{Hooks, IssueError};
+use crate::{Hooks, Identity, IssueError};
+use repairs::Repairs;
+use vigil::Vigil;
+
+mod patience;
+mod repairs;
+mod tell;
+pub(super) mod vigil;
 
 const FIRST_RETRY: Duration = Duration::from_millis(500);
 /// A mistake in deciding must not become a flood of writes.
 const BETWEEN_WRITES: Duration = Duration::from_millis(250);
 const LAST_RETRY: Duration = Duration::from_secs(30);
+/// While a rotation waits for replicas, they are looked at this often.
+const ROLL_CALL: Duration = Duration::from_secs(1);
 
 /// The writing half.
 pub(crate) struct Keeper<'a> {
     api: &'a Api,
     view: &'a View,
+    config: &'a ManagedConfig,
     policy: Policy,
-    tick: Duration,
+    identity: Identity,
     hooks: Hooks,
     failures: u32,
     told: Vec<Due>,
     written: Option<Instant>,
-    trust: BTreeMap<ConfigurationRef, Watched>,
-}
-
-/// What we remember of one configuration.
-#[derive(Debug, Default)]
-struct Watched {
-    /// The bundle it had, and ought to have had, when last seen right.
-    right: Option<String>,
-    /// It has lost that same bundle since, by somebody else's hand, and may be repaired from then on.
-    repair: Option<Instant>,
-    patience: Patience,
+    repairs: Repairs,
+    vigil: Vigil,
+    roll: Roll,
+    called: Option<(Instant, Vec<Served>)>,
+    unknown: bool,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -52,12 +60,33 @@ enum StepError {
     Issue(#[from] IssueError),
 }
 
+/// When to look again if nothing changes meanwhile.
+type Next = Result<Option<Instant>, StepError>;
+
 impl<'a> Keeper<'a> {
-    pub(crate) fn new(api: &'a Api, view: &'a View, config: &ManagedConfig, hooks: Hooks) -> Self {
-        let policy = Policy { names: config.names.clone(), lifetimes: config.lifetimes };
-        let trust = config.configurations().into_iter().map(|one| (one, Watched::default())).collect();
-        let tick = config.tick;
-        Self { api, view, policy, tick, hooks, failures: 0, told: Vec::new(), written: None, trust }
+    pub(crate) fn new(
+        api: &'a Api,
+        view: &'a View,
+        config: &'a ManagedConfig,
+        identity: Identity,
+        hooks: Hooks,
+    ) -> Self {
+        Self {
+            api,
+            view,
+            config,
+            policy: Policy { names: config.names.clone(), lifetimes: config.lifetimes },
+            identity,
+            hooks,
+            failures: 0,
+            told: Vec::new(),
+            written: None,
+            repairs: Repairs::new(config.configurations()),
+            vigil: Vigil::default(),
+            roll: Roll::default(),
+            called: None,
+            unknown: false,
+        }
     }
 
     pub(crate) async fn run(mut self, mut leader: watch::Receiver<bool>) {
@@ -67,11 +96,13 @@ impl<'a> Keeper<'a> {
             let now = Instant::now();
             let seen = observed.borrow_and_update().clone();
             let leads = *leader.borrow_and_update();
-            let mut wake = now + self.tick;
+            let mut wake = now + self.config.tick;
+            // A replica that does not lead keeps watch as well, and can go on at once when it does.
+            let since = self.watch(&seen, now);
             if now < retry_at {
                 wake = wake.min(retry_at);
             } else if leads {
-                match self.step(&seen, now).await {
+                match self.step(&seen, since, now).await {
                     Ok(next) => {
                         self.failures = 0;
                         wake = next.map_or(wake, |next| wake.min(next));
@@ -90,48 +121,108 @@ impl<'a> Keeper<'a> {
         }
     }
 
-    /// Looks once, writes at most one thing (or one bundle into several configurations). Says when to look again if
-    /// nothing changes meanwhile.
-    async fn step(&mut self, seen: &Observed, now: Instant) -> Result<Option<Instant>, StepError> {
-        let (known, state) = match &seen.secret {
-            Seen::Unknown => return Ok(None),
-            Seen::Absent => (None, None),
-            Seen::Present(secret) => (Some(secret.as_ref()), Some(State::read(secret))),
-        };
+    /// Since when the publication that the Secret tells of has been seen unbroken.
+    fn watch(&mut self, seen: &Observed, now: Instant) -> Option<Instant> {
+        let state = seen.state();
         let configurations: Vec<_> = seen.present().cloned().collect();
         let time = self.hooks.clock.now();
-        let step = decide(state.as_ref(), &configurations, &self.policy, time);
+        let whole = seen.synced().is_ok()
+            && state.as_ref().is_some_and(|state| {
+                let bundle = state.bundle_at(time).to_pem();
+                configurations.iter().all(|one| one.carries(&bundle))
+            });
+        self.vigil.look(state.as_ref(), &configurations, whole, now)
+    }
+
+    /// Looks once, writes at most one thing (or one bundle into several configurations).
+    async fn step(&mut self, seen: &Observed, since: Option<Instant>, now: Instant) -> Next {
+        let known = match &seen.secret {
+            Seen::Unknown => return Ok(None),
+            Seen::Absent => None,
+            Seen::Present(secret) => Some(secret.as_ref()),
+        };
+        let state = seen.state();
+        let configurations: Vec<_> = seen.present().cloned().collect();
+        let over = since.map(|since| since + self.config.publish_wait);
+        let replicas = match &state {
+            Some(state) if state.phase == Phase::Activated => self.call_roll(now).await,
+            _ => None,
+        };
+        let sight = Sight {
+            configurations: &configurations,
+            complete: seen.synced().is_ok(),
+            waited: over.is_some_and(|over| over <= now),
+            replicas: replicas.as_deref(),
+        };
+        let time = self.hooks.clock.now();
+        let step = decide(state.as_ref(), &sight, &self.policy, time);
         match &step {
-            Step::Generate(cause) | Step::RenewLeaf(cause) => {
-                if let Some(at) = self.written.map(|at| at + BETWEEN_WRITES).filter(|at| now < *at) {
-                    return Ok(Some(at));
-                }
-                self.written = Some(now);
-                let Some(next) = mint(&step, state.as_ref(), &self.policy, time)? else { return Ok(None) };
-                match self.api.put_secret(known, &next).await {
-                    Ok(written) => {
-                        self.tell_written(&step, cause);
-                        self.view.secret(Some(written));
-                    }
-                    Err(ApiError::Lost) => {
-                        tracing::debug!("another replica wrote the certificate Secret first: adopting");
-                        self.view.secret(self.api.get_secret().await?);
-                    }
-                    Err(error) => return Err(error.into()),
-                }
-                Ok(Some(Instant::now())) // look again at once: the next step is to publish
-            }
             Step::Publish { bundle, into } => {
-                self.note(seen, bundle, now);
+                self.repairs.note(seen, bundle, now);
+                let current = self.api.get_secret().await?;
+                if version(current.as_ref()) != version(known) {
+                    self.view.adopt(current);
+                    return Ok(Some(now));
+                }
                 self.publish(seen, bundle, into, now).await
             }
-            Step::Rest { due } => {
+            Step::Rest { due, wait } => {
                 let bundle = state.map(|state| state.bundle_at(time).to_pem()).unwrap_or_default();
-                self.note(seen, &bundle, now);
+                self.repairs.note(seen, &bundle, now);
                 self.tell_due(due);
-                Ok(None)
+                Ok(match wait {
+                    Wait::Trust => over,
+                    Wait::Replicas(_) => Some(now + ROLL_CALL),
+                    Wait::Nothing | Wait::Sight => None,
+                })
             }
+            _ => self.write(&step, seen, known, state.as_ref(), now).await,
         }
+    }
+
+    async fn write(
+        &mut self,
+        step: &Step,
+        seen: &Observed,
+        known: Option<&Secret>,
+        state: Option<&State>,
+        now: Instant,
+    ) -> Next {
+        if let Some(at) = self.written.map(|at| at + BETWEEN_WRITES).filter(|at| now < *at) {
+            return Ok(Some(at));
+        }
+        let published = matches!(step, Step::Date { .. } | Step::Activate { waited: true });
+        if published && self.moved(seen).await? {
+            return Ok(Some(now));
+        }
+        self.written = Some(now);
+        let Some(next) = mint(step, state, &self.policy, self.hooks.clock.now())? else { return Ok(None) };
+        match self.api.put_secret(known, &next).await {
+            Ok(written) => {
+                self.tell_written(step, state.is_some_and(|state| state.phase == Phase::Published));
+                self.view.secret(Some(written));
+            }
+            Err(ApiError::Lost) => {
+                tracing::debug!("another replica wrote the certificate Secret first: adopting");
+                self.view.adopt(self.api.get_secret().await?);
+            }
+            Err(error) => return Err(error.into()),
+        }
+        Ok(Some(Instant::now())) // look again at once: there may be a next step
+    }
+
+    /// Reads every configuration once more; says whether one is not as it was seen.
+    async fn moved(&self, seen: &Observed) -> Result<bool, ApiError> {
+        let mut moved = false;
+        for (reference, known) in &seen.configurations {
+            let current = self.api.get_configuration(reference).await?;
+            let read = Seen::from(
+                current.as_ref().map(|object| super::Configuration::read(reference.clone(), object)),
+            );
+            moved |= read != *known;
+            self.view.configuration(reference.clone(), current.as_ref());
+        }
+        Ok(moved)
     }
 
     async fn publish(
@@ -140,13 +231,13 @@ impl<'a> Keeper<'a> {
         bundle: &str,
         into: &[ConfigurationRef],
         now: Instant,
-    ) -> Result<Option<Instant>, StepError> {
+    ) -> Next {
         let wrong: BTreeSet<_> = into.iter().collect();
         let mut again: Option<Instant> = None;
         let mut failure = None;
         for configuration in seen.present().filter(|one| wrong.contains(&one.reference)) {
             let reference = &configuration.reference;
-            let repair = self.trust.get(reference).and_then(|watched| watched.repair);
+            let repair = self.repairs.due(reference);
             if let Some(at) = repair.filter(|at| now < *at) {
                 again = Some(again.map_or(at, |other| other.min(at)));
                 continue;
@@ -168,62 +259,38 @@ impl<'a> Keeper<'a> {
         failure.map_or(Ok(again), |error| Err(error.into()))
     }
 
-    /// Remembers which configurations were right: one that was, and has lost the very bundle that it still ought to
-    /// have, has been changed by somebody else. One that lacks a new bundle has not.
-    fn note(&mut self, seen: &Observed, bundle: &str, now: Instant) {
-        for (reference, watched) in &mut self.trust {
-            let Some(Seen::Present(configuration)) = seen.configurations.get(reference) else {
-                (watched.right, watched.repair) = (None, None);
-                continue;
-            };
-            if configuration.carries(bundle) {
-                (watched.right, watched.repair) = (Some(bundle.to_owned()), None);
-            } else if watched.right.take().is_some_and(|right| right == bundle) {
-                watched.repair = Some(watched.patience.strike(now));
+    /// Who is there and what each serves. `None` where that cannot be read: the rotation waits then until the old
+    /// leaf has expired, and an alert on its phase tells.
+    async fn call_roll(&mut self, now: Instant) -> Option<Vec<Served>> {
+        if let Some((at, replicas)) = &self.called
+            && now.duration_since(*at) < ROLL_CALL / 2
+        {
+            return Some(replicas.clone());
+        }
+        match self.api.census().await {
+            Ok(census) => {
+                let own = self.config.replica.is_none().then(|| Served {
+                    name: "this process".to_owned(),
+                    serial: self.identity.current().map(|pair| pair.serial().to_owned()),
+                });
+                let replicas = self.roll.call(&census, own, now);
+                self.called = Some((now, replicas.clone()));
+                self.unknown = false;
+                Some(replicas)
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut self.unknown, true) {
+                    let message = format!("cannot read which certificate each replica serves: {error}");
+                    self.hooks.events.warning("CertificateReplicasUnknown", message);
+                }
+                None
             }
         }
     }
+}
 
-    fn tell_written(&self, step: &Step, cause: &Cause) {
-        if matches!(step, Step::Generate(_)) {
-            self.hooks
-                .events
-                .normal("CertificateAuthorityCreated", format!("new CA and certificate: {cause}"));
-        } else {
-            self.hooks.events.normal("CertificateRenewed", format!("new certificate: {cause}"));
-        }
-    }
-
-    fn tell_published(&self, reference: &ConfigurationRef, repair: bool) {
-        if repair {
-            self.hooks.metrics.repaired();
-            let message = format!("caBundle of {reference} had been changed, and is set right again");
-            self.hooks.events.warning("CaBundleRepaired", message);
-        } else {
-            self.hooks.events.normal("CaBundlePublished", format!("caBundle written into {reference}"));
-        }
-    }
-
-    fn tell_due(&mut self, due: &[Due]) {
-        if self.told != due {
-            for one in due {
-                self.hooks.events.warning("CertificateRotationDue", one.to_string());
-            }
-            self.told = due.to_vec();
-        }
-    }
-
-    /// Says how long to wait: doubling from half a second to half a minute.
-    fn failed(&mut self, error: &StepError) -> Duration {
-        let wait = FIRST_RETRY.saturating_mul(1 << self.failures.min(10)).min(LAST_RETRY);
-        self.failures = self.failures.saturating_add(1);
-        if self.failures == 1 {
-            self.hooks.events.warning("CertificateWriteFailed", format!("{error}, trying again"));
-        } else {
-            tracing::warn!(%error, ?wait, "certificate step failed again");
-        }
-        wait
-    }
+fn version(secret: Option<&Secret>) -> Option<&String> {
+    secret.and_then(|secret| secret.metadata.resource_version.as_ref())
 }
 
 /// Resolves when leadership changes. With the sender gone it never does: the last word stands.

@@ -12,7 +12,7 @@ use futures::{
     stream::{self, SelectAll},
 };
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::{api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use kube::{
     core::DynamicObject,
     runtime::{WatchStreamExt as _, watcher, watcher::watch_object},
@@ -77,6 +77,22 @@ impl Observed {
         self.present().try_for_each(|configuration| configuration.trusts(pair, name, now))
     }
 
+    /// What the Secret holds, if it is there.
+    pub(crate) fn state(&self) -> Option<State> {
+        match &self.secret {
+            Seen::Present(secret) => Some(State::read(secret)),
+            Seen::Unknown | Seen::Absent => None,
+        }
+    }
+
+    /// The `resourceVersion` of the Secret.
+    pub(crate) fn version(&self) -> Option<String> {
+        match &self.secret {
+            Seen::Present(secret) => secret.metadata.resource_version.clone(),
+            Seen::Unknown | Seen::Absent => None,
+        }
+    }
+
     pub(crate) fn present(&self) -> impl Iterator<Item = &Configuration> {
         self.configurations.values().filter_map(|seen| match seen {
             Seen::Present(configuration) => Some(configuration),
@@ -118,7 +134,20 @@ impl View {
         self.observed.borrow().configurations.keys().cloned().collect()
     }
 
+    /// What a watch, or a read that may have been overtaken by it, tells of the Secret. News that are older than what is
+    /// known are none: they would put an old leaf back into service.
     pub(crate) fn secret(&self, secret: Option<Secret>) {
+        let overtaken = match (&self.observed.borrow().secret, &secret) {
+            (Seen::Present(known), Some(told)) => older(&told.metadata, &known.metadata),
+            _ => false,
+        };
+        if !overtaken {
+            self.adopt(secret);
+        }
+    }
+
+    /// What was read because a write was refused: it holds, whatever was known.
+    pub(crate) fn adopt(&self, secret: Option<Secret>) {
         let now = self.hooks.clock.now();
         let state = secret.as_ref().map(State::read).unwrap_or_default();
         if !state.is_empty() {
@@ -129,7 +158,7 @@ impl View {
         let ca: Vec<_> = ca.flatten().filter_map(|der| Facts::of(&der).ok()).collect();
         self.hooks.metrics.show(CertKind::Ca, &ca);
         self.hooks.metrics.show(CertKind::Bundle, &state.bundle_at(now).facts());
-        self.hooks.metrics.phase(state.phase.number());
+        self.hooks.metrics.phase(state.phase.number(), state.phase_since);
         let seen = Seen::from(secret.map(Box::new));
         self.observed.send_if_modified(|observed| {
             let changed = observed.secret != seen;
@@ -140,6 +169,13 @@ impl View {
 
     pub(crate) fn configuration(&self, reference: ConfigurationRef, object: Option<&DynamicObject>) {
         let seen = Seen::from(object.map(|object| Configuration::read(reference.clone(), object)));
+        if let (Some(object), Some(Seen::Present(known))) =
+            (object, self.observed.borrow().configurations.get(&reference))
+            && object.metadata.uid.as_ref() == Some(&known.uid)
+            && precedes(object.metadata.resource_version.as_deref(), Some(&known.version))
+        {
+            return;
+        }
         self.observed.send_if_modified(|observed| {
             let before = observed.configurations.insert(reference, seen.clone());
             before != Some(seen)
@@ -151,6 +187,16 @@ impl View {
         let key = leaf.key.as_ref().ok_or(Rejection::Empty { what: "key" })?;
         Pair::parse(&leaf.cert, key.expose().as_bytes(), &[&self.required], now)
     }
+}
+
+fn older(told: &ObjectMeta, known: &ObjectMeta) -> bool {
+    told.uid == known.uid && precedes(told.resource_version.as_deref(), known.resource_version.as_deref())
+}
+
+/// Resource versions of one object are numbers that grow (KEP-5504). Where they are none, none precedes another.
+fn precedes(one: Option<&str>, other: Option<&str>) -> bool {
+    let number = |version: Option<&str>| version?.parse::<u128>().ok();
+    number(one).zip(number(other)).is_some_and(|(one, other)| one < other)
 }
 
 enum Change {

@@ -6,8 +6,12 @@
 //! | `ca.crt`, `ca.key` | the CA that signed it |
 //! | `next-tls.crt`, `next-tls.key` | the leaf that is next, while a rotation is under way |
 //! | `next-ca.crt`, `next-ca.key` | the CA that is next, likewise |
-//! | `bundle.crt` | CA certificates to be trusted besides those two |
+//! | `bundle.crt` | CA certificates to be trusted besides those two: what is being rotated out |
 //! | `phase` | the rotation's phase: `stable`, `staged`, `published`, `activated`, `confirmed` |
+//! | `phase-since` | when it was entered (RFC 3339) |
+//! | `published-at` | when the bundle with the next CA was last seen everywhere (RFC 3339) |
+//! | `published-to` | the configurations it was seen in, each with UID and generation: another generation is another publication |
+//! | `replaced-until` | no leaf that was replaced under the CA that is to go, or goes, is valid for longer (RFC 3339) |
 
 use std::collections::BTreeMap;
 
@@ -31,6 +35,21 @@ pub struct State {
     pub bundle: Vec<u8>,
     /// Where the rotation stands.
     pub phase: Phase,
+    /// Since when.
+    pub phase_since: Option<Timestamp>,
+    /// While a rotation waits: since when, and in which generations of which configurations, the bundle is published.
+    pub published: Option<Published>,
+    /// No leaf that was replaced, under the current CA or, while a CA waits to go, under that one, is valid after this.
+    pub replaced_until: Option<Timestamp>,
+}
+
+/// A publication, as it was read back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Published {
+    /// When, by the clock of whoever wrote it down.
+    pub at: Timestamp,
+    /// Where: a [`fingerprint`](super::fingerprint) of the configurations.
+    pub to: String,
 }
 
 /// A certificate, and its key if that is there.
@@ -63,14 +82,43 @@ impl State {
     pub fn read(secret: &Secret) -> Self {
         let empty = BTreeMap::new();
         let data = secret.data.as_ref().unwrap_or(&empty);
+        let said = data.get("phase").map_or(Phase::Stable, |text| Phase::read(&text.0));
+        let published = time(data, "published-at")
+            .map(|at| Published { at, to: text(data, "published-to").unwrap_or_default() });
         Self {
             ca: material(data, "ca.crt", "ca.key"),
             leaf: material(data, "tls.crt", "tls.key"),
             next_ca: material(data, "next-ca.crt", "next-ca.key"),
             next_leaf: material(data, "next-tls.crt", "next-tls.key"),
             bundle: bytes(data, "bundle.crt").unwrap_or_default(),
-            phase: data.get("phase").map_or(Phase::Stable, |text| Phase::read(&text.0)),
+            phase: said,
+            phase_since: time(data, "phase-since"),
+            published,
+            replaced_until: time(data, "replaced-until"),
         }
+        .consistent()
+    }
+
+    /// What is there decides the phase, the word `phase` only between two that look the same: a Secret that somebody
+    /// edited, or that an earlier version wrote, is taken for what it is.
+    pub(super) fn consistent(mut self) -> Self {
+        self.phase = if self.next_ca.is_some() || self.next_leaf.is_some() {
+            if self.phase == Phase::Published && self.published.is_some() {
+                Phase::Published
+            } else {
+                Phase::Staged
+            }
+        } else if self.bundle.is_empty() {
+            Phase::Stable
+        } else if self.phase == Phase::Confirmed {
+            Phase::Confirmed
+        } else {
+            Phase::Activated
+        };
+        if self.phase != Phase::Published {
+            self.published = None;
+        }
+        self
     }
 
     /// Writes it into a Secret, leaving foreign keys alone.
@@ -82,6 +130,12 @@ impl State {
         put_material(data, "next-tls.crt", "next-tls.key", self.next_leaf.as_ref());
         put(data, "bundle.crt", Some(&self.bundle));
         put(data, "phase", Some(self.phase.as_str().as_bytes()));
+        let time = |at: Option<Timestamp>| at.map(|at| at.to_string());
+        let published = self.published.as_ref();
+        put_text(data, "phase-since", time(self.phase_since).as_deref());
+        put_text(data, "published-at", time(published.map(|published| published.at)).as_deref());
+        put_text(data, "published-to", published.map(|published| published.to.as_str()));
+        put_text(data, "replaced-until", time(self.replaced_until).as_deref());
     }
 
     /// Nothing of ours in it: a Secret made empty beforehand counts as none.
@@ -89,10 +143,19 @@ impl State {
         self.ca.is_none() && self.leaf.is_none()
     }
 
-    /// Whom the API server must trust now: current and next CA, and what `bundle.crt` adds, without expired ones.
+    /// Whom the API server must trust now, less what has expired.
     pub fn bundle_at(&self, now: Timestamp) -> Bundle {
-        let cas = [&self.ca, &self.next_ca].into_iter().flatten().map(|ca| ca.cert.as_slice());
-        Bundle::of(cas.chain([self.bundle.as_slice()]), now)
+        Bundle::of(self.trusted(), now)
+    }
+
+    /// Current and next CA, and what is being rotated out, until every replica serves the new leaf. PEM.
+    pub(super) fn trusted(&self) -> Vec<&[u8]> {
+        let mut trusted: Vec<_> =
+            [&self.ca, &self.next_ca].into_iter().flatten().map(|ca| ca.cert.as_slice()).collect();
+        if self.phase != Phase::Confirmed {
+            trusted.push(&self.bundle);
+        }
+        trusted
     }
 }
 
@@ -135,6 +198,18 @@ type Data = BTreeMap<String, ByteString>;
 
 fn bytes(data: &Data, key: &str) -> Option<Vec<u8>> {
     data.get(key).map(|value| value.0.clone()).filter(|value| !value.is_empty())
+}
+
+fn text(data: &Data, key: &str) -> Option<String> {
+    bytes(data, key).and_then(|bytes| String::from_utf8(bytes).ok())
+}
+
+fn time(data: &Data, key: &str) -> Option<Timestamp> {
+    text(data, key)?.parse().ok()
+}
+
+fn put_text(data: &mut Data, key: &str, value: Option<&str>) {
+    put(data, key, value.map(str::as_bytes));
 }
 
 fn material(data: &Data, cert: &str, key: &str) -> Option<Material> {

@@ -37,6 +37,8 @@ pub struct Configuration {
     pub uid: String,
     /// `metadata.resourceVersion`.
     pub version: String,
+    /// `metadata.generation`: counts the changes of its webhooks.
+    pub generation: i64,
     /// Name and `caBundle` (decoded, empty where unset) of each webhook.
     pub webhooks: Vec<(String, Vec<u8>)>,
 }
@@ -65,6 +67,7 @@ impl Configuration {
             reference,
             uid: object.metadata.uid.clone().unwrap_or_default(),
             version: object.metadata.resource_version.clone().unwrap_or_default(),
+            generation: object.metadata.generation.unwrap_or_default(),
             webhooks: webhooks
                 .iter()
                 .filter_map(|webhook| {

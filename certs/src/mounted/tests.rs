@@ -1,11 +1,8 @@
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    sync::atomic::{AtomicU32, Ordering},
-};
+use std::fs;
 
+use headworks_testkit::Mount;
 use jiff::{SignedDuration, Timestamp};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::DropGuard;
 
 use super::*;
@@ -30,58 +27,8 @@ fn serial(issued: &Issued) -> String {
     Facts::of(&crate::pair::chain(issued.cert.as_bytes()).unwrap()[0]).unwrap().serial
 }
 
-/// A directory of its own that goes with the test.
-struct Dir(PathBuf);
-
-impl Dir {
-    fn new() -> Self {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let parent = std::env::temp_dir().join(format!("headworks-certs-{}-{number}", std::process::id()));
-        fs::create_dir_all(parent.join("tls")).unwrap();
-        Self(parent)
-    }
-
-    fn path(&self) -> PathBuf {
-        self.0.join("tls")
-    }
-
-    fn write(&self, issued: &Issued) {
-        write_into(&self.path(), issued);
-    }
-
-    /// As kubelet's `AtomicWriter` does it: a new directory, then a rename over the symlink `..data`, then the old
-    /// directory goes.
-    #[cfg(unix)]
-    fn swap(&self, version: u32, issued: &Issued) {
-        use std::os::unix::fs::symlink;
-        let (dir, data) = (self.path(), self.path().join("..data"));
-        let before = fs::read_link(&data).ok();
-        let name = format!("..version_{version}");
-        fs::create_dir(dir.join(&name)).unwrap();
-        write_into(&dir.join(&name), issued);
-        symlink(&name, dir.join("..data_tmp")).unwrap();
-        fs::rename(dir.join("..data_tmp"), &data).unwrap();
-        for file in ["tls.crt", "tls.key"].map(|file| dir.join(file)) {
-            if fs::symlink_metadata(&file).is_err() {
-                symlink(Path::new("..data").join(file.file_name().unwrap()), &file).unwrap();
-            }
-        }
-        if let Some(before) = before {
-            fs::remove_dir_all(dir.join(before)).unwrap();
-        }
-    }
-}
-
-impl Drop for Dir {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-fn write_into(dir: &Path, issued: &Issued) {
-    fs::write(dir.join("tls.crt"), &issued.cert).unwrap();
-    fs::write(dir.join("tls.key"), issued.key.expose()).unwrap();
+fn files(issued: &Issued) -> [(&'static str, &str); 2] {
+    [("tls.crt", &issued.cert), ("tls.key", issued.key.expose())]
 }
 
 /// A running source.
@@ -94,7 +41,7 @@ struct Running {
 }
 
 impl Running {
-    fn start(dir: &Dir, poll: Duration) -> Self {
+    fn start(dir: &Mount, poll: Duration) -> Self {
         let mut registry = prometheus_client::registry::Registry::default();
         let (sender, events) = Events::channel();
         let hooks =
@@ -152,14 +99,14 @@ impl Running {
 #[cfg(unix)]
 #[tokio::test]
 async fn fifty_swaps_as_kubelet_does_them_are_each_served_within_a_second() {
-    let dir = Dir::new();
+    let dir = Mount::new().unwrap();
     let first = issued();
-    dir.swap(0, &first);
+    dir.swap(&files(&first)).unwrap();
     let source = Running::start(&dir, NEVER);
     source.serves(&first, SECOND).await;
-    for version in 1..=50 {
+    for _ in 0..50 {
         let next = issued();
-        dir.swap(version, &next);
+        dir.swap(&files(&next)).unwrap();
         source.serves(&next, SECOND).await;
     }
     source.shows("headworks_cert_reloads_total{result=\"loaded\",reason=\"\"} 51").await;
@@ -168,36 +115,33 @@ async fn fifty_swaps_as_kubelet_does_them_are_each_served_within_a_second() {
 
 #[tokio::test]
 async fn files_written_in_place_are_served() {
-    let dir = Dir::new();
-    dir.write(&issued());
+    let dir = Mount::new().unwrap();
+    dir.write(&files(&issued())).unwrap();
     let source = Running::start(&dir, NEVER);
     for _ in 0..5 {
         let next = issued();
-        dir.write(&next);
+        dir.write(&files(&next)).unwrap();
         source.serves(&next, SECOND).await;
     }
 }
 
 #[tokio::test]
 async fn files_renamed_over_are_served() {
-    let dir = Dir::new();
-    dir.write(&issued());
+    let dir = Mount::new().unwrap();
+    dir.write(&files(&issued())).unwrap();
     let source = Running::start(&dir, NEVER);
     for _ in 0..5 {
         let next = issued();
-        for (file, content) in [("tls.crt", next.cert.as_str()), ("tls.key", next.key.expose())] {
-            fs::write(dir.0.join("new"), content).unwrap();
-            fs::rename(dir.0.join("new"), dir.path().join(file)).unwrap();
-        }
+        dir.rename_over(&files(&next)).unwrap();
         source.serves(&next, SECOND).await;
     }
 }
 
 #[tokio::test]
 async fn a_directory_deleted_and_made_again_is_served_by_poll_and_watched_again() {
-    let dir = Dir::new();
+    let dir = Mount::new().unwrap();
     let first = issued();
-    dir.write(&first);
+    dir.write(&files(&first)).unwrap();
     let mut source = Running::start(&dir, Duration::from_millis(300));
     source.serves(&first, SECOND).await;
     for _ in 0..3 {
@@ -207,7 +151,7 @@ async fn a_directory_deleted_and_made_again_is_served_by_poll_and_watched_again(
         source.shows("headworks_cert_watch_backend{backend=\"poll\"} 1").await;
         let next = issued();
         fs::create_dir(dir.path()).unwrap();
-        dir.write(&next);
+        dir.write(&files(&next)).unwrap();
         source.serves(&next, SECOND * 2).await;
         source.shows("headworks_cert_watch_backend{backend=\"notify\"} 1").await;
     }
@@ -215,22 +159,22 @@ async fn a_directory_deleted_and_made_again_is_served_by_poll_and_watched_again(
 
 #[tokio::test]
 async fn a_directory_that_comes_late_is_found() {
-    let dir = Dir::new();
+    let dir = Mount::new().unwrap();
     fs::remove_dir(dir.path()).unwrap();
     let mut source = Running::start(&dir, Duration::from_millis(200));
     assert!(source.warns("CertificateWatchUnavailable").await.contains("polling instead"));
     assert!(source.warns("CertificateRejected").await.contains("no certificate is in service"));
     let next = issued();
     fs::create_dir(dir.path()).unwrap();
-    dir.write(&next);
+    dir.write(&files(&next)).unwrap();
     source.serves(&next, SECOND).await;
 }
 
 #[tokio::test]
 async fn what_is_bad_is_refused_by_name_and_the_last_good_pair_stays() {
-    let dir = Dir::new();
+    let dir = Mount::new().unwrap();
     let good = issued();
-    dir.write(&good);
+    dir.write(&files(&good)).unwrap();
     let mut source = Running::start(&dir, NEVER);
     source.serves(&good, SECOND).await;
     let day = SignedDuration::from_hours(24);
@@ -251,8 +195,7 @@ async fn what_is_bad_is_refused_by_name_and_the_last_good_pair_stays() {
         (String::new(), key(&one), "empty"),
     ];
     for (cert, key, category) in cases {
-        fs::write(dir.path().join("tls.crt"), cert).unwrap();
-        fs::write(dir.path().join("tls.key"), key).unwrap();
+        dir.write(&[("tls.crt", &cert), ("tls.key", &key)]).unwrap();
         let told = source.warns("CertificateRejected").await;
         assert!(told.ends_with(&format!("certificate {} stays in service", serial(&good))), "{told}");
         let counted = format!("headworks_cert_reloads_total{{result=\"rejected\",reason=\"{category}\"}}");
@@ -261,19 +204,19 @@ async fn what_is_bad_is_refused_by_name_and_the_last_good_pair_stays() {
     }
     fs::remove_file(dir.path().join("tls.key")).unwrap();
     assert!(source.warns("CertificateRejected").await.contains("cannot read"));
-    dir.write(&one);
+    dir.write(&files(&one)).unwrap();
     source.serves(&one, SECOND).await;
 }
 
 #[tokio::test]
 async fn a_pair_from_the_future_is_taken_once_its_time_comes() {
-    let dir = Dir::new();
+    let dir = Mount::new().unwrap();
     let start = Timestamp::now();
     let ahead = issued_for(
         &ServiceNames::new("svc", "ns"),
         start + SignedDuration::from_hours(1) + SignedDuration::from_secs(2),
     );
-    dir.write(&ahead);
+    dir.write(&files(&ahead)).unwrap();
     let mut source = Running::start(&dir, Duration::from_millis(200));
     assert!(source.warns("CertificateRejected").await.contains("valid only from"));
     source.serves(&ahead, SECOND * 5).await;
@@ -281,12 +224,12 @@ async fn a_pair_from_the_future_is_taken_once_its_time_comes() {
 
 #[tokio::test]
 async fn only_the_series_of_the_served_certificate_remains() {
-    let dir = Dir::new();
+    let dir = Mount::new().unwrap();
     let (first, second) = (issued(), issued());
-    dir.write(&first);
+    dir.write(&files(&first)).unwrap();
     let source = Running::start(&dir, NEVER);
     source.serves(&first, SECOND).await;
-    dir.write(&second);
+    dir.write(&files(&second)).unwrap();
     source.serves(&second, SECOND).await;
     source
         .shows(&format!("headworks_cert_not_after_seconds{{kind=\"leaf\",serial=\"{}\"}}", serial(&second)))

@@ -11,19 +11,27 @@ use headworks_certs::{
     CertEvent, Clock, Events, Hooks, Identity, Metrics, Readiness, ServiceNames, SystemClock,
     managed::{Managed, ManagedConfig},
 };
+use k8s_openapi::ByteString;
 use k8s_openapi::api::{
     admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingWebhookConfiguration},
     core::v1::{Namespace, Secret},
+    discovery::v1::EndpointSlice,
     rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding},
 };
 use kube::{
     Api, Client, Config,
-    api::{DeleteParams, PostParams},
+    api::{DeleteParams, Patch, PatchParams, PostParams},
+    client::ClientBuilder,
     config::{KubeConfigOptions, Kubeconfig},
 };
 use serde_json::{Value, json};
-use tokio::sync::{mpsc, watch};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinHandle,
+};
 use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::tap::Tap;
 
 pub(crate) const SECRET: &str = "headworks-tls";
 pub(crate) const SERVICE: &str = "headworks";
@@ -48,11 +56,15 @@ fn kubeconfig() -> &'static Path {
 }
 
 async fn client(as_user: Option<&str>) -> Client {
+    Client::try_from(settings(as_user).await).unwrap()
+}
+
+async fn settings(as_user: Option<&str>) -> Config {
     let path = tokio::task::spawn_blocking(kubeconfig).await.unwrap();
     let file = Kubeconfig::read_from(path).unwrap();
     let mut config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await.unwrap();
     config.auth_info.impersonate = as_user.map(str::to_owned);
-    Client::try_from(config).unwrap()
+    config
 }
 
 /// A namespace with two webhook configurations of the same name, and a user who may do what the crate documents.
@@ -81,6 +93,8 @@ impl Place {
         self.create_namespaced::<Role>(json!({"rules": [
             {"apiGroups": [""], "resources": ["secrets"], "resourceNames": [SECRET], "verbs": ["get", "list", "watch", "update"]},
             {"apiGroups": [""], "resources": ["secrets"], "verbs": ["create"]},
+            {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create", "patch", "list", "delete"]},
+            {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["list"]},
         ]}))
         .await;
         self.create_namespaced::<RoleBinding>(json!({"subjects": subject, "roleRef": role("Role")})).await;
@@ -187,17 +201,85 @@ impl Place {
     }
 
     pub(crate) fn replica_at(&self, config: ManagedConfig, leads: bool, clock: impl Clock) -> Replica {
+        Self::replica_by(self.user.clone(), config, leads, clock)
+    }
+
+    /// A replica that leads, and whose writes go through `tap`.
+    pub(crate) async fn tapped(&self, tap: &Tap, config: ManagedConfig) -> Replica {
+        let client =
+            ClientBuilder::try_from(settings(Some(&self.name)).await).unwrap().with_layer(tap).build();
+        Self::replica_by(client, config, true, SystemClock)
+    }
+
+    fn replica_by(client: Client, config: ManagedConfig, leads: bool, clock: impl Clock) -> Replica {
         let mut registry = prometheus_client::registry::Registry::default();
         let (sender, events) = Events::channel();
         let hooks =
             Hooks { metrics: Metrics::registered(&mut registry), events: sender, clock: Arc::new(clock) };
         let identity = Identity::new();
-        let managed = Managed::new(self.user.clone(), config, identity.clone(), hooks);
+        let managed = Managed::new(client, config, identity.clone(), hooks);
         let readiness = managed.readiness();
         let (leader, gate) = watch::channel(leads);
         let stop = CancellationToken::new();
-        tokio::spawn(managed.run(gate, stop.clone()));
-        Replica { identity, readiness, leader, registry, events, told: Vec::new(), _stop: stop.drop_guard() }
+        let task = tokio::spawn(managed.run(gate, stop.clone()));
+        let told = Vec::new();
+        Replica { identity, readiness, leader, registry, events, told, task, _stop: stop.drop_guard() }
+    }
+
+    /// The name that the API server asks for.
+    pub(crate) fn required(&self) -> String {
+        self.config().names.required()
+    }
+
+    /// Puts a bundle into every webhook, as another tool does.
+    pub(crate) async fn set_bundles(&self, bundle: &[u8]) {
+        let (mut validating, mut mutating) = (
+            self.validating().get(&self.name).await.unwrap(),
+            self.mutating().get(&self.name).await.unwrap(),
+        );
+        let bundle = ByteString(bundle.to_vec());
+        for webhook in validating.webhooks.iter_mut().flatten() {
+            webhook.client_config.ca_bundle = Some(bundle.clone());
+        }
+        for webhook in mutating.webhooks.iter_mut().flatten() {
+            webhook.client_config.ca_bundle = Some(bundle.clone());
+        }
+        let params = PostParams::default();
+        self.validating().replace(&self.name, &params, &validating).await.unwrap();
+        self.mutating().replace(&self.name, &params, &mutating).await.unwrap();
+    }
+
+    /// The Service has these ready pods behind it.
+    pub(crate) async fn route(&self, pods: &[&str]) {
+        let endpoints: Vec<_> = pods
+            .iter()
+            .enumerate()
+            .map(|(n, pod)| {
+                let target = json!({"kind": "Pod", "name": pod, "namespace": self.name});
+                json!({"addresses": [format!("10.0.0.{}", n + 1)], "conditions": {"ready": true}, "targetRef": target})
+            })
+            .collect();
+        let slice = json!({
+            "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
+            "metadata": {"name": self.name, "labels": {"kubernetes.io/service-name": SERVICE}},
+            "endpoints": endpoints,
+        });
+        let slices: Api<EndpointSlice> = Api::namespaced(self.admin.clone(), &self.name);
+        let params = PatchParams::apply("test").force();
+        slices.patch(&self.name, &params, &Patch::Apply(&slice)).await.unwrap();
+    }
+
+    /// Annotates the Secret, or the configuration, that a path names.
+    pub(crate) async fn annotate(&self, path: &str, name: &str) {
+        let note = Patch::Merge(json!({"metadata": {"annotations": {name: "was here"}}}));
+        let params = PatchParams::default();
+        if path.contains("/secrets") {
+            self.secrets().patch(SECRET, &params, &note).await.unwrap();
+        } else if path.contains("/validating") {
+            self.validating().patch(&self.name, &params, &note).await.unwrap();
+        } else {
+            self.mutating().patch(&self.name, &params, &note).await.unwrap();
+        }
     }
 }
 
@@ -237,12 +319,18 @@ pub(crate) struct Replica {
     registry: prometheus_client::registry::Registry,
     events: mpsc::UnboundedReceiver<CertEvent>,
     told: Vec<CertEvent>,
+    task: JoinHandle<()>,
     _stop: DropGuard,
 }
 
 impl Replica {
     pub(crate) fn serial(&self) -> Option<String> {
         self.identity.current().map(|pair| pair.serial().to_owned())
+    }
+
+    /// It does nothing any more, not even its last words.
+    pub(crate) fn kill(&self) {
+        self.task.abort();
     }
 
     /// How many events with this reason there have been.

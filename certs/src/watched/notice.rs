@@ -8,12 +8,15 @@ use notify::{
 };
 use tokio::sync::watch;
 
-use crate::{Backend, Hooks};
+use crate::Backend;
+
+/// Hears how the directory is being watched, and, when that is news, why it is only polled.
+pub(crate) type Report = Box<dyn Fn(Backend, Option<String>) + Send>;
 
 /// Notices of a directory, coalesced.
 pub(super) struct Notices {
     dir: PathBuf,
-    hooks: Hooks,
+    report: Report,
     watching: Option<Watching>,
     warned: bool,
 }
@@ -27,8 +30,8 @@ struct Watching {
 }
 
 impl Notices {
-    pub(super) fn new(dir: &Path, hooks: Hooks) -> Self {
-        let mut notices = Self { dir: dir.to_owned(), hooks, watching: None, warned: false };
+    pub(super) fn new(dir: &Path, report: Report) -> Self {
+        let mut notices = Self { dir: dir.to_owned(), report, watching: None, warned: false };
         notices.ensure();
         notices
     }
@@ -54,15 +57,12 @@ impl Notices {
             Ok(watching) => {
                 self.watching = Some(watching);
                 self.warned = false;
-                self.hooks.metrics.backend(Backend::Notify);
+                (self.report)(Backend::Notify, None);
             }
             Err(error) => {
-                self.hooks.metrics.backend(Backend::Poll);
-                if !self.warned {
-                    self.warned = true;
-                    let message = format!("cannot watch `{}`, polling instead: {error}", self.dir.display());
-                    self.hooks.events.warning("CertificateWatchUnavailable", message);
-                }
+                let why = format!("cannot watch `{}`, polling instead: {error}", self.dir.display());
+                (self.report)(Backend::Poll, (!self.warned).then_some(why));
+                self.warned = true;
             }
         }
     }

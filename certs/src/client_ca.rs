@@ -1,0 +1,194 @@
+//! The CAs of those who may call, in a file that somebody else writes, watched.
+//!
+//! # Guarantees
+//! - The file's directory is watched with the same care as a mounted pair's: swaps of a mounted volume, files written
+//!   in place or renamed over, a directory made anew, no notices at all.
+//! - What cannot be used leaves the last good CAs in force, with a counter and one event.
+//!
+//! # Caveat
+//! There is nothing to fall back on at the start, so [`ClientCa::open`] fails then: a server that was told to
+//! require callers' certificates must not begin without knowing whose.
+
+mod metrics;
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use rustls::pki_types::CertificateDer;
+use tokio::{sync::watch, time::sleep};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    Events, Facts, Hooks, Rejection, pair,
+    watched::{self, Pace, Watched},
+};
+
+pub use metrics::ClientCaMetrics;
+
+/// CA certificates, DER, as they stand in the file.
+pub type Roots = Vec<CertificateDer<'static>>;
+
+/// Which file, and how closely it is followed.
+#[derive(Clone, Debug)]
+pub struct ClientCaConfig {
+    /// PEM: one CA certificate or several.
+    pub file: PathBuf,
+    /// Contents are compared this often: 10 seconds.
+    pub poll: Duration,
+    /// Notices are gathered for this long before reading: 100 milliseconds.
+    pub debounce: Duration,
+}
+
+impl ClientCaConfig {
+    /// With the defaults.
+    pub fn new(file: impl Into<PathBuf>) -> Self {
+        Self { file: file.into(), poll: Duration::from_secs(10), debounce: Duration::from_millis(100) }
+    }
+}
+
+/// Why a file of CAs was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientCaError {
+    /// It cannot be read, is empty, or is no PEM of certificates.
+    #[error(transparent)]
+    Rejected(#[from] Rejection),
+    /// A certificate that signs no others, such as a leaf that was put there by mistake.
+    #[error("certificate {number} in it is no CA certificate")]
+    NotCa {
+        /// Its place in the file, from 1.
+        number: usize,
+    },
+    /// None is valid any more.
+    #[error("every CA certificate in it has expired")]
+    Expired,
+}
+
+impl ClientCaError {
+    /// A bounded word for metric labels.
+    pub fn category(&self) -> &'static str {
+        match self {
+            Self::Rejected(rejection) => rejection.category(),
+            Self::NotCa { .. } => "not_ca",
+            Self::Expired => "expired",
+        }
+    }
+}
+
+/// A file of CAs that was good once, and is followed by [`run`](Self::run).
+#[derive(Debug)]
+pub struct ClientCa {
+    config: ClientCaConfig,
+    hooks: Hooks,
+    metrics: ClientCaMetrics,
+    roots: watch::Sender<Roots>,
+}
+
+impl ClientCa {
+    /// Reads the file for the first time.
+    ///
+    /// # Errors
+    /// What is wrong with it. A later version that is wrong is an event instead.
+    pub async fn open(
+        config: ClientCaConfig,
+        hooks: Hooks,
+        metrics: ClientCaMetrics,
+    ) -> Result<Self, ClientCaError> {
+        let roots = read(&config.file, hooks.clock.now()).await?;
+        metrics.loaded();
+        Ok(Self { config, hooks, metrics, roots: watch::Sender::new(roots) })
+    }
+
+    /// The newest good CAs.
+    pub fn roots(&self) -> watch::Receiver<Roots> {
+        self.roots.subscribe()
+    }
+
+    /// Follows the file. Returns after `shutdown`.
+    pub async fn run(self, shutdown: CancellationToken) {
+        tokio::select! {
+            () = shutdown.cancelled() => {}
+            () = self.follow() => {}
+        }
+    }
+
+    async fn follow(self) {
+        let (metrics, events) = (self.metrics.clone(), self.hooks.events.clone());
+        let report = Box::new(move |backend, why: Option<String>| {
+            metrics.backend(backend);
+            if let Some(why) = why {
+                events.warning("ClientCaWatchUnavailable", why);
+            }
+        });
+        let pace = Pace { poll: self.config.poll, debounce: self.config.debounce };
+        let mut watched = Watched::new(directory(&self.config.file), pace, report);
+        let mut refused = None;
+        loop {
+            self.look(&mut refused).await;
+            watched.changed().await;
+        }
+    }
+
+    /// Reads, and puts what is new in force. A file in the middle of a change gets a second chance.
+    async fn look(&self, refused: &mut Option<&'static str>) {
+        for attempt in 0..3 {
+            match read(&self.config.file, self.hooks.clock.now()).await {
+                Ok(roots) => {
+                    *refused = None;
+                    let count = roots.len();
+                    if self.roots.send_if_modified(|current| {
+                        *current != roots && {
+                            *current = roots;
+                            true
+                        }
+                    }) {
+                        self.metrics.loaded();
+                        let message = format!("callers are verified by {count} new CA certificates");
+                        self.events().normal("ClientCaLoaded", message);
+                    }
+                    return;
+                }
+                Err(error) if attempt == 2 => {
+                    // Counted at every attempt, so that an alert sees a failure that lasts; told once.
+                    self.metrics.rejected(error.category());
+                    if refused.replace(error.category()) != Some(error.category()) {
+                        let file = self.config.file.display();
+                        let message =
+                            format!("client CA `{file}`: {error}; the last good one stays in force");
+                        self.events().warning("ClientCaRejected", message);
+                    }
+                }
+                Err(_) => sleep(self.config.debounce).await,
+            }
+        }
+    }
+
+    fn events(&self) -> &Events {
+        &self.hooks.events
+    }
+}
+
+/// A bare file name is in the working directory.
+fn directory(file: &Path) -> &Path {
+    file.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+async fn read(file: &Path, now: Timestamp) -> Result<Roots, ClientCaError> {
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    let [pem] = watched::read(directory(file), [&*name]).await?;
+    let roots = pair::chain(&pem)?;
+    let mut valid = false;
+    for (number, root) in (1..).zip(&roots) {
+        let facts = Facts::of(root).map_err(Rejection::Certificate)?;
+        if !facts.is_ca {
+            return Err(ClientCaError::NotCa { number });
+        }
+        valid |= now <= facts.not_after;
+    }
+    if valid { Ok(roots) } else { Err(ClientCaError::Expired) }
+}

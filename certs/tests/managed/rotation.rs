@@ -1,0 +1,256 @@
+//! The rotation of the CA, with a writer that is killed, overtaken, or whose clock is set.
+
+use std::sync::Arc;
+
+use futures::{FutureExt as _, StreamExt as _, stream};
+use headworks_certs::managed::{Phase, ReplicaRef};
+use k8s_openapi::api::{coordination::v1::Lease, discovery::v1::EndpointSlice};
+use kube::api::ListParams;
+
+use super::*;
+use callers::{Callers, LAG};
+use tap::{Fate, Tap, Write};
+
+const HOURS: Lifetimes = Lifetimes {
+    leaf: SignedDuration::from_hours(10),
+    ca: SignedDuration::from_hours(10),
+    backdate: SignedDuration::from_hours(1),
+};
+
+fn config(place: &Place, pod: &str) -> ManagedConfig {
+    ManagedConfig {
+        lifetimes: HOURS,
+        publish_wait: LAG * 3,
+        replica: Some(ReplicaRef { pod: pod.to_owned(), uid: None }),
+        ..place.config()
+    }
+}
+
+/// An installation whose CA is due, as it was left; its CA.
+async fn due(test: &str) -> (Arc<Place>, Vec<u8>) {
+    let place = Place::new(test).await;
+    let policy = Policy { names: place.config().names, lifetimes: HOURS };
+    let made = Timestamp::now() - SignedDuration::from_mins(7 * 60 + 15);
+    let state = mint(&Step::Generate(Cause::Missing), None, &policy, made).unwrap().unwrap();
+    let mut secret = Secret::default();
+    secret.metadata.name = Some(SECRET.to_owned());
+    state.write(&mut secret);
+    place.secrets().create(&PostParams::default(), &secret).await.unwrap();
+    let ca = state.ca.unwrap().cert;
+    place.set_bundles(&ca).await;
+    (Arc::new(place), ca)
+}
+
+/// The rotation is over: one CA, another one, in the Secret and in every configuration.
+async fn over(place: &Place, old: &[u8]) {
+    eventually("over", SECOND * 60, async || {
+        let state = State::read(&place.secret().await);
+        let ca = state.ca.as_ref().unwrap().cert.clone();
+        let bundles = place.bundles().await;
+        let right = state.phase == Phase::Stable && ca != old && bundles.iter().all(|bundle| *bundle == ca);
+        whether(right, || format!("{:?} {}", state.phase, ca != old))
+    })
+    .await;
+    let state = State::read(&place.secret().await);
+    assert!(state.bundle.is_empty() && state.next_ca.is_none() && state.next_leaf.is_none());
+}
+
+async fn killed(fate: &str, nth: usize) {
+    let (place, old) = due(&format!("kill-{fate}-{nth}")).await;
+    let callers = Callers::start(Arc::clone(&place));
+    place.route(&["bystander", "first"]).await;
+    let bystander = place.replica_with(config(&place, "bystander"), false);
+    bystander.ready().await;
+    callers.add("bystander", &bystander.identity, &bystander.readiness);
+    let after = fate == "after";
+    let tap = Tap::new(move |write: &Write| match write.nth == nth {
+        true if after => Fate::DieAfter,
+        true => Fate::DieBefore,
+        false => Fate::Pass,
+    });
+    let first = place.tapped(&tap, config(&place, "first")).await;
+    callers.add("first", &first.identity, &first.readiness);
+    tokio::time::timeout(SECOND * 60, tap.died()).await.expect("it comes that far");
+    callers.remove("first");
+    first.kill();
+    // As the garbage collector does when the pod has gone.
+    let leases: Api<Lease> = Api::namespaced(place.admin.clone(), &place.name);
+    let _ = leases.delete("first.certificate", &DeleteParams::default()).await;
+    place.route(&["bystander", "second"]).await;
+    let second = place.replica_with(config(&place, "second"), true);
+    callers.add("second", &second.identity, &second.readiness);
+    over(&place, &old).await;
+    let serial = agreed(&[bystander, second]).await;
+    let calls = callers.end().await.unwrap_or_else(|error| panic!("killed {fate} write {nth}: {error}"));
+    assert!(calls > 20, "{calls}");
+    assert!(!serial.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_writer_killed_at_any_write_of_a_rotation_is_followed_by_one_that_ends_it_and_no_call_fails() {
+    let (place, old) = due("whole").await;
+    let callers = Callers::start(Arc::clone(&place));
+    place.route(&["only"]).await;
+    let tap = Tap::new(|_| Fate::Pass);
+    let mut only = place.tapped(&tap, config(&place, "only")).await;
+    callers.add("only", &only.identity, &only.readiness);
+    over(&place, &old).await;
+    callers.end().await.unwrap();
+    let writes = tap.writes();
+    // stage, publish twice, date, activate, confirm, publish twice, retire
+    assert_eq!(writes.len(), 9, "{writes:#?}");
+    for reason in ["Staged", "Published", "Activated", "Retired"] {
+        let reason: &'static str = format!("CertificateAuthority{reason}").leak();
+        assert_eq!(only.told(reason), 1, "{reason}");
+    }
+    let points = (0..writes.len()).flat_map(|nth| [("before", nth), ("after", nth)]);
+    // The last write is the end: nothing is left to go on with after it.
+    let points = points.filter(|point| *point != ("after", writes.len() - 1));
+    stream::iter(points).for_each_concurrent(6, |(fate, nth)| killed(fate, nth)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_writer_that_is_overtaken_at_every_write_adopts_and_overwrites_nothing() {
+    let (place, old) = due("overtaken").await;
+    place.route(&["only"]).await;
+    let touched = Arc::clone(&place);
+    let tap = Tap::new(move |write: &Write| {
+        let (place, name) = (Arc::clone(&touched), format!("somebody-{}", write.nth));
+        let path = write.path.clone();
+        if write.nth % 2 == 1 {
+            return Fate::Pass; // the second try
+        }
+        Fate::Second(async move { place.annotate(&path, &name).await }.boxed())
+    });
+    let mut only = place.tapped(&tap, config(&place, "only")).await;
+    over(&place, &old).await;
+    let annotations = place.secret().await.metadata.annotations.unwrap();
+    let kept = annotations.keys().filter(|key| key.starts_with("somebody-")).count();
+    assert_eq!(kept, 5, "what another wrote stays: {annotations:?}");
+    assert_eq!(only.told("CertificateAuthorityActivated"), 1);
+    assert_eq!(only.told("CertificateWriteFailed"), 0);
+}
+
+#[tokio::test]
+async fn a_secret_that_another_creates_first_is_adopted() {
+    let place = Arc::new(Place::new("outrun").await);
+    let (state, secret) = earlier(&place, SignedDuration::from_hours(1));
+    let secrets = place.secrets();
+    let tap = Tap::new(move |write: &Write| {
+        if write.method != http::Method::POST {
+            return Fate::Pass;
+        }
+        let (secrets, secret) = (secrets.clone(), secret.clone());
+        Fate::Second(async move { drop(secrets.create(&PostParams::default(), &secret).await) }.boxed())
+    });
+    let replica = place.tapped(&tap, place.config()).await;
+    replica.ready().await;
+    assert_eq!(State::read(&place.secret().await), state);
+    let posts = tap.writes().iter().filter(|write| write.method == http::Method::POST).count();
+    assert_eq!(posts, 1);
+}
+
+#[tokio::test]
+async fn a_clock_set_a_month_ahead_costs_one_renewal_and_one_rotation_within_a_minute_and_set_back_nothing() {
+    let place = Arc::new(Place::new("month").await);
+    let ahead = Arc::new(AtomicI64::new(0));
+    let clock = {
+        let ahead = Arc::clone(&ahead);
+        move || Timestamp::now() + SignedDuration::from_hours(ahead.load(Ordering::Relaxed))
+    };
+    let lifetimes = Lifetimes { ca: SignedDuration::from_hours(40 * 24), ..Lifetimes::default() };
+    // The tick is a minute, as ever, and nothing else tells that a clock was set.
+    let config = ManagedConfig { lifetimes, publish_wait: SECOND, ..place.config() };
+    let mut replicas = [
+        place.replica_at(config.clone(), true, clock.clone()),
+        place.replica_at(config.clone(), true, clock),
+    ];
+    let old = agreed(&replicas).await;
+    let ca = State::read(&place.secret().await).ca.unwrap().cert;
+    ahead.store(30 * 24, Ordering::Relaxed);
+    eventually("renewed", SECOND * 62, async || {
+        whether(replicas.iter().all(|replica| replica.serial().as_ref() != Some(&old)), || old.clone())
+    })
+    .await;
+    over(&place, &ca).await;
+    told(&mut replicas, "CertificateRenewed", 1).await;
+    told(&mut replicas, "CertificateAuthorityActivated", 1).await;
+    told(&mut replicas, "CertificateAuthorityCreated", 1).await;
+    let versions = place.versions().await;
+    ahead.store(30 * 24 - 1, Ordering::Relaxed);
+    tokio::time::sleep(SECOND * 3).await;
+    assert_eq!(place.versions().await, versions);
+}
+
+#[tokio::test]
+async fn a_replica_reports_what_it_serves_in_a_lease_that_goes_when_it_stops() {
+    let place = Place::new("report").await;
+    let mut replica = place.replica_with(config(&place, "one"), true);
+    replica.ready().await;
+    let leases: Api<Lease> = Api::namespaced(place.admin.clone(), &place.name);
+    let params = ListParams::default().labels("headworks.kube-zen.io/report=certificate");
+    let lease = leases.list(&params).await.unwrap().items.remove(0);
+    assert_eq!(lease.metadata.name.as_deref(), Some("one.certificate"));
+    assert_eq!(lease.spec.unwrap().holder_identity.as_deref(), Some("one"));
+    let annotations = lease.metadata.annotations.unwrap();
+    assert_eq!(annotations.get("headworks.kube-zen.io/certificate-serial"), replica.serial().as_ref());
+    let version = lease.metadata.resource_version;
+    tokio::time::sleep(SECOND * 2).await;
+    assert_eq!(leases.get("one.certificate").await.unwrap().metadata.resource_version, version);
+    assert_eq!(replica.told("CertificateWriteFailed"), 0);
+    drop(replica);
+    eventually("withdrawn", SECOND * 5, async || {
+        whether(leases.list(&params).await.unwrap().items.is_empty(), || "still there".to_owned())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_old_ca_stays_while_a_ready_replica_does_not_say_that_it_serves_the_new_certificate() {
+    let (place, old) = due("silent").await;
+    place.route(&["speaks", "silent"]).await;
+    let _speaks = place.replica_with(config(&place, "speaks"), true);
+    eventually("activated", SECOND * 20, async || {
+        let state = State::read(&place.secret().await);
+        whether(state.phase == Phase::Activated, || format!("{:?}", state.phase))
+    })
+    .await;
+    tokio::time::sleep(SECOND * 3).await;
+    let state = State::read(&place.secret().await);
+    assert_eq!(state.phase, Phase::Activated);
+    assert!(
+        String::from_utf8(place.bundles().await.remove(0))
+            .unwrap()
+            .contains(std::str::from_utf8(&old).unwrap())
+    );
+    let slices: Api<EndpointSlice> = Api::namespaced(place.admin.clone(), &place.name);
+    slices.delete(&place.name, &DeleteParams::default()).await.unwrap();
+    place.route(&["speaks"]).await;
+    over(&place, &old).await;
+}
+
+#[tokio::test]
+async fn what_is_spoilt_during_the_wait_is_repaired_and_waited_for_again() {
+    let (place, old) = due("spoilt").await;
+    place.route(&["only"]).await;
+    let config = ManagedConfig { publish_wait: SECOND * 6, ..config(&place, "only") };
+    let mut only = place.replica_with(config, true);
+    let phase = async || State::read(&place.secret().await);
+    eventually("published", SECOND * 20, async || {
+        let state = phase().await;
+        whether(state.phase == Phase::Published, || format!("{:?}", state.phase))
+    })
+    .await;
+    tokio::time::sleep(SECOND * 3).await;
+    place.set_bundles(&old).await; // as a tool that applies an old manifest
+    let spoilt = Instant::now();
+    eventually("activated", SECOND * 20, async || {
+        let state = phase().await;
+        whether(state.phase == Phase::Activated, || format!("{:?}", state.phase))
+    })
+    .await;
+    assert!(spoilt.elapsed() >= SECOND * 6, "{:?}", spoilt.elapsed());
+    assert_eq!(only.told("CaBundleRepaired"), 2);
+    assert_eq!(only.told("CertificateAuthorityPublished"), 1);
+    over(&place, &old).await;
+}
