@@ -10,6 +10,8 @@ mod callers;
 #[cfg(test)]
 mod logs;
 #[cfg(test)]
+mod restarts;
+#[cfg(test)]
 mod rig;
 #[cfg(test)]
 mod shutdown;
