@@ -10,6 +10,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 mod approve;
 mod attempts;
+mod certs;
 mod cluster;
 mod crd;
 mod explain;
@@ -67,6 +68,8 @@ enum Command {
     Crd(crd::Args),
     /// Ask a cluster who leads and why, or promote another pod
     Leader(leader::Args),
+    /// Tell where the certificates of an installation stand
+    Certs(certs::Args),
     /// Serve admission in a cluster, run flows, and keep leader Services
     Run(Box<run::Run>),
     /// Print a completion script for a shell
@@ -116,6 +119,7 @@ fn run(cli: Cli, out: &mut dyn Write) -> anyhow::Result<Outcome> {
         Command::Explain(args) => explain::run(&args, out),
         Command::Crd(args) => crd::run(&args, out),
         Command::Leader(args) => leader::run(args, out),
+        Command::Certs(args) => certs::run(&args, style, out),
         Command::Run(run) => run.run().map(|()| Outcome::Sound),
         Command::Completions { shell } => {
             let mut script = Vec::new();

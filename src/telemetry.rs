@@ -36,7 +36,8 @@ pub fn start(format: LogFormat, filter: EnvFilter) -> Result<(), TryInitError> {
         LogFormat::Auto => !std::io::stderr().is_terminal(),
     };
     let layer = if json {
-        fmt::layer().json().flatten_event(true).with_writer(std::io::stderr).boxed()
+        // `spans` has them all; `span` would say the last of them once more.
+        fmt::layer().json().flatten_event(true).with_current_span(false).with_writer(std::io::stderr).boxed()
     } else {
         fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).boxed()
     };

@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Cluster")]
 pub(crate) struct Connect {
-    /// The flow's namespace; by default that of the context
+    /// The namespace; by default that of the context
     #[arg(short, long, value_name = "NAME")]
     namespace: Option<String>,
     /// The context of the kubeconfig to use instead of its current one
@@ -59,6 +59,15 @@ pub(crate) fn block_on<T>(command: impl Future<Output = anyhow::Result<T>>) -> a
 impl Connect {
     /// The cluster that is meant. Calls nobody.
     pub(crate) async fn cluster(&self) -> anyhow::Result<Cluster> {
+        self.cluster_or(None).await
+    }
+
+    /// The same, in the namespace of an installation, unless another is named.
+    pub(crate) async fn cluster_in(&self, namespace: &str) -> anyhow::Result<Cluster> {
+        self.cluster_or(Some(namespace)).await
+    }
+
+    async fn cluster_or(&self, usual: Option<&str>) -> anyhow::Result<Cluster> {
         let Self { namespace, context, kubeconfig } = self;
         let options = KubeConfigOptions { context: context.clone(), ..KubeConfigOptions::default() };
         let mut config = match (kubeconfig, context) {
@@ -76,7 +85,8 @@ impl Connect {
             }
         };
         config.connect_timeout = Some(Duration::from_secs(10));
-        let namespace = namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
+        let usual = usual.unwrap_or(&config.default_namespace);
+        let namespace = namespace.clone().unwrap_or_else(|| usual.to_owned());
         if let Some(wrong) = names::dns_label(&namespace) {
             anyhow::bail!("the namespace {namespace:?}: {wrong}");
         }
@@ -93,6 +103,10 @@ impl Cluster {
         K::DynamicType: Default,
     {
         Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        self.client.clone()
     }
 
     /// A flow by its name.

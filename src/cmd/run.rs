@@ -6,12 +6,11 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
+use headworks_certs::client_ca::ClientCaMetrics;
 use headworks_certs::{
-    CertEvent, EventKind, Events, Hooks, Identity, Lifetimes, Readiness, ServiceNames, managed, mounted,
+    CertEvent, EventKind, Events, Hooks, Identity, Readiness, ServiceNames, managed, mounted,
 };
-use headworks_webhook::{
-    Limits, Metrics, Phase, Probes, Server, Service, Shutdown, Tls, TlsOptions, TlsVersion,
-};
+use headworks_webhook::{Limits, Metrics, Phase, Probes, Server, Service, Shutdown};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::client::ClientBuilder;
@@ -20,14 +19,17 @@ use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use headworks::admission::{JobFlows, Services};
+use headworks::admission::{JobFlows, Look, Services};
 use headworks::engine::ApiCalls;
 use headworks::flow::validate::Options;
 use headworks::telemetry::{self, LogFormat};
 
 mod controllers;
+mod own_ca;
+mod tls;
 
 const STOPPING: &str = "\
 Runs inside a cluster with its service account, or outside with KUBECONFIG;
@@ -68,12 +70,8 @@ pub(super) struct Run {
     /// managed: one more DNS name or IP address in the certificate, for callers that come by URL.
     #[arg(long, value_name = "NAME")]
     cert_name: Vec<String>,
-    /// managed: how long a certificate lives, as a duration such as 336h; it is renewed after two thirds.
-    #[arg(long, default_value = "336h", value_parser = go_duration, value_name = "DURATION")]
-    cert_lifetime: SignedDuration,
-    /// The oldest TLS version that is spoken.
-    #[arg(long, default_value = "1.2", value_enum, value_name = "VERSION")]
-    tls_min_version: MinVersion,
+    #[command(flatten)]
+    own_ca: own_ca::OwnCaArgs,
     /// Tell that there is a default artifact store, so that flows may pass artifacts without naming one.
     #[arg(long)]
     artifact_store: bool,
@@ -84,6 +82,8 @@ pub(super) struct Run {
     #[arg(long, default_value = "auto", value_enum, value_name = "FORMAT")]
     log_format: LogFormat,
     #[command(flatten)]
+    tls: tls::TlsArgs,
+    #[command(flatten)]
     controllers: controllers::ControllerArgs,
 }
 
@@ -93,14 +93,6 @@ enum CertMode {
     Managed,
     /// Somebody else, such as cert-manager, writes a Secret that is mounted.
     Mounted,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum MinVersion {
-    #[value(name = "1.2")]
-    V1_2,
-    #[value(name = "1.3")]
-    V1_3,
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {
@@ -117,17 +109,12 @@ fn go_span(text: &str) -> Result<std::time::Duration, String> {
     std::time::Duration::try_from(span).map_err(|_| "must be more than 0".to_owned())
 }
 
-fn go_duration(text: &str) -> Result<SignedDuration, String> {
-    let span: SignedDuration = text.parse().map_err(|error| format!("{error}: write it as 336h or 30m"))?;
-    // A pod is not ready with a certificate that ends within ten minutes.
-    (span > SignedDuration::from_mins(10)).then_some(span).ok_or_else(|| "must be more than 10m".to_owned())
-}
-
 impl Run {
     /// Run until told to stop.
     pub(super) fn run(self) -> anyhow::Result<()> {
         telemetry::start(self.log_format, telemetry::filter(&self.log)?)?;
         telemetry::tell_panics_without_their_words();
+        self.own_ca.check()?;
         // Two providers are compiled in by way of dependencies; one has to be chosen, once.
         rustls::crypto::ring::default_provider()
             .install_default()
@@ -145,20 +132,16 @@ impl Run {
         };
         let shutdown = Shutdown::new();
         let stopped = CancellationToken::new();
-        let identity = Identity::new();
+        let identity = match self.cert_mode {
+            CertMode::Managed => Identity::with_margin(self.own_ca.lifetimes().margin()),
+            CertMode::Mounted => Identity::new(),
+        };
         let calls = ApiCalls::registered(&mut registry);
         let client = self.client(&calls).await?;
-        let readiness = self.keep_certificate(client.as_ref(), &identity, hooks, heard, &stopped);
-        let service = Arc::new(self.service(Metrics::new(&mut registry)));
-        let (_tls, tls) = watch::channel(Tls::new(TlsOptions {
-            identity: Arc::new(identity),
-            min_version: match self.tls_min_version {
-                MinVersion::V1_2 => TlsVersion::V1_2,
-                MinVersion::V1_3 => TlsVersion::V1_3,
-            },
-            http2: false,
-            callers: None,
-        })?);
+        let (readiness, certificate) =
+            self.keep_certificate(client.as_ref(), &identity, hooks.clone(), heard, &stopped);
+        let callers = ClientCaMetrics::registered(&mut registry);
+        let tls = self.tls.clone().follow(identity, hooks, callers, stopped.clone()).await?;
         let listener = bind(self.listen, "--listen").await?;
         let probes = bind(self.probes, "--probes").await?;
         let controllers = match &client {
@@ -168,6 +151,8 @@ impl Run {
             }
             _ => None,
         };
+        let look = controllers.as_ref().map(controllers::Controllers::look);
+        let service = Arc::new(self.service(Metrics::new(&mut registry), look));
         let mut checks = probes_of(registry, &readiness, shutdown.clone());
         if let Some(controllers) = &controllers {
             checks = controllers.check(checks);
@@ -194,6 +179,7 @@ impl Run {
         hand_over.await?;
         stopped.cancel();
         served.await?;
+        certificate.await?;
         tracing::info!("stopped");
         Ok(())
     }
@@ -219,37 +205,40 @@ impl Run {
         hooks: Hooks,
         heard: mpsc::UnboundedReceiver<CertEvent>,
         stopped: &CancellationToken,
-    ) -> Readiness {
+    ) -> (Readiness, JoinHandle<()>) {
         let names = ServiceNames {
             extra: self.cert_name.clone(),
             ..ServiceNames::new(&self.service, &self.namespace)
         };
         match client.filter(|_| self.cert_mode == CertMode::Managed) {
             None => {
+                // The Secret's name is the mount's affair: what is told is told of this pod.
+                if let (Some(client), Some(pod)) = (client, self.pod_reference()) {
+                    tokio::spawn(publish(client.clone(), pod, heard));
+                }
                 let config = mounted::MountedConfig::new(&self.cert_dir, names.required());
-                tokio::spawn(mounted::run(config, identity.clone(), hooks, stopped.clone()));
-                Readiness::mounted(identity.clone())
+                let task = tokio::spawn(mounted::run(config, identity.clone(), hooks, stopped.clone()));
+                (Readiness::mounted(identity.clone()), task)
             }
             Some(client) => {
                 let config = managed::ManagedConfig {
                     validating: self.webhook_configuration.clone(),
                     mutating: self.webhook_configuration.clone(),
-                    lifetimes: Lifetimes { leaf: self.cert_lifetime, ..Lifetimes::default() },
-                    ..managed::ManagedConfig::new(&self.cert_secret, names)
+                    ..self.own_ca.config(&self.cert_secret, names)
                 };
                 tokio::spawn(publish(client.clone(), self.secret_reference(), heard));
                 let managed = managed::Managed::new(client.clone(), config, identity.clone(), hooks);
                 let readiness = managed.readiness();
                 // Every write is a compare-and-swap, so any number of replicas may lead.
                 let (_, leader) = watch::channel(true);
-                tokio::spawn(managed.run(leader, stopped.clone()));
-                readiness
+                (readiness, tokio::spawn(managed.run(leader, stopped.clone())))
             }
         }
     }
 
-    fn service(&self, metrics: Metrics) -> Service {
-        let (flows, services) = (Arc::new(JobFlows { options: self.options() }), Arc::new(Services));
+    fn service(&self, metrics: Metrics, look: Option<Look>) -> Service {
+        let flows = Arc::new(JobFlows { options: self.options() });
+        let services = Arc::new(look.map_or_else(Services::default, Services::seeing));
         Service::new(Limits::default(), metrics)
             .route("/validate-jobflow", Phase::Validate, flows.clone())
             .route("/mutate-jobflow", Phase::Mutate, flows)
@@ -260,6 +249,18 @@ impl Run {
     /// What admission and the engine tell the validator, so that it tells them the same.
     fn options(&self) -> Options {
         Options { artifact_store: Some(self.artifact_store) }
+    }
+
+    /// This pod, by the name that kubelet gives its host; none outside a cluster.
+    fn pod_reference(&self) -> Option<ObjectReference> {
+        let name = std::env::var("HOSTNAME").ok()?;
+        Some(ObjectReference {
+            api_version: Some("v1".to_owned()),
+            kind: Some("Pod".to_owned()),
+            name: Some(name),
+            namespace: Some(self.namespace.clone()),
+            ..ObjectReference::default()
+        })
     }
 
     fn secret_reference(&self) -> ObjectReference {
@@ -308,7 +309,7 @@ fn trigger_on_signals(shutdown: &Shutdown) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Write what happens to the certificate as Events on its Secret. Best effort: a refused Event costs a log line.
+/// Write what happens to the certificate as Events on its Secret, or on this pod. Best effort: a refused Event costs a log line.
 async fn publish(
     client: kube::Client,
     reference: ObjectReference,
@@ -317,6 +318,10 @@ async fn publish(
     let reporter = Reporter { controller: "headworks".to_owned(), instance: std::env::var("HOSTNAME").ok() };
     let recorder = Recorder::new(client, reporter);
     while let Some(event) = heard.recv().await {
+        // Every replica says so at every start. Who made a certificate has an Event of its own, and a log has both.
+        if event.reason == "CertificateLoaded" {
+            continue;
+        }
         let type_ = match event.kind {
             EventKind::Normal => EventType::Normal,
             EventKind::Warning => EventType::Warning,

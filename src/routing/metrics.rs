@@ -133,6 +133,20 @@ impl Metrics {
         metrics
     }
 
+    /// One series of each kind, for the page that names them.
+    #[cfg(test)]
+    pub(crate) fn touch(&self) {
+        let source = SourceLabels { namespace: "x".to_owned(), service: "x".to_owned() };
+        self.latency.get_or_create(&StageLabels { stage: "x" }).observe(0.0);
+        self.failovers.get_or_create(&ReasonLabels { reason: "x" }).inc();
+        for gauge in [&self.available, &self.stable, &self.unserved] {
+            gauge.get_or_create(&source).set(0);
+        }
+        self.errors.get_or_create(&ErrorLabels { object: "x", error: "x" }).inc();
+        self.cache.get_or_create(&KindLabels { kind: "x" }).set(0);
+        self.writes.get_or_create(&WriteLabels { object: "x" }).inc();
+    }
+
     pub(super) fn note(&self, note: &Note) {
         match note {
             Note::Failover { cause, trigger, decided, acknowledged, led_since, .. } => {

@@ -12,6 +12,7 @@ use prometheus_client::registry::Registry;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use headworks::admission::Look;
 use headworks::election::{self, Election, Timing};
 use headworks::engine::{ApiCalls, Config, Engine, EventLevel, Events, Metrics, Watches};
 use headworks::flow::validate::Options;
@@ -143,6 +144,12 @@ impl Controllers {
             synced(watches.are_synced(), "flows, Jobs and pods")?;
             synced(routing.iter().all(routing::Caches::is_synced), "Services, slices, pods and nodes")
         })
+    }
+
+    /// Looks at the pods that a Service would select.
+    pub(super) fn look(&self) -> Look {
+        let routing = self.routing.clone();
+        Arc::new(move |object| routing.iter().find_map(|caches| caches.sight(object)))
     }
 
     /// Stop working, then release the Lease.

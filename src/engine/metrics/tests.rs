@@ -75,8 +75,10 @@ fn the_time_that_an_approval_took_is_told_apart() {
 fn the_page_of_metrics_tells_what_is_registered() {
     let mut registry = Registry::default();
     headworks_certs::Metrics::registered(&mut registry).touch();
+    headworks_certs::client_ca::ClientCaMetrics::registered(&mut registry).touch();
     headworks_webhook::Metrics::new(&mut registry).touch();
     crate::election::Metrics::registered(&mut registry).touch();
+    crate::routing::Metrics::registered(&mut registry).touch();
     let calls = ApiCalls::registered(&mut registry);
     calls.touch();
     let metrics = Metrics::registered(&mut registry, &calls);
@@ -98,7 +100,7 @@ const HEAD: &str = "\
 `headworks run` serves them at `/metrics` on `--probes` (by default port 8080, without TLS). Those of flows that are gauges are
 read from the cache at each scrape and told by the replica that leads, so that a sum over replicas is right; a series
 goes with the last flow that it counts. Counters and histograms of a namespace go an hour after its last flow. Labels are
-namespaces and words of headworks, never names of flows or steps. Counters count what was written: work that had to be
+names of namespaces and words of headworks, never names of flows or steps; `zen_lead_...` alone name Services. Counters count what was written: work that had to be
 done again counts once.
 
 | name | type | labels | meaning |
