@@ -13,7 +13,6 @@ mod policy;
 mod resources;
 
 mod lag;
-mod record;
 mod space;
 mod status;
 mod write;

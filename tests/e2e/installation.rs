@@ -1,14 +1,6 @@
 //! The installation itself: that it becomes ready, is called for what it should be called for, and comes back.
 
-use crate::{NAMESPACE, eventually, installed, json, kubectl, one_step, ready, try_kubectl};
-
-fn pods() -> Vec<String> {
-    let pods = json(&["-n", NAMESPACE, "get", "pods", "-l", "app.kubernetes.io/name=headworks"]);
-    let pods = pods["items"].as_array().unwrap().iter();
-    pods.filter(|pod| pod["metadata"]["deletionTimestamp"].is_null())
-        .map(|pod| pod["metadata"]["name"].as_str().unwrap().to_owned())
-        .collect()
-}
+use crate::{NAMESPACE, eventually, installed, json, kubectl, one_step, pods, ready, try_kubectl};
 
 /// A metric summed over both replicas and over the labels that do not matter.
 fn metric(name: &str, label: &str) -> f64 {

@@ -5,7 +5,7 @@
 //! work on a test against a program that was built a moment ago.
 //!
 //! [`flows`] has a namespace for each test, and they run side by side. All others share one installation, scale it,
-//! restart it and count its calls, so they run one after the other.
+//! restart it and count its calls, so they run one after the other; [`certificates`] installs it anew, and comes last.
 
 #![expect(
     clippy::unwrap_used,
@@ -19,14 +19,18 @@ use std::process::Command;
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use kube::api::{ApiResource, GroupVersionKind};
 use serde_json::Value;
+use tokio::runtime::Runtime;
 
+mod certificates;
 #[path = "../it/command.rs"]
 mod command;
 mod flows;
 mod installation;
 mod leaders;
 mod logs;
+mod record;
 
 use command::Said;
 
@@ -54,6 +58,35 @@ fn json(args: &[&str]) -> Value {
 
 fn eventually<T>(what: &str, condition: impl FnMut() -> Option<T>) -> T {
     command::within(Duration::from_mins(2), what, condition)
+}
+
+/// For what is watched, or called many times.
+fn runtime() -> &'static Runtime {
+    static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        Runtime::new().unwrap()
+    });
+    &RUNTIME
+}
+
+fn resource(kind: &str) -> ApiResource {
+    let (group, version) = match kind {
+        "JobFlow" => ("workflow.kube-zen.io", "v1alpha1"),
+        "Job" => ("batch", "v1"),
+        "Event" => ("events.k8s.io", "v1"),
+        "RoleBinding" => ("rbac.authorization.k8s.io", "v1"),
+        _ => ("", "v1"),
+    };
+    ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind))
+}
+
+/// The names of our pods, without those that are going.
+fn pods() -> Vec<String> {
+    let pods = json(&["-n", NAMESPACE, "get", "pods", "-l", "app.kubernetes.io/name=headworks"]);
+    let pods = pods["items"].as_array().unwrap().iter();
+    pods.filter(|pod| pod["metadata"]["deletionTimestamp"].is_null())
+        .map(|pod| pod["metadata"]["name"].as_str().unwrap().to_owned())
+        .collect()
 }
 
 /// Install once, as a user does. `false` where there is no cluster to install into.

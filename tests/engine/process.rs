@@ -53,6 +53,14 @@ impl Engine {
         }
     }
 
+    /// Ask it to stop, and wait until it has.
+    pub(crate) fn terminate(&self) {
+        self.signal("TERM");
+        if let Some(mut child) = self.child.lock().unwrap().take() {
+            child.wait().unwrap();
+        }
+    }
+
     /// Stop it as a debugger or a frozen machine does; it knows of nothing until [`Engine::thaw`].
     pub(crate) fn freeze(&self) {
         self.signal("STOP");

@@ -1,4 +1,4 @@
-//! What the engine may do is what it does: `deploy/rbac.yaml` against the API server's record of a run in which
+//! What the engine may do is what it does: `deploy/base/rbac.yaml` against the API server's record of a run in which
 //! everything happens.
 
 use std::collections::HashSet;
@@ -25,8 +25,8 @@ const NAMESPACE: &str = "headworks-system";
 const ACCOUNT: &str = "system:serviceaccount:headworks-system:headworks";
 
 fn objects(file: &str) -> Vec<Value> {
-    let text =
-        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy").join(file)).unwrap();
+    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/base").join(file))
+        .unwrap();
     manifest::read(&text).into_iter().map(|document| document.unwrap().value).collect()
 }
 
@@ -105,11 +105,17 @@ fn what_is_granted_is_what_is_used() {
             "1500ms",
             "--retry-period",
             "200ms",
+            "--cert-publish-wait",
+            "1s",
+            "--pod-name",
+            "headworks-0",
         ]);
         certificates(&rig).await;
+        rotation(&rig).await;
         flows(&rig).await;
         tokio::time::sleep(Duration::from_secs(1)).await;
-        rig.kill();
+        // Not killed: it withdraws the report of what it serves.
+        rig.terminate();
 
         let rights = granted();
         let (mut used, mut wrong) = (HashSet::new(), HashSet::new());
@@ -169,10 +175,33 @@ async fn certificates(rig: &Rig) {
     timeout(LIMIT, there).await.expect("a certificate").unwrap();
 }
 
+/// The CA is lost while its certificate is good: another one comes, in steps.
+async fn rotation(rig: &Rig) {
+    let secrets: Api<Secret> = Api::namespaced(rig.cluster.client.clone(), NAMESPACE);
+    let of = |secret: &Secret, key: &str| {
+        let data = secret.data.as_ref().and_then(|data| data.get(key));
+        data.map(|bytes| bytes.0.clone()).unwrap_or_default()
+    };
+    let before = of(&secrets.get("headworks-tls").await.unwrap(), "ca.crt");
+    let spoil = Patch::Merge(json!({"stringData": {"ca.crt": "spoilt"}}));
+    secrets.patch("headworks-tls", &PatchParams::default(), &spoil).await.unwrap();
+    let over = |secret: Option<&Secret>| {
+        secret.is_some_and(|secret| {
+            let ca = of(secret, "ca.crt");
+            of(secret, "phase") == b"stable" && ca.starts_with(b"-----BEGIN") && ca != before
+        })
+    };
+    timeout(LIMIT, await_condition(secrets, "headworks-tls", over)).await.expect("another CA").unwrap();
+}
+
 /// Some first tries go wrong, so that what is there has to be looked at: creations are done, and their answers and
 /// what the watches tell of them come late; and somebody else is quicker than some writes.
 fn disturb(rig: &Arc<Rig>) {
-    rig.proxy.watch(Watching { late: Duration::from_millis(1_500), ..Watching::default() });
+    rig.proxy.watch(Watching {
+        late: Duration::from_millis(1_500),
+        only: Some("jobs"),
+        ..Watching::default()
+    });
     let (tried, other) = (Mutex::new(HashSet::new()), rig.clone());
     rig.proxy.hook(move |call| {
         let kind = format!("{} {}", call.verb, call.resource);

@@ -230,7 +230,7 @@ fn run_tells_what_it_wants_and_what_stops_it() {
     assert!(code == 2 && text.contains("write an IP address and a port, such as 0.0.0.0:9443"), "{text}");
     assert!(
         folder.run(&["run", "--help"]).1.contains("lame duck"),
-        "deploy/deployment.yaml sends people there"
+        "deploy/base/deployment.yaml sends people there"
     );
 }
 
@@ -298,9 +298,10 @@ fn codes_are_explained_in_any_spelling() {
 fn the_printed_definition_is_the_one_in_deploy_and_small() {
     let folder = Folder::new("crd");
     let (code, text) = folder.run(&["crd"]);
-    let deployed = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/crd.yaml")).unwrap();
+    let deployed =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/base/crd.yaml")).unwrap();
     assert_eq!(code, 0);
-    assert!(text == deployed, "run `headworks crd > deploy/crd.yaml`");
+    assert!(text == deployed, "run `headworks crd > deploy/base/crd.yaml`");
     assert!(text.len() < 200_000);
     let json: Value = serde_json::from_str(&folder.run(&["crd", "--output", "json"]).1).unwrap();
     let yaml = headworks::manifest::read(&text).remove(0).unwrap().value;

@@ -7,7 +7,7 @@
 use std::io::Write;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -21,6 +21,8 @@ pub(crate) struct Cluster {
     kubectl: PathBuf,
     pub(crate) probes: u16,
     pub(crate) log: PathBuf,
+    /// Of the program under test.
+    pub(crate) pid: u32,
 }
 
 /// The cluster, with the CRD and the webhooks in place and answering.
@@ -79,25 +81,13 @@ pub(crate) fn probe(port: u16, path: &str) -> Option<String> {
 }
 
 fn start() -> Cluster {
-    let hack = root().join("hack/cluster");
-    let name = format!("it-{}", std::process::id());
-    let owner = std::process::id().to_string();
-    let up = Command::new(&hack)
-        .args(["up", "--size", "control-plane", "--name", &name, "--owner", &owner])
-        .stderr(Stdio::inherit())
-        .output()
-        .unwrap();
-    assert!(up.status.success(), "hack/cluster up failed");
-    let kubeconfig = PathBuf::from(String::from_utf8(up.stdout).unwrap().trim());
-    let tools = Command::new(&hack).arg("tools").stderr(Stdio::inherit()).output().unwrap();
-    let kubectl = PathBuf::from(String::from_utf8(tools.stdout).unwrap().trim()).join("kubectl");
-    let log = kubeconfig.with_file_name("headworks.log");
-    let (listen, probes) = (free_port(), free_port());
-    let cluster = Cluster { kubeconfig, kubectl, probes, log };
+    let mut cluster = up(&format!("it-{}", std::process::id()));
+    let listen = free_port();
+    cluster.probes = free_port();
     cluster.must(&["apply", "-f", "-"], &headworks::api::crd::crd().to_string());
     cluster.must(&["create", "namespace", "headworks-system"], "");
     cluster.must(&["apply", "-f", "-"], &webhooks_by_url(listen));
-    serve(&cluster, listen);
+    cluster.pid = serve(&cluster, listen);
     eventually("headworks to be ready", || {
         cluster.probe("/readyz").filter(|answer| answer.starts_with("HTTP/1.1 200"))
     });
@@ -109,7 +99,30 @@ fn start() -> Cluster {
     cluster
 }
 
-const EMPTY_FLOW: &str = "{apiVersion: workflow.kube-zen.io/v1alpha1, kind: JobFlow, \
+/// A control plane of this name, with nothing in it; it ends with this process.
+pub(crate) fn up(name: &str) -> Cluster {
+    let hack = root().join("hack/cluster");
+    let owner = std::process::id().to_string();
+    let up = Command::new(&hack)
+        .args(["up", "--size", "control-plane", "--name", name, "--owner", &owner])
+        .stderr(Stdio::inherit())
+        .output()
+        .unwrap();
+    assert!(up.status.success(), "hack/cluster up failed");
+    let kubeconfig = PathBuf::from(String::from_utf8(up.stdout).unwrap().trim());
+    let tools = Command::new(&hack).arg("tools").stderr(Stdio::inherit()).output().unwrap();
+    let kubectl = PathBuf::from(String::from_utf8(tools.stdout).unwrap().trim()).join("kubectl");
+    let log = kubeconfig.with_file_name("headworks.log");
+    Cluster { kubeconfig, kubectl, probes: 0, log, pid: 0 }
+}
+
+/// Ends a control plane before this process does.
+pub(crate) fn down(name: &str) {
+    let hack = root().join("hack/cluster");
+    assert!(Command::new(hack).args(["down", "--name", name]).status().unwrap().success());
+}
+
+pub(crate) const EMPTY_FLOW: &str = "{apiVersion: workflow.kube-zen.io/v1alpha1, kind: JobFlow, \
      metadata: {name: probe, namespace: default}, spec: {steps: []}}";
 
 pub(crate) fn free_port() -> u16 {
@@ -118,7 +131,7 @@ pub(crate) fn free_port() -> u16 {
 
 /// The manifests of `deploy/`, called by URL instead of by Service.
 fn webhooks_by_url(port: u16) -> String {
-    let text = std::fs::read_to_string(root().join("deploy/webhook.yaml")).unwrap();
+    let text = std::fs::read_to_string(root().join("deploy/base/webhook.yaml")).unwrap();
     let mut out = String::new();
     for line in text
         .lines()
@@ -136,8 +149,8 @@ fn webhooks_by_url(port: u16) -> String {
 }
 
 /// Start the program under test. It ends with this process: `setpriv` has the kernel see to that, and since the
-/// kernel watches the thread that started it, that thread stays.
-fn serve(cluster: &Cluster, listen: u16) {
+/// kernel watches the thread that started it, that thread stays. Gives its process id.
+fn serve(cluster: &Cluster, listen: u16) -> u32 {
     let mut command = Command::new("setpriv");
     command
         .args(["--pdeathsig", "KILL", "--", env!("CARGO_BIN_EXE_headworks"), "run"])
@@ -155,12 +168,12 @@ fn serve(cluster: &Cluster, listen: u16) {
     let (started, wait) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         let child = command.spawn();
-        started.send(child.as_ref().map(|_| ()).map_err(ToString::to_string)).unwrap();
+        started.send(child.as_ref().map(Child::id).map_err(ToString::to_string)).unwrap();
         if let Ok(mut child) = child {
             let _ = child.wait();
         }
     });
-    wait.recv().unwrap().unwrap();
+    wait.recv().unwrap().unwrap()
 }
 
 /// The bullets of kubectl's refusal, or its single line, as `field: message`. Of several documents that are refused

@@ -117,7 +117,7 @@ fn in_process(manifest: &Path) -> Verdict {
         documents.iter().filter_map(|document| document.as_ref().ok()).map(|document| &document.value)
     {
         let (admit, group, resource): (&dyn Admit, _, _) = match object["kind"].as_str() {
-            Some("Service") => (&Services, "", "services"),
+            Some("Service") => (&Services::default(), "", "services"),
             _ => (&JobFlows::default(), "workflow.kube-zen.io", "jobflows"),
         };
         let review = |object: &Value| {

@@ -11,7 +11,7 @@ fn root() -> &'static Path {
 }
 
 fn objects(file: &str) -> Vec<Value> {
-    let text = std::fs::read_to_string(root().join("deploy").join(file)).unwrap();
+    let text = std::fs::read_to_string(root().join("deploy/base").join(file)).unwrap();
     manifest::read(&text).into_iter().map(|document| document.unwrap().value).collect()
 }
 

@@ -8,6 +8,7 @@
 )]
 
 mod admission;
+mod cert_manager;
 mod cli;
 mod cluster;
 mod command;
@@ -16,9 +17,16 @@ mod crd;
 mod deploy;
 mod election;
 mod eval;
+mod handshakes;
+mod lifecycle;
 mod metrics;
+mod mounted;
 mod outcome;
 mod overload;
 mod people;
+mod program;
 mod properties;
+mod reloads;
 mod routing;
+mod secrecy;
+mod siege;

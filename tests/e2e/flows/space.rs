@@ -1,21 +1,20 @@
 //! A namespace for one test, and the flows that run in it.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::time::Duration;
 
-use kube::api::{ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams, PostParams};
+use kube::api::{DynamicObject, Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use serde_json::{Value, json};
-use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
 use super::lag;
-use super::record::Records;
 use super::status::Seen;
 use super::write::Flow;
 use crate::command::Said;
-use crate::{installed, kubectl, try_kubectl};
+use crate::record::Records;
+use crate::{installed, kubectl, resource, runtime, try_kubectl};
 
 /// How long anything is waited for. Pods start slowly on a machine that builds as well.
 const LIMIT: Duration = Duration::from_secs(90);
@@ -28,25 +27,6 @@ pub(crate) struct Space {
     pub(crate) jobs: Arc<Records>,
     pub(crate) pods: Arc<Records>,
     stopped: CancellationToken,
-}
-
-fn runtime() -> &'static Runtime {
-    static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        Runtime::new().unwrap()
-    });
-    &RUNTIME
-}
-
-fn resource(kind: &str) -> ApiResource {
-    let (group, version) = match kind {
-        "JobFlow" => ("workflow.kube-zen.io", "v1alpha1"),
-        "Job" => ("batch", "v1"),
-        "Event" => ("events.k8s.io", "v1"),
-        "RoleBinding" => ("rbac.authorization.k8s.io", "v1"),
-        _ => ("", "v1"),
-    };
-    ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind))
 }
 
 /// A namespace; `None` where there is no cluster.

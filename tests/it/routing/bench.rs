@@ -7,6 +7,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::{Api, PostParams};
 use serde_json::{Value, json};
 
 use super::rig::{NODE, Rig, ground, node, node_status, with_bare_rig};
@@ -47,7 +49,9 @@ impl Program {
         let child = Command::new(binary)
             .args(["run", "--cert-mode", "mounted", "--cert-dir", "/nonexistent", "--log-format", "json"])
             .args(["--listen", &format!("127.0.0.1:{listen}"), "--probes", &format!("127.0.0.1:{probes}")])
-            .args(["--route-namespace", namespace])
+            .args(["--watch-namespace", namespace, "--namespace", namespace])
+            // Another one each time: nobody waits for a Lease that the killed one before still holds.
+            .args(["--lease-name", &format!("bench-{listen}")])
             .env("KUBECONFIG", &ground().kubeconfig)
             .stdout(Stdio::null())
             .stderr(std::fs::File::create(&log).unwrap())
@@ -95,13 +99,24 @@ fn percentile(sorted: &[f64], percent: usize) -> f64 {
     sorted[(sorted.len() * percent / 100).min(sorted.len() - 1)]
 }
 
-async fn until(what: &str, mut condition: impl FnMut() -> bool) -> Duration {
+async fn until(program: &mut Program, what: &str, mut condition: impl FnMut(&Program) -> bool) -> Duration {
     let began = Instant::now();
-    while !condition() {
+    while !condition(program) {
+        if let Some(status) = program.child.try_wait().unwrap() {
+            let log = std::fs::read_to_string(&program.log).unwrap();
+            panic!("headworks ended ({status}) instead of {what}: {log}");
+        }
         assert!(began.elapsed() < Duration::from_mins(10), "waited ten minutes for {what}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     began.elapsed()
+}
+
+/// The other controller of the same program watches flows.
+async fn crd(rig: &Rig) {
+    let crds: Api<CustomResourceDefinition> = Api::all(rig.client.clone());
+    let crd = serde_json::from_value(headworks::api::crd::crd()).unwrap();
+    crds.create(&PostParams::default(), &crd).await.unwrap();
 }
 
 async fn world(rig: &Rig, services: usize, pods: usize, doomed: usize) {
@@ -129,29 +144,37 @@ fn figures() {
         let doomed = number("HEADWORKS_BENCH_DOOMED", DOOMED).min(services);
         node(&rig.client, "bench-doomed").await;
         let beat = rig.heartbeat("bench-doomed");
+        crd(&rig).await;
         let began = Instant::now();
         world(&rig, services, pods, doomed).await;
         println!("{pods} pods and {services} Services made in {:.0} s", began.elapsed().as_secs_f64());
 
         let mut program = Program::start("bench");
-        let synced = until("synced", || program.metric("zen_lead_leading") == Some(1.0)).await;
+        let synced =
+            until(&mut program, "synced", |program| program.metric("zen_lead_leading") == Some(1.0)).await;
         println!("start to synced: {:.2} s", synced.as_secs_f64());
-        let served = || program.metric("zen_lead_leader_stable").unwrap_or_default();
         #[expect(clippy::cast_precision_loss, reason = "a count")]
-        let all = until("leaders", || served() >= services as f64).await;
+        let all = until(&mut program, "leaders", |program| {
+            program.metric("zen_lead_leader_stable").unwrap_or_default() >= services as f64
+        })
+        .await;
         println!("{services} opt-ins: {:.1} s", all.as_secs_f64());
-        until("quiet", || program.metric("zen_lead_queue_depth") == Some(0.0)).await;
+        until(&mut program, "quiet", |program| program.metric("zen_lead_queue_depth") == Some(0.0)).await;
         println!("RSS after {services} opt-ins with {pods} pods: {:.1} MiB", program.rss());
         drop(program);
         program = Program::start("bench");
-        let synced = until("synced", || program.metric("zen_lead_leading") == Some(1.0)).await;
+        let synced =
+            until(&mut program, "synced", |program| program.metric("zen_lead_leading") == Some(1.0)).await;
         println!("restart to synced: {:.2} s, RSS {:.1} MiB", synced.as_secs_f64(), program.rss());
 
         for i in 0..number("HEADWORKS_BENCH_FAILOVERS", FAILOVERS) {
             let service = doomed + i % (services - doomed).max(1);
             let pod = format!("s{service}-{}", i / (services - doomed).max(1));
             rig.ready(&pod, false).await;
-            until("the failover", || program.failovers().get("not_ready").map_or(0, Vec::len) > i).await;
+            until(&mut program, "the failover", |program| {
+                program.failovers().get("not_ready").map_or(0, Vec::len) > i
+            })
+            .await;
         }
         let times = &program.failovers()["not_ready"];
         println!(
@@ -165,7 +188,7 @@ fn figures() {
 
         beat.abort();
         node_status(&rig.client, "bench-doomed", "Unknown").await;
-        until("the node's leaders to move", || {
+        until(&mut program, "the node's leaders to move", |program| {
             program.failovers().get("node_down").map_or(0, Vec::len) >= doomed
         })
         .await;
@@ -175,7 +198,7 @@ fn figures() {
             times[0],
             times[times.len() - 1],
         );
-        until("quiet", || program.metric("zen_lead_queue_depth") == Some(0.0)).await;
+        until(&mut program, "quiet", |program| program.metric("zen_lead_queue_depth") == Some(0.0)).await;
         println!("RSS at the end: {:.1} MiB", program.rss());
     });
 }

@@ -1,4 +1,4 @@
-//! With the rights of `deploy/rbac.yaml` everything works, and no right is there for nothing: the API server's audit
+//! With the rights of `deploy/base/rbac.yaml` everything works, and no right is there for nothing: the API server's audit
 //! log has every call.
 
 use std::collections::BTreeSet;
@@ -19,7 +19,7 @@ const NS: &str = "rt-rights";
 
 /// The ClusterRole that the installation gives to leader routing.
 fn role() -> Value {
-    let text = std::fs::read_to_string(crate::cluster::root().join("deploy/rbac.yaml")).unwrap();
+    let text = std::fs::read_to_string(crate::cluster::root().join("deploy/base/rbac.yaml")).unwrap();
     let documents = headworks::manifest::read(&text).into_iter().map(|document| document.unwrap().value);
     let mut roles = documents.filter(|object| {
         object["kind"] == "ClusterRole" && object["metadata"]["name"] == "headworks-routing"
