@@ -1,9 +1,10 @@
 # The verbs of this project, one line each: what they do is in hack/.
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down test test-chaos lint bench bench-flows bench-leaders fuzz image cluster-up cluster-down tools
+.PHONY: help demo demo-down test test-chaos test-certificates test-restarts lint bench bench-flows bench-leaders bench-webhook fuzz image \
+	cluster-up cluster-down tools
 
 help: ## list these verbs
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## a local cluster with headworks in it, a broken flow refused, a good one admitted
 	@hack/demo
@@ -17,6 +18,12 @@ test: ## every test: unit, corpus, integration on a real API server, end to end 
 test-chaos: ## the engine killed ten thousand times, and at every single write
 	@hack/test-chaos
 
+test-restarts: ## ninety restarts of the program under load, with its real times: two minutes
+	@HEADWORKS_LONG=1 cargo test --locked --test it -- --nocapture lifecycle::restarts
+
+test-certificates: ## twenty rolling restarts and rotations of the CA under load: no call is lost; about 15 minutes
+	@hack/test-certificates
+
 lint: ## format, clippy, what dependencies are allowed to be
 	@hack/lint
 
@@ -28,6 +35,9 @@ bench-flows: ## flows next to bare Jobs on a simulated node; ARGS=--load for 1,0
 
 bench-leaders: ## leader routing: memory, failovers, a node that dies; takes minutes
 	@hack/bench-leaders
+
+bench-webhook: ## reviews as an API server calls, next to a handler that does nothing; takes half an hour
+	@hack/bench-webhook $(ARGS)
 
 fuzz: ## run each fuzz target for a minute (needs nightly Rust and cargo-fuzz)
 	@hack/fuzz/run

@@ -8,7 +8,7 @@ CACHE=${HEADWORKS_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/headworks}
 STATE_ROOT=${HEADWORKS_STATE:-${XDG_STATE_HOME:-$HOME/.local/state}/headworks}
 export HACK ROOT CACHE STATE_ROOT
 
-# What the image is called here; deploy/deployment.yaml asks for the same, and a test holds the two together.
+# What the image is called here; deploy/base/deployment.yaml asks for the same, and a test holds the two together.
 IMAGE=ghcr.io/headworks/headworks:dev
 export IMAGE
 

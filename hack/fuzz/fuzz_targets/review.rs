@@ -36,7 +36,7 @@ fuzz_target!(|data: &[u8]| {
 });
 
 fn bytes(body: &[u8]) {
-    let rules: [&dyn Admit; 2] = [&JobFlows::default(), &Services];
+    let rules: [&dyn Admit; 2] = [&JobFlows::default(), &Services::default()];
     for rules in rules {
         for phase in [Phase::Mutate, Phase::Validate] {
             ask(rules, phase, body);
@@ -59,7 +59,7 @@ fn changed(choices: &[u8]) {
     let mut object = OBJECTS[first].clone();
     let flow = object["kind"] == "JobFlow";
     let (kind, rules): (&str, &dyn Admit) =
-        if flow { ("JobFlow", &JobFlows { options: Options::default() }) } else { ("Service", &Services) };
+        if flow { ("JobFlow", &JobFlows { options: Options::default() }) } else { ("Service", &Services::default()) };
     for _ in 0..choices.below(6) {
         change(&mut object, &mut choices);
     }
