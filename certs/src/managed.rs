@@ -35,11 +35,11 @@
 //! | `secrets` in the own namespace | `create` | (cannot be restricted by name) |
 //! | `validatingwebhookconfigurations.admissionregistration.k8s.io` | `get`, `list`, `watch`, `patch` | the configured names |
 //! | `mutatingwebhookconfigurations.admissionregistration.k8s.io` | `get`, `list`, `watch`, `patch` | the configured names |
-//!
 //! | `leases.coordination.k8s.io` in the own namespace | `create`, `patch`, `list`, `delete` | (named after pods) |
 //! | `endpointslices.discovery.k8s.io` in the own namespace | `list` | (read while a rotation waits for replicas) |
 //!
-//! For the objects that have names `list` is used with the field selector `metadata.name=NAME` only, which RBAC matches against `resourceNames`.
+//! For the objects that have names `list` is used with the field selector `metadata.name=NAME` only, which RBAC matches
+//! against `resourceNames`.
 
 mod api;
 mod decide;

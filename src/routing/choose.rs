@@ -192,11 +192,7 @@ impl<'a> Question<'a> {
     }
 
     fn is_claimed(&self, pod: &Pod) -> bool {
-        match &self.settings.claim {
-            Claim::Anybody => true,
-            Claim::Labelled(selector) => selector.matches(&pod.label_map()),
-            Claim::Unreadable => self.incumbent == Some(&*pod.meta.uid),
-        }
+        self.settings.claim.admits(pod).unwrap_or_else(|| self.incumbent == Some(&*pod.meta.uid))
     }
 
     fn node_down(&self, pod: &Pod) -> Option<Timestamp> {

@@ -190,14 +190,13 @@ impl Driver {
 
     /// One watch for each Lease that a source names.
     fn watch_leases(&mut self) {
-        let core = self.core.clone();
-        let core = core.read().unwrap_or_else(PoisonError::into_inner);
-        let wanted: Vec<&Key> = core.world.wanted_leases().collect();
-        if wanted.len() == self.leases.len() && wanted.iter().all(|key| self.leases.contains_key(*key)) {
-            return;
-        }
-        let wanted: HashSet<Key> = wanted.into_iter().cloned().collect();
-        drop(core);
+        let changed = self.with(|core| {
+            let wanted: Vec<&Key> = core.world.wanted_leases().collect();
+            let known =
+                wanted.len() == self.leases.len() && wanted.iter().all(|key| self.leases.contains_key(*key));
+            (!known).then(|| wanted.into_iter().cloned().collect::<HashSet<Key>>())
+        });
+        let Some(wanted) = changed else { return };
         self.leases.retain(|key, task| {
             let keep = wanted.contains(key);
             if !keep {

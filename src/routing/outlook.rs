@@ -4,7 +4,7 @@ use serde::Deserialize as _;
 use serde_json::Value;
 
 use super::kept::Service;
-use super::settings::{Claim, Settings};
+use super::settings::Settings;
 use super::wire;
 use super::world::World;
 use crate::flow::validate::service::Sight;
@@ -19,11 +19,7 @@ pub fn sight(world: &World, object: &Value) -> Option<Sight> {
         .pods
         .matching(&key.namespace, selector)
         .into_iter()
-        .filter(|pod| match &settings.claim {
-            Claim::Anybody => true,
-            Claim::Labelled(claim) => claim.matches(&pod.label_map()),
-            Claim::Unreadable => false,
-        })
+        .filter(|pod| settings.claim.admits(pod).unwrap_or(false))
         .collect();
     let leader = world.slices_of(key).find_map(|slice| slice.leader().map(|(name, _)| name.to_owned()));
     let loses = leader.filter(|leader| selected.iter().all(|pod| *pod.meta.key.name != **leader));

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use jiff::SignedDuration;
 use serde_json::{Map, Value, json};
 
-use super::kept::Service;
+use super::kept::{Pod, Service};
 use super::names;
 use crate::flow::duration;
 use crate::flow::leader_name::leader_name;
@@ -59,6 +59,17 @@ pub enum Claim {
     Labelled(Selector),
     /// Nobody new: what the annotations say cannot be read. An incumbent stays while it is a candidate.
     Unreadable,
+}
+
+impl Claim {
+    /// Whether this pod may lead, as far as the claim says. `None`: it cannot be read.
+    pub fn admits(&self, pod: &Pod) -> Option<bool> {
+        match self {
+            Self::Anybody => Some(true),
+            Self::Labelled(selector) => Some(selector.matches(&pod.label_map())),
+            Self::Unreadable => None,
+        }
+    }
 }
 
 /// Whether the Service is one that asks for a leader.

@@ -73,6 +73,11 @@ fn leader_annotations(object: &Value) -> Option<&Map<String, Value>> {
     annotations.keys().any(|key| key.starts_with(LEADER_PREFIX)).then_some(annotations)
 }
 
+/// An annotation of ours, by its key without the prefix.
+fn annotation<'a>(object: &'a Value, key: &str) -> Option<&'a str> {
+    text(object.get("metadata")?.get("annotations")?, &format!("{LEADER_PREFIX}{key}"))
+}
+
 fn text<'a>(value: &'a Value, field: &str) -> Option<&'a str> {
     value.get(field)?.as_str()
 }
@@ -93,10 +98,7 @@ fn spec(object: &Value, out: &mut Problems) {
         );
         return;
     }
-    let exposed = object
-        .get("metadata")
-        .and_then(|metadata| metadata.get("annotations")?.get("zen-lead.io/expose")?.as_str())
-        == Some("true");
+    let exposed = annotation(object, "expose") == Some("true");
     if matches!(kind, "NodePort" | "LoadBalancer") && !exposed {
         out.push(
             Problem::warning(

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::annotation;
 use crate::api::names::LEADER_PREFIX;
 use crate::flow::code;
 use crate::flow::path::Place;
@@ -46,10 +47,6 @@ pub fn outlook(object: &Value, old: &Value, look: impl FnOnce(&Value) -> Option<
         (_, None) => return Vec::new(),
     };
     vec![problem.hint("see kubectl get pods --show-labels")]
-}
-
-fn annotation<'a>(object: &'a Value, key: &str) -> Option<&'a str> {
-    object.get("metadata")?.get("annotations")?.get(format!("{LEADER_PREFIX}{key}"))?.as_str()
 }
 
 #[cfg(test)]
