@@ -100,7 +100,7 @@ impl ClientCa {
         metrics: ClientCaMetrics,
     ) -> Result<Self, ClientCaError> {
         let roots = read(&config.file, hooks.clock.now()).await?;
-        metrics.loaded();
+        metrics.source.loaded();
         Ok(Self { config, hooks, metrics, roots: watch::Sender::new(roots) })
     }
 
@@ -120,7 +120,7 @@ impl ClientCa {
     async fn follow(self) {
         let (metrics, events) = (self.metrics.clone(), self.hooks.events.clone());
         let report = Box::new(move |backend, why: Option<String>| {
-            metrics.backend(backend);
+            metrics.source.backend(backend);
             if let Some(why) = why {
                 events.warning("ClientCaWatchUnavailable", why);
             }
@@ -147,7 +147,7 @@ impl ClientCa {
                             true
                         }
                     }) {
-                        self.metrics.loaded();
+                        self.metrics.source.loaded();
                         let message = format!("callers are verified by {count} new CA certificates");
                         self.events().normal("ClientCaLoaded", message);
                     }
@@ -155,7 +155,7 @@ impl ClientCa {
                 }
                 Err(error) if attempt == 2 => {
                     // Counted at every attempt, so that an alert sees a failure that lasts; told once.
-                    self.metrics.rejected(error.category());
+                    self.metrics.source.rejected(error.category());
                     if refused.replace(error.category()) != Some(error.category()) {
                         let file = self.config.file.display();
                         let message =

@@ -23,7 +23,7 @@ impl Intake {
                 self.refused = None;
                 let facts = pair.facts().clone();
                 if self.identity.install(pair) {
-                    metrics.loaded();
+                    metrics.source.loaded();
                     metrics.show(CertKind::Leaf, [&facts]);
                     let message =
                         format!("serving certificate {}, valid to {}", facts.serial, facts.not_after);
@@ -32,7 +32,7 @@ impl Intake {
             }
             Err(rejection) => {
                 // Counted at every attempt, so that an alert sees a failure that lasts; told once.
-                metrics.rejected(rejection.category());
+                metrics.source.rejected(rejection.category());
                 if self.refused.replace(rejection.category()) != Some(rejection.category()) {
                     let kept = match self.identity.current() {
                         Some(pair) => format!("certificate {} stays in service", pair.serial()),

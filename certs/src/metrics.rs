@@ -14,6 +14,11 @@ use prometheus_client::{
 
 use crate::Facts;
 
+mod source;
+
+pub use source::Backend;
+pub(crate) use source::SourceMetrics;
+
 /// Counters and gauges. Clones share their values.
 #[derive(Clone, Debug, Default)]
 pub struct Metrics {
@@ -21,16 +26,14 @@ pub struct Metrics {
     not_after: Family<CertLabels, Gauge>,
     /// Beginning of validity of the certificates in use, in seconds since 1970
     not_before: Family<CertLabels, Gauge>,
-    /// Certificate pairs seen and loaded or rejected
-    reloads: Family<ReloadLabels, Counter>,
+    /// Certificate pairs seen, and the way they are watched
+    pub(crate) source: SourceMetrics,
     /// Phase of the certificate rotation: 0 stable, 1 staged, 2 published, 3 activated, 4 confirmed
     phase: Gauge,
     /// Instant at which the certificate rotation entered its phase, in seconds since 1970; 0 if unknown
     phase_since: Gauge,
     /// Times a caBundle that another tool had changed was set right
     repairs: Counter,
-    /// 1 for the way the certificate source is being watched: api, notify or poll
-    backend: Family<BackendLabels, Gauge>,
     shown: Arc<Mutex<BTreeSet<(CertKind, String)>>>,
 }
 
@@ -45,40 +48,17 @@ pub enum CertKind {
     Bundle,
 }
 
-/// How a source is being watched: the label `backend`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Backend {
-    /// A watch of the API server.
-    Api,
-    /// The kernel's notices, with polling besides.
-    Notify,
-    /// Polling only.
-    Poll,
-}
-
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct CertLabels {
     kind: &'static str,
     serial: String,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ReloadLabels {
-    result: &'static str,
-    reason: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct BackendLabels {
-    backend: &'static str,
-}
-
 impl Metrics {
     /// Makes the metrics and registers them under their full names, `headworks_cert_..`.
     pub fn registered(registry: &mut Registry) -> Self {
         let metrics = Self::default();
-        let Self { not_after, not_before, reloads, phase, phase_since, repairs, backend, shown: _ } =
-            metrics.clone();
+        let Self { not_after, not_before, source, phase, phase_since, repairs, shown: _ } = metrics.clone();
         registry.register(
             "headworks_cert_not_after_seconds",
             "End of validity of the certificates in use, in seconds since 1970",
@@ -89,7 +69,11 @@ impl Metrics {
             "Beginning of validity of the certificates in use, in seconds since 1970",
             not_before,
         );
-        registry.register("headworks_cert_reloads", "Certificate pairs seen and loaded or rejected", reloads);
+        registry.register(
+            "headworks_cert_reloads",
+            "Certificate pairs seen and loaded or rejected",
+            source.reloads,
+        );
         registry.register(
             "headworks_cert_rotation_phase",
             "Phase of the certificate rotation: 0 stable, 1 staged, 2 published, 3 activated, 4 confirmed",
@@ -108,7 +92,7 @@ impl Metrics {
         registry.register(
             "headworks_cert_watch_backend",
             "1 for the way the certificate source is being watched: api, notify or poll",
-            backend,
+            source.watched_by,
         );
         metrics
     }
@@ -119,8 +103,7 @@ impl Metrics {
         let labels = CertLabels { kind: "x", serial: "x".to_owned() };
         self.not_after.get_or_create(&labels).set(0);
         self.not_before.get_or_create(&labels).set(0);
-        self.rejected("x");
-        self.backend.get_or_create(&BackendLabels { backend: "x" }).set(0);
+        self.source.touch();
     }
 
     /// Shows exactly these certificates under `kind`; series of others of that kind go.
@@ -142,14 +125,6 @@ impl Metrics {
         }
     }
 
-    pub(crate) fn loaded(&self) {
-        self.reloads.get_or_create(&ReloadLabels { result: "loaded", reason: "" }).inc();
-    }
-
-    pub(crate) fn rejected(&self, reason: &'static str) {
-        self.reloads.get_or_create(&ReloadLabels { result: "rejected", reason }).inc();
-    }
-
     pub(crate) fn phase(&self, number: u8, since: Option<Timestamp>) {
         self.phase.set(i64::from(number));
         self.phase_since.set(since.map_or(0, Timestamp::as_second));
@@ -157,17 +132,6 @@ impl Metrics {
 
     pub(crate) fn repaired(&self) {
         self.repairs.inc();
-    }
-
-    pub(crate) fn backend(&self, backend: Backend) {
-        for one in [Backend::Api, Backend::Notify, Backend::Poll] {
-            let labels = BackendLabels { backend: one.as_str() };
-            if one == backend {
-                self.backend.get_or_create(&labels).set(1);
-            } else {
-                self.backend.remove(&labels);
-            }
-        }
     }
 }
 
@@ -177,16 +141,6 @@ impl CertKind {
             Self::Leaf => "leaf",
             Self::Ca => "ca",
             Self::Bundle => "bundle",
-        }
-    }
-}
-
-impl Backend {
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Api => "api",
-            Self::Notify => "notify",
-            Self::Poll => "poll",
         }
     }
 }

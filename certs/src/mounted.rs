@@ -79,7 +79,7 @@ impl Source {
         let pace = Pace { poll: self.config.poll, debounce: self.config.debounce };
         let hooks = self.hooks.clone();
         let report = Box::new(move |backend, why| {
-            hooks.metrics.backend(backend);
+            hooks.metrics.source.backend(backend);
             if let Some(why) = why {
                 hooks.events.warning("CertificateWatchUnavailable", why);
             }

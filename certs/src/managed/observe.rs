@@ -215,7 +215,7 @@ enum Interruption {
 /// Watches for ever. Besides, once per `tick`, everything is read outright: a watch that has died silently (kube puts
 /// no deadline on its lists) costs one tick, and a pair whose time comes, or was wrong by a clock, is judged anew.
 pub(crate) async fn follow(api: &Api, view: &View, tick: Duration) {
-    view.hooks.metrics.backend(Backend::Api);
+    view.hooks.metrics.source.backend(Backend::Api);
     let references: Vec<_> = view.references();
     let mut changes = SelectAll::new();
     changes.push(named(watch_object(api.secrets.clone(), &api.secret), Change::Secret).boxed());
