@@ -6,6 +6,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Duration;
 
+use headworks_testkit::SplitMix64;
 use jiff::Timestamp;
 use proptest::prelude::*;
 use tokio::time::Instant;
@@ -43,16 +44,12 @@ struct Weather {
 
 const CALM: Weather = Weather { lost: 0, mute: 0, way: 50, cut: 0, stall: 0, die: 0, end: 0 };
 
-/// A small generator (splitmix64), so that a seed is the whole story.
-struct Dice(u64);
+/// So that a seed is the whole story.
+struct Dice(SplitMix64);
 
 impl Dice {
     fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (z ^ (z >> 31)) % sides
+        self.0.draw() % sides
     }
 
     fn hits(&mut self, per_cent: u64) -> bool {
@@ -130,7 +127,7 @@ struct World {
 impl World {
     fn new(seed: u64, candidates: usize, weather: Weather) -> Self {
         let mut world = Self {
-            dice: Dice(seed),
+            dice: Dice(SplitMix64::new(seed)),
             weather,
             now: Time::ZERO,
             queue: BinaryHeap::new(),

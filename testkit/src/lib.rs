@@ -2,7 +2,7 @@
 //!
 //! [`ApiServer`] calls a webhook exactly as kube-apiserver 1.37 does, so that a call which fails here is a
 //! `kubectl apply` that fails there. [`Load`] calls at a fixed rate and tells what became of each call.
-//! [`Mount`] is a directory written as kubelet writes a mounted Secret.
+//! [`Mount`] is a directory written as kubelet writes a mounted Secret. [`SplitMix64`] draws what a seed brings back.
 //!
 //! ```no_run
 //! use headworks_testkit::{ApiServer, Call, Load, Phase};
@@ -21,7 +21,9 @@
 mod api_server;
 mod load;
 mod mount;
+mod random;
 
 pub use api_server::{Answer, ApiServer, Call, CallError, Phase};
 pub use load::{Load, Report};
 pub use mount::{Files, Mount};
+pub use random::SplitMix64;

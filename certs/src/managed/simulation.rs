@@ -148,7 +148,7 @@ impl World {
 
 /// Plays one history; says how many rotations it saw.
 fn play(seed: u64, turns: usize, known: &mut BTreeSet<String>) -> (usize, usize) {
-    let nodes = 1 + Random(seed ^ 0x5eed).below(3);
+    let nodes = 1 + Random::new(seed ^ 0x5eed).below(3);
     let mut world = World::new(seed, nodes);
     for _ in 0..turns {
         let at = world.random.below(nodes);

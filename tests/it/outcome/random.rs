@@ -1,23 +1,20 @@
 //! Random numbers that a seed brings back.
 
-/// SplitMix64.
+use headworks_testkit::SplitMix64;
+
 #[derive(Clone)]
-pub(super) struct Random(u64);
+pub(super) struct Random(SplitMix64);
 
 impl Random {
     /// The `stream`-th of a seed's independent streams.
     pub(super) fn new(seed: u64, stream: u64) -> Self {
-        let mut random = Self(seed ^ stream.wrapping_mul(0xd134_2543_de82_ef95));
+        let mut random = Self(SplitMix64::new(seed ^ stream.wrapping_mul(0xd134_2543_de82_ef95)));
         random.next();
         random
     }
 
     fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        self.0.draw()
     }
 
     /// A number from `low` to `high`, both included.

@@ -57,7 +57,7 @@ impl World {
         let (leaf, ca) = (SignedDuration::from_hours(24), SignedDuration::from_hours(60));
         let lifetimes = Lifetimes { leaf, ca, ..Lifetimes::default() };
         let mut world = Self {
-            random: Random(seed),
+            random: Random::new(seed),
             notary: Paper::default(),
             policy: Policy { names: ServiceNames::new("svc", "ns"), lifetimes },
             start: Instant::now(),
