@@ -1,7 +1,5 @@
 //! Events, for people. Never on the path of a flow: a queue of their own, and what does not fit is dropped and counted.
 
-use std::sync::Arc;
-
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::events::v1::Event as ApiEvent;
@@ -12,7 +10,7 @@ use prometheus_client::metrics::counter::Counter;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::api::{JobFlow, names};
+use crate::api::{JobFlowStatus, names};
 use crate::flow::plan::Event;
 
 /// Events that wait to be written.
@@ -59,11 +57,11 @@ impl Events {
         Self { level, queue, dropped }
     }
 
-    /// Tell what happened to a flow.
-    pub(super) fn tell(&self, flow: &Arc<JobFlow>, happened: Vec<Event>) {
+    /// Tell what happened to a flow, whose status is `status` now.
+    pub(super) fn tell(&self, metadata: &ObjectMeta, status: &JobFlowStatus, happened: Vec<Event>) {
         for event in happened.into_iter().filter(|event| self.wants(event)) {
-            let namespace = flow.metadata.namespace.clone().unwrap_or_default();
-            let event = Box::new(api_event(flow, event));
+            let namespace = metadata.namespace.clone().unwrap_or_default();
+            let event = Box::new(api_event(metadata, status, event));
             if self.queue.try_send(Queued { namespace, event }).is_err() {
                 self.dropped.inc();
             }
@@ -101,10 +99,9 @@ async fn write(
     }
 }
 
-fn api_event(flow: &JobFlow, event: Event) -> ApiEvent {
-    let metadata = &flow.metadata;
-    let status = event.step.and_then(|place| flow.status.as_ref()?.steps.get(place));
-    let related = status.and_then(|step| step.job_ref.as_ref()).map(|job| ObjectReference {
+fn api_event(metadata: &ObjectMeta, status: &JobFlowStatus, event: Event) -> ApiEvent {
+    let step = event.step.and_then(|place| status.steps.get(place));
+    let related = step.and_then(|step| step.job_ref.as_ref()).map(|job| ObjectReference {
         api_version: Some("batch/v1".to_owned()),
         kind: Some("Job".to_owned()),
         namespace: metadata.namespace.clone(),

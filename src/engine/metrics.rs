@@ -17,7 +17,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use super::watch::Watches;
-use crate::api::{JobFlow, StepStatus};
+use crate::api::{JobFlowStatus, StepStatus};
 use crate::flow::plan::Event;
 
 mod calls;
@@ -185,26 +185,22 @@ impl Metrics {
     }
 
     /// Count the transitions that led to the status of `flow`, which is written. Whether a step has ended.
-    pub(super) fn happened(&self, flow: &JobFlow, events: &[Event]) -> bool {
-        let namespace = || flow.metadata.namespace.clone().unwrap_or_default();
+    pub(super) fn happened(&self, namespace: &str, status: &JobFlowStatus, events: &[Event]) -> bool {
         if !events.is_empty() {
-            self.shared.standing.heard_of(flow.metadata.namespace.as_deref().unwrap_or_default());
+            self.shared.standing.heard_of(namespace);
         }
-        let status = flow.status.as_ref();
+        let namespace = || namespace.to_owned();
         let mut ended = false;
         for event in events {
-            let step = event.step.and_then(|place| status?.steps.get(place));
+            let step = event.step.and_then(|place| status.steps.get(place));
             match (event.reason, step) {
                 ("StepRetry", _) => {
                     self.step_retries.get_or_create(&NamespaceLabels { namespace: namespace() }).inc();
                     ended = true;
                 }
-                ("FlowFailed", _) => {
-                    let mut conditions = status.into_iter().flat_map(|status| &status.conditions);
-                    if conditions.any(|condition| condition.reason == "ActiveDeadlineExceeded") {
-                        let labels = TimeoutLabels { namespace: namespace(), of: "flow" };
-                        self.timeouts.get_or_create(&labels).inc();
-                    }
+                ("FlowFailed", _) if timed_out(status) => {
+                    let labels = TimeoutLabels { namespace: namespace(), of: "flow" };
+                    self.timeouts.get_or_create(&labels).inc();
                 }
                 (_, Some(step)) if step.completion_time.is_some() => {
                     self.step_ended(namespace(), event.reason, step);
@@ -264,6 +260,11 @@ impl Metrics {
             self.step_duration.remove(&PhaseLabels { namespace: namespace.to_owned(), phase });
         }
     }
+}
+
+/// Whether a flow that failed had run out of time.
+fn timed_out(status: &JobFlowStatus) -> bool {
+    status.conditions.iter().any(|condition| condition.reason == "ActiveDeadlineExceeded")
 }
 
 /// Something that takes time, and is counted once it has ended.

@@ -162,13 +162,12 @@ impl Engine {
             if !self.write(flow, &plan).await? {
                 continue;
             }
-            // Of what is written, not of what was read: the events name what has come to be.
-            let written = Arc::new(JobFlow { status: Some(plan.status), ..flow.clone() });
-            // A look that is taken again finds the outcome in the status: nothing is counted twice.
-            let decided = self.metrics.happened(&written, &plan.events).then_some(since);
-            self.events.tell(&written, plan.events);
+            // Of what is written, not of what was read: the events name what has come to be. A look that is taken again
+            // finds the outcome in the status: nothing is counted twice.
+            let decided = self.metrics.happened(&key.namespace, &plan.status, &plan.events).then_some(since);
+            self.events.tell(&flow.metadata, &plan.status, plan.events);
             tracing::Span::current().record("actions", plan.actions.len());
-            if self.act(&written, &seen, plan.actions, decided, stopped).await? {
+            if self.act(flow, &seen, plan.actions, decided, stopped).await? {
                 return Ok(plan.due);
             }
         }

@@ -2,7 +2,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use prometheus_client::encoding::text::encode;
 
 use super::*;
-use crate::api::{JobFlowStatus, ObjectRef, StepPhase};
+use crate::api::{ObjectRef, StepPhase};
 
 fn shown(registry: &Registry) -> String {
     let mut text = String::new();
@@ -14,11 +14,8 @@ fn event(reason: &'static str, step: Option<usize>) -> Event {
     Event { reason, warning: false, step, message: String::new() }
 }
 
-fn flow(steps: Vec<StepStatus>) -> JobFlow {
-    let mut flow = JobFlow::new("x", crate::api::JobFlowSpec::default());
-    flow.metadata.namespace = Some("team-a".into());
-    flow.status = Some(JobFlowStatus { steps, ..JobFlowStatus::default() });
-    flow
+fn status(steps: Vec<StepStatus>) -> JobFlowStatus {
+    JobFlowStatus { steps, ..JobFlowStatus::default() }
 }
 
 fn step(phase: StepPhase, seconds: i64) -> StepStatus {
@@ -36,9 +33,13 @@ fn step(phase: StepPhase, seconds: i64) -> StepStatus {
 fn a_step_that_ends_is_counted_by_namespace_and_phase() {
     let mut registry = Registry::default();
     let metrics = Metrics::registered(&mut registry, &ApiCalls::default());
-    let flow = flow(vec![step(StepPhase::Succeeded, 7), step(StepPhase::Failed, 40)]);
-    assert!(metrics.happened(&flow, &[event("StepSucceeded", Some(0)), event("StepTimeout", Some(1))]));
-    assert!(metrics.happened(&flow, &[event("StepRetry", Some(0))]));
+    let status = status(vec![step(StepPhase::Succeeded, 7), step(StepPhase::Failed, 40)]);
+    assert!(metrics.happened(
+        "team-a",
+        &status,
+        &[event("StepSucceeded", Some(0)), event("StepTimeout", Some(1))]
+    ));
+    assert!(metrics.happened("team-a", &status, &[event("StepRetry", Some(0))]));
     let text = shown(&registry);
     for line in [
         r#"zen_flow_step_duration_seconds_sum{namespace="team-a",phase="Succeeded"} 7.0"#,
@@ -55,16 +56,24 @@ fn only_an_outcome_is_followed_by_a_dispatch() {
     let metrics = Metrics::default();
     let mut running = step(StepPhase::Running, 0);
     running.completion_time = None;
-    let flow = flow(vec![running]);
-    assert!(!metrics.happened(&flow, &[event("FlowStarted", None), event("StepStarted", Some(0))]));
-    assert!(!metrics.happened(&flow, &[]));
+    let status = status(vec![running]);
+    assert!(!metrics.happened(
+        "team-a",
+        &status,
+        &[event("FlowStarted", None), event("StepStarted", Some(0))]
+    ));
+    assert!(!metrics.happened("team-a", &status, &[]));
 }
 
 #[test]
 fn the_time_that_an_approval_took_is_told_apart() {
     let mut registry = Registry::default();
     let metrics = Metrics::registered(&mut registry, &ApiCalls::default());
-    metrics.happened(&flow(vec![step(StepPhase::Succeeded, 90)]), &[event("StepApproved", Some(0))]);
+    metrics.happened(
+        "team-a",
+        &status(vec![step(StepPhase::Succeeded, 90)]),
+        &[event("StepApproved", Some(0))],
+    );
     assert!(shown(&registry).contains(r#"zen_flow_approval_latency_seconds_sum{namespace="team-a"} 90.0"#));
     metrics.forget("team-a");
     assert!(!shown(&registry).contains("team-a"));

@@ -1,5 +1,6 @@
 //! A plan in the making: the flow's steps, and what happens to them now.
 
+use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::collections::HashMap;
 
@@ -24,8 +25,8 @@ pub(super) struct Work<'a> {
     pub(super) policy: Policy<'a>,
     pub(super) dag: Dag<'a>,
     /// The status as it was.
-    before: JobFlowStatus,
-    /// The status as it will be; its steps are `steps`.
+    before: Cow<'a, JobFlowStatus>,
+    /// The status as it will be, without its steps.
     pub(super) status: JobFlowStatus,
     /// The steps as they will be, each at its place in the spec.
     pub(super) steps: Vec<StepStatus>,
@@ -42,15 +43,16 @@ pub(super) struct Work<'a> {
 
 impl<'a> Work<'a> {
     pub(super) fn new(flow: &'a JobFlow, observed: &'a Observed, now: Timestamp) -> Self {
-        let before = flow.status.clone().unwrap_or_default();
-        let mut known: HashMap<String, StepStatus> =
-            before.steps.iter().map(|step| (step.name.clone(), step.clone())).collect();
-        let aligned = |step: &Step| {
-            known.remove(&step.name).unwrap_or_else(|| StepStatus {
+        let before = flow.status.as_ref().map_or_else(Cow::default, Cow::Borrowed);
+        let known: HashMap<&str, &StepStatus> =
+            before.steps.iter().map(|step| (step.name.as_str(), step)).collect();
+        let aligned = |step: &Step| match known.get(step.name.as_str()) {
+            Some(step) => (*step).clone(),
+            None => StepStatus {
                 name: step.name.clone(),
                 phase: Some(StepPhase::Pending),
                 ..StepStatus::default()
-            })
+            },
         };
         let steps: Vec<StepStatus> = flow.spec.steps.iter().map(aligned).collect();
         let dag = Dag::new(&flow.spec.steps);
@@ -62,7 +64,7 @@ impl<'a> Work<'a> {
                 jobs.insert(place, seen);
             }
         }
-        let status = before.clone();
+        let status = before.clone_without_steps();
         Self {
             flow,
             observed,
@@ -278,7 +280,9 @@ impl<'a> Work<'a> {
         if let Some(end) = &self.status.completion_time {
             self.due = Some(after(end.0, self.policy.ttl));
         }
-        let changed = self.status != self.before || self.steps != self.before.steps;
+        std::mem::swap(&mut self.status.steps, &mut self.steps);
+        let changed = self.status != *self.before;
+        std::mem::swap(&mut self.status.steps, &mut self.steps);
         self.write_late(changed);
         if changed {
             // It moves with the clock, so it is no reason to write.
