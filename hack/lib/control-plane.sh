@@ -82,6 +82,21 @@ control_plane_up() {
   fi
 }
 
+# apiserver_up FLAG...: start it and wait until it is ready. False if its port is taken by somebody else.
+apiserver_up() {
+  local deadline=$((SECONDS + 60))
+  start_apiserver "$@"
+  until apiserver_ready >/dev/null 2>&1; do
+    if ! alive kube-apiserver; then
+      grep -q 'address already in use' "$STATE/log/kube-apiserver.log" || must_live kube-apiserver
+      rm -f "$STATE/pid/kube-apiserver"
+      return 1
+    fi
+    ((SECONDS < deadline)) || { tail_of "$STATE/log/kube-apiserver.log"; die 'the API server is not ready in time'; }
+    sleep 0.1
+  done
+}
+
 # apiserver_on_a_free_port: a port that is free now may be taken a moment later, by an instance that starts beside this one. Then
 # the API server ends with "address already in use", and we try another. A stranger on our port is never taken for our API
 # server: the kubeconfig trusts this instance's authority only.
@@ -90,15 +105,8 @@ apiserver_on_a_free_port() {
   while :; do
     port=$(free_port)
     certificates "https://127.0.0.1:$port" 127.0.0.1
-    start_apiserver --bind-address=127.0.0.1 --advertise-address=127.0.0.1 --secure-port="$port" --endpoint-reconciler-type=none
-    until apiserver_ready >/dev/null 2>&1; do
-      alive kube-apiserver || break
-      ((SECONDS < DEADLINE)) || { tail_of "$STATE/log/kube-apiserver.log"; die 'the API server is not ready in time'; }
-      sleep 0.1
-    done
-    ! alive kube-apiserver || return 0
-    if ! grep -q 'address already in use' "$STATE/log/kube-apiserver.log" || ((++tries == 5)); then must_live kube-apiserver; fi
-    rm -f "$STATE/pid/kube-apiserver"
+    ! apiserver_up --bind-address=127.0.0.1 --advertise-address=127.0.0.1 --secure-port="$port" --endpoint-reconciler-type=none || return 0
+    ((++tries < 5)) || must_live kube-apiserver
   done
 }
 
