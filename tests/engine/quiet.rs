@@ -5,7 +5,7 @@ use std::time::Duration;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
-use crate::audit::Audit;
+use crate::audit::{Audit, Entry};
 use crate::cluster::test;
 use crate::flows::{chain, flow, job, manual};
 use crate::rig::Rig;
@@ -54,6 +54,18 @@ fn a_world_that_does_not_change_is_not_written_to() {
             .await;
         }
 
+        // Events are written one after the other and a little late: once that of a last flow is there, all are.
+        rig.create("last", &chain(1)).await;
+        rig.ends("last").await;
+        let told = |call: &Entry| {
+            call.is("create", "events") && call.name().starts_with("last.") && call.code() == 201
+        };
+        let heard = async {
+            while !rig.audit().of(&rig.agent()).iter().any(told) {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_mins(1), heard).await.expect("no Event of the last flow");
         let quiet = Audit::from_now(cluster);
         tokio::time::sleep(Duration::from_secs(10)).await;
         rig.crash();
