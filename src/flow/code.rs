@@ -148,6 +148,7 @@ codes! {
     312 EXPRESSION_TOO_LARGE "an expression is too long or nested too deep"
     313 UNKNOWN_PROPERTY "an expression asks a step or the flow for something it does not have"
     314 UNKNOWN_RESOURCE "an expression names an unknown resource template"
+    315 PARAMETER_CYCLE "a step's input parameters need each other"
     401 INVALID_PARAMETER_NAME "a parameter or artifact name is malformed"
     402 DUPLICATE_PARAMETER "two parameters have one name"
     403 PARAMETER_SOURCE "a parameter needs exactly one source"

@@ -35,21 +35,26 @@ pub struct Cycle {
 impl<'a> Dag<'a> {
     /// Build the graph of `steps`.
     pub fn new(steps: &'a [Step]) -> Self {
-        let mut index = HashMap::with_capacity(steps.len());
-        for (i, step) in steps.iter().enumerate().filter(|(_, step)| !step.name.is_empty()) {
-            index.entry(step.name.as_str()).or_insert(i);
+        Self::of(steps.iter().map(|step| (step.name.as_str(), step.dependencies.as_slice())))
+    }
+
+    /// Build the graph of anything that has a name and waits for others by theirs.
+    pub fn of<'d>(nodes: impl ExactSizeIterator<Item = (&'a str, &'d [String])> + Clone) -> Self {
+        let mut index = HashMap::with_capacity(nodes.len());
+        for (i, (name, _)) in nodes.clone().enumerate().filter(|(_, (name, _))| !name.is_empty()) {
+            index.entry(name).or_insert(i);
         }
-        let edges = steps
-            .iter()
+        let edges = nodes
+            .clone()
             .enumerate()
-            .map(|(i, step)| {
+            .map(|(i, (_, dependencies))| {
                 let known = |(at, name): (usize, &String)| {
                     index.get(name.as_str()).filter(|&&target| target != i).map(|&target| (at, target))
                 };
-                step.dependencies.iter().enumerate().filter_map(known).collect()
+                dependencies.iter().enumerate().filter_map(known).collect()
             })
             .collect();
-        Self { names: steps.iter().map(|step| step.name.as_str()).collect(), index, edges }
+        Self { names: nodes.map(|(name, _)| name).collect(), index, edges }
     }
 
     /// How many steps there are.

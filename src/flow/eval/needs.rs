@@ -41,6 +41,7 @@ pub(super) fn of<'r>(
 fn parameter(read: &Read) -> Option<String> {
     match read {
         Read::Parameter(name) => Some(name.clone()),
+        Read::Has(read) => parameter(read),
         _ => None,
     }
 }

@@ -100,6 +100,11 @@ impl<'a> Reader<'a> {
                 let flow = self.scene.flow.metadata.name.as_deref().unwrap_or_default();
                 Ok(Value::from(format!("{flow}-{name}")))
             }
+            Read::Has(read) => match self.read(read) {
+                Ok(_) => Ok(Value::from(true)),
+                Err(Lack::Absent(_)) => Ok(Value::from(false)),
+                Err(other) => Err(other),
+            },
         }
     }
 

@@ -33,6 +33,34 @@ pub enum Read {
     Own(String),
     /// `resources.NAME`
     Resource(String),
+    /// `has(...)` around one of these: whether it has a value.
+    Has(Box<Read>),
+}
+
+impl Read {
+    /// What a path from one of the variables reads, if it reads something whole.
+    pub(super) fn of(root: &str, segments: &[Segment<'_>]) -> Option<Self> {
+        let names: Option<Vec<&str>> = segments
+            .iter()
+            .map(|segment| match segment {
+                Segment::Name(name) => Some(*name),
+                Segment::Index(_) => None,
+            })
+            .collect();
+        Some(match (root, names?.as_slice()) {
+            ("parameters", [name]) => Self::Parameter((*name).to_owned()),
+            ("resources", [name]) => Self::Resource((*name).to_owned()),
+            ("flow", [property]) => Self::Flow((*property).to_owned()),
+            ("step", [property]) => Self::Own((*property).to_owned()),
+            ("steps", [step, property]) if *property != "outputs" => {
+                Self::Step { step: (*step).to_owned(), property: (*property).to_owned() }
+            }
+            ("steps", [step, "outputs", name]) => {
+                Self::Output { step: (*step).to_owned(), name: (*name).to_owned() }
+            }
+            _ => return None,
+        })
+    }
 }
 
 /// An expression, ready to be evaluated.
@@ -106,30 +134,13 @@ impl Binder {
     }
 
     fn reading(&self, tree: &IdedExpr) -> Option<Read> {
-        let (root, segments) = walk::path(tree)?;
-        if self.bound.iter().any(|name| name == root) {
-            return None;
+        let outside = |root: &str| !self.bound.iter().any(|name| name == root);
+        if let Some((root, segments)) = walk::tested(tree) {
+            let read = Read::of(root, &segments).filter(|_| outside(root))?;
+            return Some(Read::Has(Box::new(read)));
         }
-        let names: Option<Vec<&str>> = segments
-            .iter()
-            .map(|segment| match segment {
-                Segment::Name(name) => Some(*name),
-                Segment::Index(_) => None,
-            })
-            .collect();
-        Some(match (root, names?.as_slice()) {
-            ("parameters", [name]) => Read::Parameter((*name).to_owned()),
-            ("resources", [name]) => Read::Resource((*name).to_owned()),
-            ("flow", [property]) => Read::Flow((*property).to_owned()),
-            ("step", [property]) => Read::Own((*property).to_owned()),
-            ("steps", [step, property]) if *property != "outputs" => {
-                Read::Step { step: (*step).to_owned(), property: (*property).to_owned() }
-            }
-            ("steps", [step, "outputs", name]) => {
-                Read::Output { step: (*step).to_owned(), name: (*name).to_owned() }
-            }
-            _ => return None,
-        })
+        let (root, segments) = walk::path(tree)?;
+        Read::of(root, &segments).filter(|_| outside(root))
     }
 }
 
@@ -210,6 +221,8 @@ mod tests {
     #[case("steps.a.phase == steps[\"a\"].outputs.o.z", "x == y.z")]
     #[case("flow.labels[step.name] + flow.labels.team", "x[y] + x.team")]
     #[case("has(flow.labels.team) || has(parameters.a.b)", "has(x.team) || has(y.b)")]
+    #[case("has(steps.a.outputs.o) && steps.a.outputs.o == 1", "x && y == 1")]
+    #[case("has(steps[\"a\"].exitCode) || has(steps.a.outputs.o.z)", "x || has(y.z)")]
     #[case("{resources.a: [flow.name]}", "{x: [y]}")]
     #[case("size(parameters.a) + parameters.b.size()", "size(x) + y.size()")]
     #[case("[1].map(parameters, parameters.a)", "[1].map(parameters, parameters.a)")]

@@ -100,6 +100,7 @@ fn sound_expressions_have_no_problem() {
         "steps.extract.outputs.rows > 0 && steps.extract.outputs.out-1 != \"\"",
         "steps[\"extract\"].outputs.out-1 == \"x\"",
         "has(flow.labels.team) && flow.labels[\"team\"] == \"a\"",
+        "has(steps.extract.outputs.rows) && has(steps[\"load-a\"].exitCode) && !has(parameters.name)",
         "[1, 2].exists(x, x > parameters.count)",
         "type(parameters.name) == string",
         "resources.data-volume.size() > 3",
@@ -143,6 +144,7 @@ fn unknown_names_are_told_once_with_the_nearest() {
     says("parameters.cuont > 1", "HW304", "did you mean \"count\"?");
     says("steps.laod-a.phase == \"Failed\"", "HW305", "did you mean \"load-a\"?");
     says("steps.extract.outputs.row > 3", "HW306", "did you mean \"rows\"?");
+    says("has(steps.extract.outputs.row)", "HW306", "did you mean \"rows\"?");
     says("steps.load.outputs.rows > 3", "HW306", "declare it in the outputs of \"load\"");
     says("steps.load.phase == \"Succeded\"", "HW307", "did you mean \"Succeeded\"?");
     says("steps.load.phase in [\"Done\"]", "HW307", "the phases are");
@@ -161,6 +163,7 @@ fn a_step_that_is_no_ancestor_is_told_with_the_cure() {
          add \"later\" to dependencies (HW308)"
     );
     says("steps.here.phase == \"Failed\"", "HW308", "its own result");
+    says("has(steps.later.exitCode)", "HW308", "add \"later\" to dependencies");
 }
 
 #[test]

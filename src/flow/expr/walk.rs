@@ -5,7 +5,7 @@ use cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedExpr, L
 use super::functions;
 use super::names::show;
 use super::types::Type;
-use super::{References, Scope};
+use super::{Read, References, Scope};
 use crate::flow::code;
 use crate::flow::path::Place;
 use crate::flow::problem::{Problem, Problems};
@@ -87,6 +87,14 @@ impl<'a, 'w> Walk<'a, 'w> {
                 Type::Unknown
             }
             Expr::Select(select) => {
+                if let Some((root, segments)) = tested(tree)
+                    && ROOTS.contains(&root)
+                    && !self.bound.contains(&root)
+                    && Read::of(root, &segments).is_some()
+                {
+                    self.reference(root, &segments);
+                    return Type::Bool;
+                }
                 self.visit(&select.operand);
                 if select.test { Type::Bool } else { Type::Unknown }
             }
@@ -246,6 +254,14 @@ pub(super) fn path(tree: &IdedExpr) -> Option<(&str, Vec<Segment<'_>>)> {
             _ => return None,
         }
     }
+}
+
+/// The path that `has(...)` asks for, if the tree is one.
+pub(super) fn tested(tree: &IdedExpr) -> Option<(&str, Vec<Segment<'_>>)> {
+    let Expr::Select(select) = &tree.expr else { return None };
+    let (root, mut segments) = path(&select.operand).filter(|_| select.test)?;
+    segments.push(Segment::Name(&select.field));
+    Some((root, segments))
 }
 
 /// A step's phase: the step. For folding.

@@ -11,6 +11,7 @@ use crate::flow::path::{Path, Place, Segment};
 use crate::flow::problem::{Problem, Problems};
 use crate::flow::{code, declared};
 
+mod circles;
 mod scope;
 mod usage;
 
@@ -61,17 +62,7 @@ impl Checker<'_, '_, '_> {
             let problem = Problem::warning(code::LITERAL_BRACES, &here.field("message"), what);
             self.out.push(problem.hint("say it without an expression"));
         }
-        let parameters = self.step.inputs.iter().flat_map(|inputs| &inputs.parameters);
-        let (inputs, list) = (here.field("inputs"), "parameters");
-        let list = inputs.field(list);
-        for (i, parameter) in parameters.enumerate() {
-            if let Some(text) = expression(parameter) {
-                let (here, from) = (list.index(i), "valueFrom");
-                let place = here.field(from);
-                let found = expr::check_expression(text, &place.field("expression"), self.scope, self.out);
-                self.references.merge(found);
-            }
-        }
+        self.inputs(here);
         if let Some(metadata) = &self.step.metadata {
             let place = here.field("metadata");
             for (name, map) in [("labels", &metadata.labels), ("annotations", &metadata.annotations)] {
@@ -85,6 +76,23 @@ impl Checker<'_, '_, '_> {
         if let Some(template) = self.step.template.as_ref().filter(|_| !self.step.is_manual()) {
             self.leaves(template, &here.field("template"), false);
         }
+    }
+
+    fn inputs(&mut self, here: &Place<'_>) {
+        let Some(inputs) = &self.step.inputs else { return };
+        let place = here.field("inputs");
+        let list = place.field("parameters");
+        let mut reads = vec![Vec::new(); inputs.parameters.len()];
+        for (i, parameter) in inputs.parameters.iter().enumerate() {
+            if let Some(text) = expression(parameter) {
+                let here = list.index(i);
+                let place = here.field("valueFrom");
+                let found = expr::check_expression(text, &place.field("expression"), self.scope, self.out);
+                reads[i].clone_from(&found.parameters);
+                self.references.merge(found);
+            }
+        }
+        circles::check(self.scope.subject, &inputs.parameters, &reads, &list, self.out);
     }
 
     fn leaves(&mut self, value: &Value, place: &Place<'_>, keys: bool) {

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use super::Subject;
 use crate::flow::code;
+use crate::flow::dag::Dag;
 use crate::flow::path::Place;
 use crate::flow::problem::{Problem, Problems};
 
@@ -75,20 +76,21 @@ pub fn check(subject: &Subject<'_>, spec: &Place<'_>, out: &mut Problems) {
                 code::CYCLE,
                 &dependencies.index(at),
                 next,
-                format!("cycle: {}", path(subject, &cycle.steps)),
+                format!("cycle: {}", path(subject.dag, &cycle.steps)),
             )
             .hint("remove one of these dependencies"),
         );
     }
 }
 
-fn path(subject: &Subject<'_>, steps: &[usize]) -> String {
-    let mut names: Vec<&str> = steps.iter().map(|&step| subject.dag.name(step)).collect();
+/// A circle as it is told; a long one is cut in the middle.
+pub(super) fn path(dag: &Dag<'_>, steps: &[usize]) -> String {
+    let mut names: Vec<&str> = steps.iter().map(|&step| dag.name(step)).collect();
     let more = names.len().saturating_sub(LONGEST_PATH);
     let gap = format!("... {more} more ...");
     if more > 0 {
         names.splice(LONGEST_PATH / 2..LONGEST_PATH / 2 + more, [gap.as_str()]);
     }
-    names.push(subject.dag.name(steps[0]));
+    names.push(dag.name(steps[0]));
     names.join(" -> ")
 }

@@ -10,7 +10,7 @@ use crate::flow::suggest::nearest;
 
 /// The scope of one step.
 pub(in crate::flow::validate) struct StepScope<'s, 'f> {
-    subject: &'s Subject<'f>,
+    pub(super) subject: &'s Subject<'f>,
     index: usize,
     resources: &'s [&'s str],
     /// Whether the graph has no cycle, found out once for all steps.
