@@ -1,6 +1,6 @@
 //! The CRD on a real API server.
 
-use crate::cluster::cluster;
+use crate::cluster::{cluster, json};
 
 #[test]
 fn the_crd_is_small_enough_for_plain_apply_and_explains_itself() {
@@ -39,6 +39,46 @@ fn flows_are_listed_with_what_people_look_for() {
     for column in ["jobflow.workflow.kube-zen.io/listed", "RUNNING", "STARTED", "DURATION"] {
         assert!(wide.contains(column), "no {column} in {wide}");
     }
+}
+
+#[test]
+fn steps_are_merged_by_name_and_a_template_belongs_to_who_applies_it() {
+    let cluster = cluster();
+    let apply = |manager: &str, step: &str| {
+        let manifest = format!(
+            "{{apiVersion: workflow.kube-zen.io/v1alpha1, kind: JobFlow, metadata: {{name: owned, namespace: kube-system}}, \
+             spec: {{steps: [{step}]}}}}"
+        );
+        cluster.kubectl(&["apply", "--server-side", "--field-manager", manager, "-f", "-"], &manifest)
+    };
+    let job = |more: &str| {
+        format!(
+            "{{name: a, template: {{spec: {{{more} template: {{spec: {{restartPolicy: Never, \
+             containers: [{{name: m, image: b}}]}}}}}}}}}}"
+        )
+    };
+    assert!(apply("one", &job("backoffLimit: 2,")).ok);
+    // Another tool may add to the step, but not to the template.
+    assert!(apply("two", "{name: a, timeoutSeconds: 60}").ok);
+    let said = apply("two", "{name: a, template: {spec: {parallelism: 2}}}");
+    assert!(!said.ok && said.err.contains(".spec.steps[name=\"a\"].template"), "{}", said.err);
+    // What its owner leaves out is gone.
+    assert!(apply("one", &job("")).ok);
+    let stored =
+        json(&cluster.must(
+            &["get", "jobflow", "owned", "-n", "kube-system", "-o", "json", "--show-managed-fields"],
+            "",
+        ));
+    let step = &stored["spec"]["steps"][0];
+    assert_eq!(step["timeoutSeconds"], 60);
+    assert_eq!(step["template"]["spec"].get("backoffLimit"), None, "{step}");
+    // One entry, however large it is: the API server walks through all of them at each status write.
+    let managers = stored["metadata"]["managedFields"].as_array().unwrap();
+    let one = managers.iter().find(|manager| manager["manager"] == "one").unwrap();
+    assert_eq!(
+        one["fieldsV1"]["f:spec"]["f:steps"]["k:{\"name\":\"a\"}"]["f:template"],
+        serde_json::json!({})
+    );
 }
 
 /// The schema alone, as while the webhook is away: `kube-system` is exempt from it.
