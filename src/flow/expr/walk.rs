@@ -74,8 +74,7 @@ impl<'a, 'w> Walk<'a, 'w> {
     /// Check a tree, and give back its type.
     pub(super) fn visit(&mut self, tree: &'a IdedExpr) -> Type {
         if let Some((root, segments)) = path(tree)
-            && ROOTS.contains(&root)
-            && !self.bound.contains(&root)
+            && self.is_root(root)
         {
             return self.reference(root, &segments);
         }
@@ -88,8 +87,7 @@ impl<'a, 'w> Walk<'a, 'w> {
             }
             Expr::Select(select) => {
                 if let Some((root, segments)) = tested(tree)
-                    && ROOTS.contains(&root)
-                    && !self.bound.contains(&root)
+                    && self.is_root(root)
                     && Read::of(root, &segments).is_some()
                 {
                     self.reference(root, &segments);
@@ -122,6 +120,11 @@ impl<'a, 'w> Walk<'a, 'w> {
                 Type::Unknown
             }
         }
+    }
+
+    /// Whether a name is one of ours, and not bound by a comprehension.
+    fn is_root(&self, name: &str) -> bool {
+        ROOTS.contains(&name) && !self.bound.contains(&name)
     }
 
     fn entry(&mut self, entry: &'a EntryExpr) {
