@@ -12,9 +12,11 @@ pub mod order;
 pub mod policy;
 pub mod status;
 pub mod step;
+pub mod template;
 
 pub use data::*;
 pub use flow::*;
 pub use policy::*;
 pub use status::*;
 pub use step::*;
+pub use template::*;

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::data::{Inputs, Outputs};
 use super::policy::RetryPolicy;
+use super::template::JobTemplate;
 
 /// One step: a Job, or a point where somebody has to approve.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -51,7 +51,7 @@ pub struct Step {
     /// A Job of batch/v1: {apiVersion?, kind?, metadata?, spec}. Name, namespace and owner are set by headworks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "super::crd::preserved_object")]
-    pub template: Option<Value>,
+    pub template: Option<JobTemplate>,
     /// What the step reads.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inputs: Option<Inputs>,

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::api::{FlowPhase, JobFlow};
 use crate::flow::observed::{Job, JobConditionKind, Pod, PodPhase};
@@ -32,13 +32,13 @@ struct Inner {
     lines: HashMap<(String, String), BTreeSet<FlowKey>>,
     /// Jobs by the UID of the flow that owns them.
     jobs: HashMap<Uid, Vec<JobEntry>>,
-    /// The owner of each Job, by the Job's UID.
-    owners: HashMap<Uid, Uid>,
+    /// The flow of each Job, by the Job's UID.
+    owners: HashMap<Uid, Owner>,
     /// Pods by the UID of the Job that owns them. A pod may be seen before its Job is.
     pods: HashMap<Uid, Vec<PodEntry>>,
     /// What only this process knows of a flow, by the flow's UID.
     memories: HashMap<Uid, Memory>,
-    /// Jobs that are gone while pods of theirs are not yet, by the UID of the flow that owned them.
+    /// Jobs that are gone or spent while pods of theirs have not ended, by the UID of the flow that owns them.
     leaving: HashMap<Uid, HashSet<Uid>>,
     /// UIDs seen since a watch started over.
     listed: HashMap<Watch, HashSet<Uid>>,
@@ -51,6 +51,23 @@ pub(super) struct FlowEntry {
     uid: Uid,
     version: u64,
     scope: usize,
+}
+
+/// Whose a Job is, and what is kept of it.
+struct Owner {
+    flow: Uid,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// It is there, and kept as a whole.
+    Whole,
+    /// Nobody looks at it again, and nothing is kept of it nor of its pods that have ended. In the scope of the watch
+    /// that has seen it, if one has.
+    Spent(Option<usize>),
+    /// It is gone, and pods of it are not.
+    Gone,
 }
 
 struct JobEntry {
@@ -69,6 +86,8 @@ struct PodEntry {
 struct Memory {
     gone: BTreeSet<(String, i64)>,
     refused: BTreeMap<(String, i64), Refusal>,
+    /// Since when a change of its status waits to be written.
+    waits: Option<Timestamp>,
 }
 
 /// A watch: of one kind, in one scope (a namespace, or the whole cluster).
@@ -127,8 +146,10 @@ impl Cache {
             Kind::Job => {
                 // What we have just created may be newer than the list, and has no scope yet.
                 let known = inner.jobs.values().flatten().filter(|entry| entry.scope == Some(scope));
-                let gone: Vec<Uid> =
-                    known.map(|entry| &entry.job.uid).filter(|uid| !listed.contains(*uid)).cloned().collect();
+                let known = known.map(|entry| &entry.job.uid);
+                let spent = inner.owners.iter().filter(|(_, owner)| owner.stage == Stage::Spent(Some(scope)));
+                let known = known.chain(spent.map(|(uid, _)| uid));
+                let gone: Vec<Uid> = known.filter(|uid| !listed.contains(*uid)).cloned().collect();
                 gone.iter().flat_map(|uid| inner.job_gone(uid)).collect()
             }
             Kind::Pod => {
@@ -185,10 +206,11 @@ impl Cache {
     pub(super) fn pod(&self, pod: Pod, scope: usize) -> Touched {
         let mut inner = self.lock();
         inner.saw(Watch { kind: Kind::Pod, scope }, &pod.uid);
-        let urgency = match pod.phase {
-            PodPhase::Succeeded | PodPhase::Failed => Urgency::High,
-            _ => Urgency::Normal,
-        };
+        let spent = inner.is_spent(&pod.job);
+        if spent && has_ended(&pod) {
+            return inner.pod_gone(&pod.job, &pod.uid);
+        }
+        let urgency = if has_ended(&pod) { Urgency::High } else { Urgency::Normal };
         let job = pod.job.clone();
         let pods = inner.pods.entry(job.clone()).or_default();
         match pods.iter_mut().find(|known| known.pod.uid == pod.uid) {
@@ -197,7 +219,18 @@ impl Cache {
             Some(known) => known.pod = Arc::new(pod),
             None => pods.push(PodEntry { pod: Arc::new(pod), scope }),
         }
+        if spent {
+            inner.leaves(&job);
+        }
         inner.touched_by_job(&job, urgency)
+    }
+
+    /// Nobody looks at these Jobs of a flow again.
+    pub(super) fn spend(&self, jobs: &[Box<str>]) {
+        let mut inner = self.lock();
+        for uid in jobs {
+            inner.spend(uid);
+        }
     }
 
     /// A pod is not there any more.
@@ -214,6 +247,18 @@ impl Cache {
     pub(super) fn not_refused(&self, flow: &str, step: &str, attempt: i64) {
         if let Some(memory) = self.lock().memories.get_mut(flow) {
             memory.refused.remove(&(step.to_owned(), attempt));
+        }
+    }
+
+    /// Since when a change of the flow's status waits to be written: since `now`, if none did.
+    pub(super) fn waits_since(&self, flow: &str, now: Timestamp) -> Timestamp {
+        *self.lock().memories.entry(flow.into()).or_default().waits.get_or_insert(now)
+    }
+
+    /// The flow's status is written.
+    pub(super) fn written(&self, flow: &str) {
+        if let Some(memory) = self.lock().memories.get_mut(flow) {
+            memory.waits = None;
         }
     }
 
@@ -346,7 +391,11 @@ impl Inner {
         let (flow, uid) = (job.flow.clone(), job.uid.clone());
         let final_ = |kind| matches!(kind, JobConditionKind::Complete | JobConditionKind::Failed);
         let over = job.conditions.iter().any(|condition| final_(condition.kind));
-        self.owners.insert(uid.clone(), flow.clone());
+        if let Some(Owner { stage: Stage::Spent(known), .. }) = self.owners.get_mut(&uid) {
+            *known = scope.or(*known);
+            return Vec::new();
+        }
+        self.owners.insert(uid.clone(), Owner { flow: flow.clone(), stage: Stage::Whole });
         let jobs = self.jobs.entry(flow.clone()).or_default();
         match jobs.iter_mut().find(|known| known.job.uid == uid) {
             Some(known) => {
@@ -364,15 +413,20 @@ impl Inner {
     }
 
     fn job_gone(&mut self, uid: &str) -> Touched {
-        let Some(flow) = self.owners.get(uid).cloned() else {
+        let Some(owner) = self.owners.get_mut(uid) else {
             self.pods.remove(uid);
             return Vec::new();
         };
+        let flow = owner.flow.clone();
+        let stage = std::mem::replace(&mut owner.stage, Stage::Gone);
         // A Job goes before its pods do, and who waits in line waits for those.
         if self.pods.contains_key(uid) {
-            self.leaving.entry(flow.clone()).or_default().insert(uid.into());
+            self.leaves(uid);
         } else {
             self.owners.remove(uid);
+        }
+        if stage != Stage::Whole {
+            return Vec::new();
         }
         if let Some(jobs) = self.jobs.get_mut(&flow) {
             if let Some(at) = jobs.iter().position(|entry| &*entry.job.uid == uid) {
@@ -389,6 +443,36 @@ impl Inner {
         self.touched_by_flow(&flow, Urgency::High)
     }
 
+    fn spend(&mut self, uid: &str) {
+        let Some(owner) = self.owners.get_mut(uid).filter(|owner| owner.stage == Stage::Whole) else {
+            return;
+        };
+        let Some(jobs) = self.jobs.get_mut(&owner.flow) else { return };
+        let Some(at) = jobs.iter().position(|entry| &*entry.job.uid == uid) else { return };
+        owner.stage = Stage::Spent(jobs.swap_remove(at).scope);
+        if jobs.is_empty() {
+            self.jobs.remove(&owner.flow);
+        }
+        let Some(pods) = self.pods.get_mut(uid) else { return };
+        pods.retain(|entry| !has_ended(&entry.pod));
+        if pods.is_empty() {
+            self.pods.remove(uid);
+        } else {
+            self.leaves(uid);
+        }
+    }
+
+    fn is_spent(&self, job: &str) -> bool {
+        self.owners.get(job).is_some_and(|owner| matches!(owner.stage, Stage::Spent(_)))
+    }
+
+    /// Pods of a Job that is gone or spent have not ended.
+    fn leaves(&mut self, job: &str) {
+        if let Some(owner) = self.owners.get(job) {
+            self.leaving.entry(owner.flow.clone()).or_default().insert(job.into());
+        }
+    }
+
     fn pod_gone(&mut self, job: &str, uid: &str) -> Touched {
         let Some(pods) = self.pods.get_mut(job) else { return Vec::new() };
         pods.retain(|known| &*known.pod.uid != uid);
@@ -403,13 +487,15 @@ impl Inner {
 
     /// What is left of a Job that went before its pods is forgotten with the last of them.
     fn last_pod_gone(&mut self, job: &str) {
-        let Some(flow) = self.owners.get(job) else { return };
+        let Some(Owner { flow, stage }) = self.owners.get(job) else { return };
         let Some(jobs) = self.leaving.get_mut(flow).filter(|jobs| jobs.contains(job)) else { return };
         jobs.remove(job);
         if jobs.is_empty() {
             self.leaving.remove(flow);
         }
-        self.owners.remove(job);
+        if *stage == Stage::Gone {
+            self.owners.remove(job);
+        }
     }
 
     fn touched(&self, flow: &str, urgency: Urgency) -> Touched {
@@ -418,7 +504,7 @@ impl Inner {
 
     /// The flow of a Job.
     fn touched_by_job(&self, job: &str, urgency: Urgency) -> Touched {
-        self.owners.get(job).map_or_else(Vec::new, |flow| self.touched_by_flow(flow, urgency))
+        self.owners.get(job).map_or_else(Vec::new, |owner| self.touched_by_flow(&owner.flow, urgency))
     }
 
     /// A flow; of one that is over, also those that wait for its last pod to end.
@@ -464,13 +550,17 @@ impl Inner {
         let jobs = self.jobs.get(flow).into_iter().flatten().map(|entry| &entry.job.uid);
         let jobs = jobs.chain(self.leaving.get(flow).into_iter().flatten());
         let mut pods = jobs.flat_map(|job| self.pods.get(job).into_iter().flatten());
-        pods.any(|known| !matches!(known.pod.phase, PodPhase::Succeeded | PodPhase::Failed))
+        pods.any(|known| !has_ended(&known.pod))
     }
 }
 
 /// A Job but for its document, most of whose changes decide nothing.
 fn without_document(job: &Job) -> Job {
     Job { document: Box::default(), ..job.clone() }
+}
+
+fn has_ended(pod: &Pod) -> bool {
+    matches!(pod.phase, PodPhase::Succeeded | PodPhase::Failed)
 }
 
 impl FlowEntry {

@@ -61,12 +61,12 @@ impl Malformed {
     /// The longest text about it.
     const LONGEST: usize = 1_024;
 
-    fn read(object: Value) -> Self {
-        let ready = object["status"]["conditions"].as_array().into_iter().flatten();
-        let ready = ready.filter(|condition| condition["type"] == "Ready" && condition["status"] == "False");
-        let said: Vec<String> =
-            ready.filter_map(|condition| condition["message"].as_str()).map(str::to_owned).collect();
-        let mut words = words(&validate::flow_owned(object, &Options::default()));
+    /// What is wrong with the object that `text` holds, and whether `status` says so.
+    fn read(text: &str, status: &Value) -> Self {
+        let mut words = match serde_json::from_str(text) {
+            Ok(object) => words(&validate::flow_owned(object, &Options::default())),
+            Err(_) => TOO_DEEP.to_owned(),
+        };
         if words.is_empty() {
             "status: cannot be read; create the flow anew".clone_into(&mut words);
         }
@@ -74,7 +74,10 @@ impl Malformed {
             words.truncate(words.floor_char_boundary(Self::LONGEST - 3));
             words += "...";
         }
-        let told = said.contains(&words);
+        let mut ready = status["conditions"].as_array().into_iter().flatten();
+        let told = ready.any(|condition| {
+            condition["type"] == "Ready" && condition["status"] == "False" && condition["message"] == words
+        });
         Self { words, told }
     }
 }
@@ -84,7 +87,7 @@ impl<'de> Deserialize<'de> for FlowView {
         /// A flow without `managedFields`, which nobody reads and which may be longer than the rest.
         #[derive(Deserialize)]
         struct Lean {
-            #[serde(default, deserialize_with = "lean")]
+            #[serde(default, deserialize_with = "without_copy")]
             metadata: ObjectMeta,
             spec: JobFlowSpec,
             status: Option<JobFlowStatus>,
@@ -93,6 +96,8 @@ impl<'de> Deserialize<'de> for FlowView {
         struct Addressed {
             #[serde(default, deserialize_with = "lean")]
             metadata: ObjectMeta,
+            #[serde(default)]
+            status: Value,
         }
         // Its text first: what cannot be typed is looked at again, as whatever it is. An API server writes the type of
         // an event before its object, so that nothing has to be kept in between.
@@ -101,15 +106,29 @@ impl<'de> Deserialize<'de> for FlowView {
             let flow = JobFlow { metadata: metadata.clone(), spec, status };
             return Ok(Self { metadata, flow: Ok(flow) });
         }
-        let Addressed { metadata } = serde_json::from_str(text.get()).map_err(serde::de::Error::custom)?;
-        let object: Value = serde_json::from_str(text.get()).map_err(serde::de::Error::custom)?;
-        Ok(Self { metadata, flow: Err(Malformed::read(object)) })
+        let Addressed { metadata, status } =
+            serde_json::from_str(text.get()).map_err(serde::de::Error::custom)?;
+        Ok(Self { metadata, flow: Err(Malformed::read(text.get(), &status)) })
     }
 }
 
+/// Metadata without the copy of the whole object that `kubectl apply` keeps there.
+fn without_copy<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D::Error> {
+    let mut metadata = lean(deserializer)?;
+    if let Some(annotations) = &mut metadata.annotations {
+        annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
+    }
+    Ok(metadata)
+}
+
+/// What is said of a flow that the validator would refuse to look at.
+const TOO_DEEP: &str = "spec: is nested more deeply than 128 levels; create the flow anew";
+
 /// What the validator says of a flow that is to be run: the very words of admission.
 pub(super) fn verdict(flow: &JobFlow, options: &Options) -> Verdict {
-    let Ok(object) = serde_json::to_value(flow) else { return Verdict::Sound };
+    let Ok(object) = serde_json::to_value(flow) else {
+        return Verdict::Broken { reason: "ValidationFailed", message: TOO_DEEP.to_owned() };
+    };
     let checked = validate::flow_owned(object, options);
     if checked.is_valid() {
         return Verdict::Sound;
@@ -189,6 +208,25 @@ mod tests {
             "spec": {"steps": [{"name": "a", "type": "Manual"}]}, "status": 7
         });
         assert!(read(&object).flow.unwrap_err().words.starts_with("status: "));
+    }
+
+    #[test]
+    fn a_flow_that_is_nested_without_end_is_told_apart() {
+        let deep = "[".repeat(999) + &"]".repeat(999);
+        let of = |spec: &str, status: &str| -> FlowView {
+            let text = format!(
+                r#"{{"metadata":{{"name":"x"}},"spec":{spec},"status":{{"conditions":[{status}]}}}}"#
+            );
+            serde_json::from_str(&text).unwrap()
+        };
+        let spec = format!(r#"{{"steps":{deep}}}"#);
+        assert_eq!(of(&spec, "").flow.unwrap_err(), Malformed { words: TOO_DEEP.to_owned(), told: false });
+        let said = json!({"type": "Ready", "status": "False", "message": TOO_DEEP}).to_string();
+        assert!(of(&spec, &said).flow.unwrap_err().told);
+        // A template is not looked into before it has to be.
+        let flow = of(&format!(r#"{{"steps":[{{"name":"a","template":{deep}}}]}}"#), "").flow.unwrap();
+        let Verdict::Broken { message, .. } = verdict(&flow, &Options::default()) else { panic!("sound") };
+        assert_eq!(message, TOO_DEEP);
     }
 
     fn read(object: &Value) -> FlowView {

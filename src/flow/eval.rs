@@ -32,7 +32,7 @@ mod render;
 mod scope;
 mod words;
 
-pub use reads::{Reads, reads};
+pub use reads::{Reads, reads, sources};
 
 /// Where a step stands when something of it is evaluated.
 #[derive(Clone, Copy)]

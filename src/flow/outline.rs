@@ -1,7 +1,7 @@
 //! A flow at a glance: its levels, how wide it is, how many pods it may make, and what a failure would do.
 //!
 //! ```
-//! # use headworks::{api::{JobFlowSpec, Step}, flow::outline::Outline};
+//! # use headworks::{api::{JobFlowSpec, JobTemplate, Step}, flow::outline::Outline};
 //! let step = |name: &str, after: &[&str]| Step {
 //!     name: name.into(), dependencies: after.iter().map(ToString::to_string).collect(), ..Step::default()
 //! };
@@ -13,10 +13,8 @@
 use std::cmp::Reverse;
 use std::fmt;
 
-use serde_json::Value;
-
 use super::dag::Dag;
-use crate::api::{JobFlowSpec, Step, defaults};
+use crate::api::{JobFlowSpec, JobTemplate, Step, defaults};
 
 mod failure;
 mod width;
@@ -106,8 +104,8 @@ pub fn step_retries(step: &Step) -> u64 {
 
 /// The most pods of one attempt at a step.
 pub fn attempt_pods(step: &Step) -> u64 {
-    let spec = step.template.as_ref().and_then(|template| template.get("spec"));
-    let number = |name: &str| spec.and_then(|spec| spec.get(name)).and_then(Value::as_u64);
+    let template = step.template.as_ref().map(JobTemplate::value).unwrap_or_default();
+    let number = |name: &str| template["spec"][name].as_u64();
     let completions = number("completions").or_else(|| number("parallelism")).unwrap_or(1).max(1);
     if let Some(limit) = number("backoffLimitPerIndex") {
         return completions.saturating_mul(limit.saturating_add(1));

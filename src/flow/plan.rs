@@ -22,6 +22,7 @@ mod line;
 mod policy;
 mod report;
 mod settle;
+mod spent;
 mod start;
 mod stop;
 mod work;
@@ -57,7 +58,7 @@ pub fn plan(flow: &JobFlow, observed: &Observed, now: Timestamp) -> Plan {
 /// What is known of the world around a flow.
 #[derive(Clone, Default)]
 pub struct Observed {
-    /// Every Job that the flow owns, with its pods.
+    /// Every Job that the flow owns, with its pods, but for those that a plan called [`spent`](Plan::spent).
     pub jobs: Vec<JobSeen>,
     /// Jobs that were there and are not any more, as (step, attempt): somebody deleted them.
     pub gone: BTreeSet<(String, i64)>,
@@ -152,6 +153,9 @@ pub enum RefusalKind {
 pub struct Plan {
     /// The status that the flow should have; written before anything is done, if it differs.
     pub status: JobFlowStatus,
+    /// Whether nothing follows from the change of the status, so that it may be written a little later, together with
+    /// what comes until then.
+    pub may_wait: bool,
     /// What to do after that, in this order.
     pub actions: Vec<Action>,
     /// When to plan again even if nothing happens.
@@ -161,6 +165,9 @@ pub struct Plan {
     pub needs: Needs,
     /// What to tell people once the status is written.
     pub events: Vec<Event>,
+    /// UIDs of Jobs that no plan looks at again once the status is written: they may be left out of
+    /// [`Observed::jobs`].
+    pub spent: Vec<Box<str>>,
 }
 
 /// What a plan wants to know.

@@ -90,3 +90,59 @@ fn who_waits_in_line_is_told_when_the_last_pod_ends() {
     assert_eq!(names(&cache.pod(pod("pod", "job", "Failed"), 0)), ["newer", "older"]);
     assert!(!stands_in_the_way(&cache));
 }
+
+/// A flow that runs, with a Job that has a pod in this phase.
+fn with_a_job(phase: &str) -> Cache {
+    let cache = Cache::default();
+    cache.flow(flow("flow", 1, "Running"), Verdict::Sound, 0);
+    cache.job(job("job", "flow"), 0);
+    cache.pod(pod("pod", "job", phase), 0);
+    cache
+}
+
+#[test]
+fn of_a_spent_job_nothing_is_kept_and_nothing_is_told() {
+    let cache = with_a_job("Succeeded");
+    cache.spend(&["job".into()]);
+    assert!(cache.snapshot(&key("flow")).unwrap().jobs.is_empty());
+    assert!(cache.lock().jobs.is_empty() && cache.lock().pods.is_empty() && cache.lock().leaving.is_empty());
+    // The Job controller goes on writing.
+    assert!(cache.job(job("job", "flow"), 0).is_empty());
+    assert!(cache.pod(pod("pod", "job", "Succeeded"), 0).is_empty());
+    assert!(!cache.job_created(job("job", "flow")));
+    assert!(cache.lock().jobs.is_empty() && cache.lock().pods.is_empty());
+    assert!(cache.job_deleted("job").is_empty());
+    assert!(cache.lock().owners.is_empty());
+    assert!(cache.snapshot(&key("flow")).unwrap().gone.is_empty(), "nobody asks for it any more");
+}
+
+#[test]
+fn a_pod_of_a_spent_job_is_kept_until_it_ends() {
+    let cache = with_a_job("Running");
+    cache.flow(flow("newer", 2, "Pending"), Verdict::Sound, 0);
+    cache.flow(flow("flow", 3, "Succeeded"), Verdict::Sound, 0);
+    cache.spend(&["job".into()]);
+    assert!(stands_in_the_way(&cache), "its pod still runs");
+    cache.pod(pod("another", "job", "Pending"), 0);
+    assert!(!cache.pod(pod("pod", "job", "Succeeded"), 0).is_empty());
+    assert!(stands_in_the_way(&cache), "the other still runs");
+    assert_eq!(names(&cache.pod(pod("another", "job", "Failed"), 0)), ["flow", "newer"]);
+    assert!(!stands_in_the_way(&cache));
+    assert!(cache.lock().pods.is_empty() && cache.lock().leaving.is_empty());
+    assert_eq!(cache.lock().owners.len(), 1, "the Job is still there");
+}
+
+#[test]
+fn a_spent_job_that_a_list_lacks_is_forgotten() {
+    let cache = with_a_job("Succeeded");
+    cache.spend(&["job".into()]);
+    let watch = Watch { kind: Kind::Job, scope: 0 };
+    for there in [true, false] {
+        cache.list_begins(watch);
+        if there {
+            cache.job(job("job", "flow"), 0);
+        }
+        assert!(cache.list_ends(watch).is_empty());
+        assert_eq!(cache.lock().owners.len(), usize::from(there));
+    }
+}

@@ -22,7 +22,7 @@ pub fn reads(flow: &JobFlow) -> Vec<Reads> {
     let places: HashMap<&str, usize> =
         steps.iter().enumerate().map(|(place, step)| (step.name.as_str(), place)).collect();
     for step in steps {
-        for (source, path) in taken(step) {
+        for (source, path) in sources(step) {
             if let Some(&place) = places.get(source) {
                 found[place].add(path);
             }
@@ -40,8 +40,8 @@ fn own(step: &Step) -> Reads {
     found
 }
 
-/// What a step's inputs read, as (step, path).
-fn taken(step: &Step) -> impl Iterator<Item = (&str, &str)> {
+/// The result documents that a step's inputs read, as (step, path).
+pub fn sources(step: &Step) -> impl Iterator<Item = (&str, &str)> {
     declared::inputs(step).iter().filter_map(|input| {
         let (source, path) = jsonpath::split_step(input.value_from.as_ref()?.json_path.as_deref()?);
         match (source, step.dependencies.as_slice()) {

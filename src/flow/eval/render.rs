@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::reader::Reader;
 use super::{Failure, Lack, Rendered, Unready, convert, dollars, leaf};
+use crate::api::JobTemplate;
 use crate::flow::declared::{self, Parameter};
 use crate::flow::expr::{self, Part, Read, Template};
 use crate::flow::path::Path;
@@ -21,11 +22,12 @@ const MAX_ADDED: usize = 1024 * 1024;
 pub(super) fn render(reader: &Reader<'_>) -> Result<Rendered, Unready> {
     let step = reader.step;
     let here = Path::default().field("spec").field("steps").index(reader.scene.step);
+    // A Manual step makes no Job; its template is not used.
+    let template = step.template.as_ref().filter(|_| !step.is_manual()).map(JobTemplate::value);
     let mut rendered = Rendered::default();
     let mut writer = Writer { reader, added: Cell::new(0), leaves: Vec::new() };
-    // A Manual step makes no Job; its template is not used.
-    if let Some(template) = step.template.as_ref().filter(|_| !step.is_manual()) {
-        rendered.template = template.clone();
+    if let Some(template) = &template {
+        rendered.template = template.clone().into_owned();
         let root = here.clone().field("template");
         for (path, text) in leaf::find(template) {
             writer.take(text, Home::Template(path.clone()), root.join(&path))?;
@@ -55,30 +57,30 @@ pub(super) fn render(reader: &Reader<'_>) -> Result<Rendered, Unready> {
 }
 
 /// Where a text with expressions stands.
-enum Home<'a> {
+enum Home<'t> {
     Template(Path),
-    Label(&'a str),
-    Annotation(&'a str),
+    Label(&'t str),
+    Annotation(&'t str),
 }
 
-struct Leaf<'a> {
-    home: Home<'a>,
+struct Leaf<'t, 'a> {
+    home: Home<'t>,
     place: Path,
-    text: &'a str,
+    text: &'t str,
     template: Template,
     /// The parameter, if the text is an env variable's value and nothing but a parameter from a Secret.
     secret: Option<Parameter<'a>>,
 }
 
-struct Writer<'r, 'a> {
+struct Writer<'r, 't, 'a> {
     reader: &'r Reader<'a>,
     /// Bytes that values have added.
     added: Cell<usize>,
-    leaves: Vec<Leaf<'a>>,
+    leaves: Vec<Leaf<'t, 'a>>,
 }
 
-impl<'a> Writer<'_, 'a> {
-    fn take(&mut self, text: &'a str, home: Home<'a>, place: Path) -> Result<(), Unready> {
+impl<'t, 'a> Writer<'_, 't, 'a> {
+    fn take(&mut self, text: &'t str, home: Home<'t>, place: Path) -> Result<(), Unready> {
         if expr::has_expression(text) {
             let template = self.reader.parse(text, &place, expr::parse_text)?;
             let secret = match &home {
@@ -156,7 +158,7 @@ impl<'a> Writer<'_, 'a> {
         missing.map_or(Ok(()), |what| Err(Unready::Missing(what)))
     }
 
-    fn value(&self, leaf: &Leaf<'_>) -> Result<Written, Unready> {
+    fn value(&self, leaf: &Leaf<'_, '_>) -> Result<Written, Unready> {
         if let Some(reference) = leaf.secret.and_then(Parameter::secret_key) {
             let has_default = leaf.secret.is_some_and(|parameter| parameter.default().is_some());
             if !has_default || self.reader.has_key(reference) {
@@ -185,7 +187,7 @@ impl<'a> Writer<'_, 'a> {
             .map_err(|wanted| fail(Lack::wrong(format!("must be {wanted}, and the value is {kind}"))))
     }
 
-    fn text(&self, leaf: &Leaf<'_>) -> Result<Value, Unready> {
+    fn text(&self, leaf: &Leaf<'_, '_>) -> Result<Value, Unready> {
         let mut text = String::new();
         let expanded = matches!(&leaf.home, Home::Template(path) if dollars::is_expanded(path));
         for part in &leaf.template.parts {
@@ -207,7 +209,7 @@ impl<'a> Writer<'_, 'a> {
     }
 
     /// Count what a value adds.
-    fn count(&self, bytes: usize, leaf: &Leaf<'_>) -> Result<(), Unready> {
+    fn count(&self, bytes: usize, leaf: &Leaf<'_, '_>) -> Result<(), Unready> {
         self.added.set(self.added.get().saturating_add(bytes));
         if bytes > MAX_VALUES {
             return Err(Unready::Failed(Failure::too_large(&leaf.place, bytes)));
@@ -227,7 +229,7 @@ enum Written {
     SecretKey(Value),
 }
 
-fn put(rendered: &mut Rendered, leaf: &Leaf<'_>, written: Written) {
+fn put(rendered: &mut Rendered, leaf: &Leaf<'_, '_>, written: Written) {
     let insert = |map: &mut BTreeMap<String, String>, key: &str, value: Value| {
         if let Value::String(text) = value {
             map.insert(key.to_owned(), text);

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use super::policy::{Policy, after};
+use super::spent::spent;
 use super::work::Work;
 use super::{Action, JobSeen, Observed, Plan};
 use crate::api::{FlowPhase, JobFlow, StepPhase, StepStatus};
@@ -33,6 +34,7 @@ pub(super) fn plan(flow: &JobFlow, observed: &Observed, now: Timestamp) -> Plan 
             plan.due = Some(time);
         }
     }
+    plan.spent = spent(flow, &status, &observed.jobs);
     plan.status = status;
     plan
 }
@@ -57,11 +59,15 @@ fn delete(seen: &JobSeen) -> Action {
 /// Whether a Job may still run something that its step was stopped from. The Job of a step that succeeded or failed
 /// stays, however far its controller is with it.
 fn is_leftover(step: &StepStatus, seen: &JobSeen) -> bool {
-    let stopped = step.phase == Some(StepPhase::Cancelled) || step.reason.as_deref() == Some("StepTimeout");
     let ended = |kind| matches!(kind, JobConditionKind::Complete | JobConditionKind::Failed);
     let pods: Vec<&Pod> = seen.pods.iter().map(AsRef::as_ref).collect();
-    stopped
+    was_stopped(step)
         && !seen.job.deleting
         && !seen.job.conditions.iter().any(|condition| ended(condition.kind))
         && outcome::outcome(&seen.job, &pods, false).is_none()
+}
+
+/// Whether a step ended before its Job did.
+pub(super) fn was_stopped(step: &StepStatus) -> bool {
+    step.phase == Some(StepPhase::Cancelled) || step.reason.as_deref() == Some("StepTimeout")
 }

@@ -29,6 +29,7 @@ impl World {
     fn look(&mut self) -> String {
         let plan = plan(&self.flow, &self.observed, at(self.second));
         self.flow.status = Some(plan.status);
+        self.observed.jobs.retain(|seen| !plan.spent.contains(&seen.job.uid));
         let mut done = Vec::new();
         for action in plan.actions {
             match action {
@@ -97,6 +98,12 @@ impl World {
         plan.due.map(|due| due.duration_since(at(0)).as_secs())
     }
 
+    /// Steps whose Jobs are still looked at.
+    fn looked_at(&self) -> String {
+        let steps = self.observed.jobs.iter().map(|seen| &*seen.job.step);
+        steps.collect::<Vec<_>>().join(" ")
+    }
+
     fn message(&self) -> String {
         self.flow.status.as_ref().unwrap().message.clone().unwrap_or_default()
     }
@@ -132,12 +139,14 @@ fn steps_start_when_what_they_wait_for_is_done() {
 #[test]
 fn looking_again_changes_nothing() {
     let mut world = chain();
-    for _ in 0..2 {
+    for ended in ["", "a"] {
+        if !ended.is_empty() {
+            world.ends(ended, 0);
+        }
         world.look();
         let before = world.flow.status.clone();
         assert_eq!(world.later(1).look(), "");
         assert_eq!(world.flow.status, before);
-        world.ends("a", 0);
     }
 }
 
@@ -344,7 +353,7 @@ fn a_job_that_somebody_deletes_is_lost_and_counts_as_an_attempt() {
     assert_eq!(world.told(), "Running: a Pending(JobLost)");
     assert_eq!(world.later(1).look(), "a/2");
     // After a restart the UID in the status tells it.
-    world.later(10).look();
+    world.later(60).look();
     assert_eq!(world.step("a").job_ref.unwrap().uid.as_deref(), Some("job-a-2"));
     world.observed = Observed::default();
     world.look();
@@ -450,4 +459,51 @@ fn a_job_that_gets_no_pods_is_asked_about_although_nothing_is_heard_of_it() {
     seen.job = Arc::new(Job { active: 0, ..(*seen.job).clone() });
     let needs = plan(&world.flow, &world.observed, at(5)).needs;
     assert_eq!(needs.complaints.into_iter().collect::<Vec<_>>(), ["job-a-1"]);
+}
+
+#[test]
+fn a_job_is_looked_at_until_its_step_is_over_and_its_result_has_been_read() {
+    let read =
+        json!({"inputs": {"parameters": [{"name": "p", "valueFrom": {"jsonPath": "a: $.pods[0].phase"}}]}});
+    let mut world = World::new(json!({"steps": [
+        step("a", &[], json!({})), step("b", &["a"], json!({})), step("c", &["b"], read), step("d", &[], json!({}))
+    ]}));
+    world.look();
+    assert_eq!(world.looked_at(), "a d");
+    world.ends("a", 0).ends("d", 0).look();
+    assert_eq!(world.looked_at(), "a b", "c has still to read what came of a");
+    world.ends("b", 0).look();
+    assert_eq!(world.told(), "Running: a Succeeded, b Succeeded, c Running, d Succeeded");
+    assert_eq!(world.looked_at(), "a c", "c may have to be made again");
+    world.ends("c", 0).look();
+    assert_eq!(world.looked_at(), "");
+}
+
+#[test]
+fn a_job_whose_step_was_stopped_is_looked_at_until_it_is_gone() {
+    let mut world = World::new(json!({"steps": [step("a", &[], json!({"timeoutSeconds": 5}))]}));
+    world.look();
+    // The shell did not come to delete it.
+    let plan = plan(&world.flow, &world.observed, at(5));
+    assert_eq!((plan.actions.len(), plan.spent.len()), (1, 0));
+    world.flow.status = Some(plan.status);
+    assert_eq!(world.later(6).look(), "-job-a-1");
+}
+
+#[test]
+fn what_nothing_follows_from_may_be_written_a_little_later() {
+    let mut world = World::new(json!({"steps": [
+        step("a", &[], json!({})), step("b", &[], json!({})), step("c", &["a", "b"], json!({}))
+    ]}));
+    let may_wait = |world: &World| plan(&world.flow, &world.observed, at(world.second)).may_wait;
+    assert!(!may_wait(&world), "it starts");
+    world.look();
+    assert!(!may_wait(&world), "nothing has changed");
+    world.ends("a", 0);
+    assert!(may_wait(&world), "c waits for b as well");
+    world.ends("b", 0);
+    assert!(!may_wait(&world), "c can start");
+    world.look();
+    world.ends("c", 0);
+    assert!(!may_wait(&world), "the flow is over");
 }

@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 
 use super::policy::{Policy, after, seconds, stamp};
-use super::{Action, JobSeen, Needs, Observed, Plan, estimate, events, report, settle, stop};
+use super::{Action, JobSeen, Needs, Observed, Plan, estimate, events, report, settle, spent, stop};
 use crate::api::{JobFlow, JobFlowStatus, ObjectRef, Step, StepPhase, StepStatus, Waiting};
 use crate::flow::dag::Dag;
 use crate::flow::eval::{self, Reads, Scene, Unready};
@@ -292,7 +292,10 @@ impl<'a> Work<'a> {
         }
         self.status.steps = std::mem::take(&mut self.steps);
         let events = events::between(self.flow, &self.before, &self.status);
-        Plan { status: self.status, actions: self.actions, due: self.due, needs: self.needs, events }
+        let spent = spent::spent(self.flow, &self.status, &self.observed.jobs);
+        let may_wait = changed && self.actions.is_empty() && self.status.phase == self.before.phase;
+        let Self { status, actions, due, needs, .. } = self;
+        Plan { status, may_wait, actions, due, needs, events, spent }
     }
 
     /// UIDs of Jobs are written along with what has to be written, or when they have waited long enough.
@@ -305,18 +308,20 @@ impl<'a> Work<'a> {
             if reference.uid.is_some() || large && is_final {
                 continue;
             }
-            let overdue = after(seen.job.created, LATE);
+            let [settled, overdue] = [SETTLED, LATE].map(|span| after(seen.job.created, span));
             if changed || overdue <= self.now {
                 reference.uid = Some(seen.job.uid.to_string());
             } else {
-                self.wake(overdue);
+                self.wake(if settled > self.now { settled } else { overdue });
             }
         }
     }
 }
 
 /// How long a Job's UID may be missing in the status.
-const LATE: SignedDuration = SignedDuration::from_secs(10);
+const LATE: SignedDuration = SignedDuration::from_mins(1);
+/// How long after its creation a Job is looked at again: the shell knows by then whether a watch has shown it.
+const SETTLED: SignedDuration = SignedDuration::from_secs(10);
 
 /// Why a step waits, as `waiting.reason` says it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -74,7 +74,7 @@ impl Checker<'_, '_, '_> {
         }
         // A Manual step's template is not used, and that is told elsewhere.
         if let Some(template) = self.step.template.as_ref().filter(|_| !self.step.is_manual()) {
-            self.leaves(template, &here.field("template"), false);
+            self.leaves(&template.value(), &here.field("template"), false);
         }
     }
 

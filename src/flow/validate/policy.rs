@@ -1,6 +1,7 @@
 //! HW6xx: the execution policy, the flow's own podFailurePolicy, and retries. Numbers and enums were told by
 //! [`shape`](super::shape).
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use serde_json::Value;
@@ -124,7 +125,7 @@ fn pod_failure_policy(
             && !containers.contains(name)
         {
             let place = here.field("onExitCodes");
-            let near = out.did_you_mean(name, containers.iter().copied());
+            let near = out.did_you_mean(name, containers.iter().map(String::as_str));
             out.push(
                 Problem::not_found(
                     code::FAILURE_RULE_CONTAINER,
@@ -169,34 +170,43 @@ fn conditions(rule: &crate::api::PodFailureRule, here: &Place<'_>, out: &mut Pro
     }
 }
 
-/// The pod of each step that runs a Job, with the index of the step.
-fn pods<'a>(subject: &Subject<'a>) -> impl Iterator<Item = (usize, &'a Value, &'a Value)> {
+/// The template of each step that runs a Job, with the index of the step; only those that have a pod.
+fn templates<'a>(subject: &Subject<'a>) -> impl Iterator<Item = (usize, Cow<'a, Value>)> {
     subject.steps().iter().enumerate().filter(|(_, step)| !step.is_manual()).filter_map(|(i, step)| {
-        let job = step.template.as_ref()?.get("spec")?;
-        Some((i, job, job.get("template")?.get("spec")?))
+        let template = step.template.as_ref()?.value();
+        template.pointer("/spec/template/spec")?;
+        Some((i, template))
     })
 }
 
-fn containers<'a>(subject: &Subject<'a>) -> BTreeSet<&'a str> {
-    pods(subject)
-        .flat_map(|(_, _, pod)| [pod.get("containers"), pod.get("initContainers")])
-        .flatten()
-        .filter_map(Value::as_array)
-        .flatten()
-        .filter_map(|container| container.get("name")?.as_str())
-        .filter(|name| names::dns_label(name).is_none())
-        .collect()
+fn has_own_policy(template: &Value) -> bool {
+    template.pointer("/spec/podFailurePolicy").is_some()
+}
+
+fn restarts(template: &Value) -> bool {
+    template.pointer("/spec/template/spec/restartPolicy").and_then(Value::as_str) == Some("OnFailure")
+}
+
+fn containers(subject: &Subject<'_>) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for (_, template) in templates(subject) {
+        let pod = &template["spec"]["template"]["spec"];
+        let lists = [&pod["containers"], &pod["initContainers"]].into_iter().filter_map(Value::as_array);
+        let found = lists.flatten().filter_map(|container| container.get("name")?.as_str());
+        names.extend(found.filter(|name| names::dns_label(name).is_none()).map(str::to_owned));
+    }
+    names
 }
 
 /// Whether something ends every step whose pods are replaced again and again.
 fn is_bounded(subject: &Subject<'_>) -> bool {
     let policy = subject.flow.spec.execution_policy.as_ref();
     policy.is_some_and(|policy| policy.active_deadline_seconds.is_some())
-        || pods(subject).all(|(i, job, pod)| {
+        || templates(subject).all(|(i, template)| {
             subject.steps()[i].timeout_seconds.is_some()
-                || job.get("activeDeadlineSeconds").is_some()
-                || job.get("podFailurePolicy").is_some()
-                || pod.get("restartPolicy").and_then(Value::as_str) == Some("OnFailure")
+                || template.pointer("/spec/activeDeadlineSeconds").is_some()
+                || has_own_policy(&template)
+                || restarts(&template)
         })
 }
 
@@ -204,12 +214,12 @@ fn is_bounded(subject: &Subject<'_>) -> bool {
 fn applies(subject: &Subject<'_>, here: &Place<'_>, out: &mut Problems) {
     let mut reached = 0;
     let mut missed = Vec::new();
-    for (i, job, pod) in pods(subject) {
-        match pod.get("restartPolicy").and_then(Value::as_str) {
-            // A template's own policy wins.
-            _ if job.get("podFailurePolicy").is_some() => reached += 1,
-            Some("OnFailure") => missed.push(i),
-            _ => reached += 1,
+    for (i, template) in templates(subject) {
+        // A template's own policy wins.
+        if restarts(&template) && !has_own_policy(&template) {
+            missed.push(i);
+        } else {
+            reached += 1;
         }
     }
     if missed.is_empty() {

@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::api::{JobFlow, JobFlowSpec, names, order};
+use crate::api::{JobFlow, JobFlowSpec, JobTemplate, names, order};
 use crate::flow::code::{self, Code};
 use crate::flow::duration;
 use crate::flow::expr;
@@ -72,7 +72,7 @@ pub fn read(object: Value, out: &mut Problems) -> JobFlow {
     let templates = take_templates(&mut object["spec"]);
     let mut spec: JobFlowSpec = decode(object["spec"].take(), &root.field("spec"), out);
     for (step, template) in spec.steps.iter_mut().zip(templates) {
-        step.template = template;
+        step.template = template.map(JobTemplate::from);
     }
     // What has the right shape decodes, but for texts with a format (times), which the API server has judged.
     let metadata = serde_json::from_value(object["metadata"].take()).unwrap_or_default();

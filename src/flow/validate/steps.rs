@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::Subject;
 use super::template::selects_itself;
-use crate::api::{Step, names};
+use crate::api::{JobTemplate, Step, names};
 use crate::flow::path::Place;
 use crate::flow::problem::{Problem, Problems};
 use crate::flow::{code, expr, names as rules};
@@ -82,8 +82,8 @@ fn metadata(step: &Step, here: &Place<'_>, out: &mut Problems) {
     let Some(metadata) = &step.metadata else { return };
     let place = here.field("metadata");
     // They become labels of the pods as well, and those that a Job selects its pods by are not anybody's to write.
-    let spec = step.template.as_ref().and_then(|template| template.get("spec")?.as_object());
-    if spec.is_some_and(selects_itself) && !step.is_manual() {
+    let template = step.template.as_ref().map(JobTemplate::value).unwrap_or_default();
+    if template["spec"].as_object().is_some_and(selects_itself) && !step.is_manual() {
         let place = place.field("labels");
         for key in metadata.labels.keys().filter(|key| rules::is_generated_label(key)) {
             let what = "the API server writes this label of a Job's pods itself";

@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 
 use super::Subject;
 use super::steps::labels;
-use crate::api::Step;
+use crate::api::{JobTemplate, Step};
 use crate::flow::code::{self, Code};
 use crate::flow::expr;
 use crate::flow::names;
@@ -42,10 +42,8 @@ pub fn check(subject: &Subject<'_>, spec: &Place<'_>, out: &mut Problems) {
     let mut sink = Sink::new(out);
     for (i, step) in subject.steps().iter().enumerate() {
         // The template of a Manual step is never used, and HW916 says so.
-        let Some(template) = step.template.as_ref().and_then(Value::as_object).filter(|_| !step.is_manual())
-        else {
-            continue;
-        };
+        let template = step.template.as_ref().filter(|_| !step.is_manual()).map(JobTemplate::value);
+        let Some(template) = template.as_ref().and_then(|template| template.as_object()) else { continue };
         let here = list.index(i);
         let mut scope = Scope { step, resources: &bare, out: &mut sink };
         object(template, &here.field("template"), &mut scope);

@@ -58,7 +58,7 @@ proptest! {
         prop_assert_eq!(found(1), format!("a{value}b{value}"));
         let list: Value = serde_json::from_str(&found(2)).unwrap();
         prop_assert_eq!(list, json!([value]));
-        let written = world.flow.spec.steps[2].template.clone().unwrap();
+        let written = world.flow.spec.steps[2].template.clone().unwrap().value().into_owned();
         prop_assert_eq!(shape(&world.render().unwrap().template), shape(&written));
     }
 
@@ -68,7 +68,7 @@ proptest! {
             texts.into_iter().map(|text| text.replace('{', "")).collect();
         let fields = json!({"template": template(json!({"args": texts}))});
         let world = World::of(step(fields));
-        let written = world.flow.spec.steps[2].template.clone().unwrap();
+        let written = world.flow.spec.steps[2].template.clone().unwrap().value().into_owned();
         prop_assert_eq!(world.render().unwrap().template, written);
     }
 

@@ -62,16 +62,21 @@ impl Shell<'_> {
             let plan = self.plan(&observed)?;
             if self.chance(10) {
                 // The write fails: a conflict, or the program dies.
+                if self.chance(50) {
+                    self.world.die();
+                }
                 continue;
             }
             let changed = self.world.store(&plan.status)?;
             if !changed && !plan.events.is_empty() {
                 return Err(format!("events without a change: {:?}", plan.events));
             }
+            self.world.spend(&plan.spent);
             let mut acted = false;
             for action in &plan.actions {
                 if self.chance(15) {
                     // The program dies: the rest is not done, and is planned again.
+                    self.world.die();
                     acted = true;
                     break;
                 }
@@ -153,8 +158,8 @@ impl Shell<'_> {
         let plan = (self.planner)(&self.world.flow, observed, now);
         if self.world.rng.chance(10) {
             let again = (self.planner)(&self.world.flow, observed, now);
-            let same = (&again.status, &again.actions, again.due, &again.events)
-                == (&plan.status, &plan.actions, plan.due, &plan.events);
+            let same = (&again.status, &again.actions, again.due, &again.events, &again.spent)
+                == (&plan.status, &plan.actions, plan.due, &plan.events, &plan.spent);
             if !same {
                 return Err("two plans of one world differ".to_owned());
             }

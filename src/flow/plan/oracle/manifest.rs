@@ -60,7 +60,7 @@ fn step(i: usize, step: &Step) -> api::Step {
         continue_on_failure: step.tolerated.then_some(true),
         timeout_seconds: step.timeout,
         retry_policy: step.retry.as_ref().map(retry_policy),
-        template: (!step.manual).then_some(template),
+        template: (!step.manual).then(|| template.into()),
         ..api::Step::default()
     }
 }

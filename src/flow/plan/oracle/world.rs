@@ -1,6 +1,6 @@
 //! The cluster around a flow: its object, its Jobs, and the people who approve and suspend.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::{Action, Observed};
 use super::case::{Attempt, Case, End};
@@ -23,12 +23,15 @@ pub(super) struct World<'a> {
     pub(super) rng: Rng,
     /// Whether what happens is seen late.
     lags: bool,
+    /// UIDs of Jobs that the shell has forgotten.
+    spent: BTreeSet<Box<str>>,
 }
 
 impl<'a> World<'a> {
     pub(super) fn new(case: &'a Case, rng: Rng, lags: bool) -> Self {
         let flow = manifest::flow(case);
-        let mut world = Self { case, flow, jobs: Vec::new(), now: 0, deleted: false, rng, lags };
+        let mut world =
+            Self { case, flow, jobs: Vec::new(), now: 0, deleted: false, rng, lags, spent: BTreeSet::new() };
         world.move_to(0);
         world
     }
@@ -80,13 +83,25 @@ impl<'a> World<'a> {
             let job = &self.jobs[i];
             match job.seen(self.now) {
                 Seen::Nothing => {}
+                Seen::There(seen) if self.spent.contains(&seen.job.uid) => {}
                 Seen::There(seen) => observed.jobs.push(seen),
+                Seen::Gone if self.spent.contains(&*job.uid) => {}
                 Seen::Gone => {
                     observed.gone.insert((Case::name(job.step), job.attempt));
                 }
             }
         }
         observed
+    }
+
+    /// Forget the Jobs that a plan has no more use for.
+    pub(super) fn spend(&mut self, jobs: &[Box<str>]) {
+        self.spent.extend(jobs.iter().cloned());
+    }
+
+    /// The program starts again, and knows nothing.
+    pub(super) fn die(&mut self) {
+        self.spent.clear();
     }
 
     /// Store the status. False if nothing changes.

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::location::{header_list, s3, url};
 use super::{Here, key_ref, names};
-use crate::api::{Archive, ArchiveFormat, Compression, InputArtifact, OutputArtifact, Step};
+use crate::api::{Archive, ArchiveFormat, Compression, InputArtifact, JobTemplate, OutputArtifact, Step};
 use crate::flow::code;
 use crate::flow::path::Place;
 use crate::flow::problem::{Problem, Problems};
@@ -227,10 +227,8 @@ fn occupy(
 
 /// The directories that the template mounts: (path, container).
 fn mounts(step: &Step) -> Vec<(String, String)> {
-    let Some(spec) = step.template.as_ref().and_then(|template| template.pointer("/spec/template/spec"))
-    else {
-        return Vec::new();
-    };
+    let template = step.template.as_ref().map(JobTemplate::value).unwrap_or_default();
+    let Some(spec) = template.pointer("/spec/template/spec") else { return Vec::new() };
     let list =
         |value: &Value, field: &str| value.get(field).and_then(Value::as_array).cloned().unwrap_or_default();
     let mut found = Vec::new();

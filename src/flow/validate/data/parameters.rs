@@ -188,10 +188,10 @@ fn output(step: &Step, parameter: &OutputParameter, place: &Place<'_>, out: &mut
         json_path(text, text, &path, out);
     }
     if let (Some(name), Some(known)) = (&parameter.value_from.container, containers(step))
-        && !known.contains(&name.as_str())
+        && !known.contains(name)
     {
         let hint = out
-            .did_you_mean(name, known.iter().copied())
+            .did_you_mean(name, known.iter().map(String::as_str))
             .unwrap_or_else(|| format!("the containers are {}", known.join(", ")));
         let what = "the template has no container of this name";
         out.push(
@@ -203,12 +203,14 @@ fn output(step: &Step, parameter: &OutputParameter, place: &Place<'_>, out: &mut
 }
 
 /// The names of the template's containers; `None` where they cannot be known.
-fn containers(step: &Step) -> Option<Vec<&str>> {
-    let spec = step.template.as_ref()?.pointer("/spec/template/spec")?;
+fn containers(step: &Step) -> Option<Vec<String>> {
+    let template = step.template.as_ref()?.value();
+    let spec = template.pointer("/spec/template/spec")?;
     let list = |field: &str| spec.get(field).and_then(serde_json::Value::as_array).into_iter().flatten();
-    let names: Vec<&str> = list("containers")
+    let names: Vec<String> = list("containers")
         .chain(list("initContainers"))
         .filter_map(|container| container.get("name").and_then(serde_json::Value::as_str))
+        .map(str::to_owned)
         .collect();
     (!names.is_empty() && !names.iter().any(|name| expr::has_expression(name))).then_some(names)
 }
