@@ -30,7 +30,7 @@ lint: ## format, clippy, what dependencies are allowed to be
 bench: ## the benchmarks of validation
 	@cargo bench --bench validate
 
-bench-flows: ## flows next to bare Jobs on a simulated node; ARGS=--load for 1,000 flows of 20 steps as well
+bench-flows: ## flows next to bare Jobs on a simulated node; ARGS="--shapes load" for 1,000 flows of 20 steps, "--shapes many" for 2,000 of one
 	@hack/bench-flows $(ARGS)
 
 bench-leaders: ## leader routing: memory, failovers, a node that dies; takes minutes

@@ -30,9 +30,10 @@ struct Args {
     /// Divide the number of flows by this, for a look
     #[arg(long, default_value_t = 1)]
     small: usize,
-    /// Also run 1,000 chains of 20 steps, for the memory they take; no Jobs beside them
-    #[arg(long)]
-    load: bool,
+    /// What is run: 200 flows of one step (single), 20 chains of 20 steps (chain), 5 flows of 1 + 48 + 1 steps (fan-out);
+    /// 2,000 flows of one step (many), once; 1,000 chains of 20 (load), once and without Jobs beside them
+    #[arg(long, value_delimiter = ',', default_value = "single,chain,fan-out", value_parser = Shape::find)]
+    shapes: Vec<Shape>,
     /// What becomes an Event: none, important or all
     #[arg(long, default_value = "important")]
     events: String,
@@ -65,30 +66,22 @@ async fn run(args: &Args, kubeconfig: PathBuf) {
     let client = kube::Client::try_default().await.unwrap();
     let program = Program::start(kubeconfig, &args.events).await;
     let mut rows = Vec::new();
-    for shape in shape::ALL {
-        rows.push(measure(&client, &program, shape.smaller(args.small), args.rounds, true).await);
+    for shape in &args.shapes {
+        let row = measure(&client, &program, shape.smaller(args.small), args.rounds).await;
+        rows.push((row, program.peak_mib()));
     }
-    let peak = program.peak_mib();
-    let load = if args.load {
-        Some(measure(&client, &program, shape::LOAD.smaller(args.small), 1, false).await)
-    } else {
-        None
-    };
     println!(
-        "| flows | flows, s | bare Jobs, s | ratio | writes a step | CPU ms a step | dispatch p50, ms | p99, ms |"
+        "| flows | flows, s | bare Jobs, s | ratio | writes a step | CPU ms a step | dispatch p50, ms | p99, ms | peak RSS until then, MiB |"
     );
-    println!("|---|---|---|---|---|---|---|---|");
-    for row in rows.iter().chain(&load) {
-        println!("{}", line(row));
-    }
-    println!("\npeak RSS: {peak:.1} MiB after these shapes");
-    if load.is_some() {
-        println!("peak RSS: {:.1} MiB after the last", program.peak_mib());
+    println!("|---|---|---|---|---|---|---|---|---|");
+    for (row, peak) in &rows {
+        println!("{} {peak:.1} |", line(row));
     }
     println!("load average at the end: {}", std::fs::read_to_string("/proc/loadavg").unwrap().trim());
 }
 
-async fn measure(client: &kube::Client, program: &Program, shape: Shape, rounds: usize, beside: bool) -> Row {
+async fn measure(client: &kube::Client, program: &Program, shape: Shape, rounds: usize) -> Row {
+    let rounds = if shape.once { 1 } else { rounds };
     let (mut flows, mut jobs, mut figures) = (Vec::new(), Vec::new(), Figures::default());
     for round in 0..rounds {
         let namespace = format!("{}-{round}", shape.name);
@@ -99,14 +92,14 @@ async fn measure(client: &kube::Client, program: &Program, shape: Shape, rounds:
         figures.add(&program.figures().since(&before));
         flows.push(took);
         runs::clear(client, &namespace).await;
-        if beside {
+        if shape.beside {
             jobs.push(runs::bare(client, &namespace, &shape).await);
             runs::clear(client, &namespace).await;
         }
         eprintln!("{namespace}: flows {took:.2?}, Jobs {:.2?}", jobs.last());
     }
     let steps = shape.flows * shape.steps().len() * rounds;
-    Row { jobs: beside.then(|| median(jobs)), flows: median(flows), shape, figures, steps }
+    Row { jobs: shape.beside.then(|| median(jobs)), flows: median(flows), shape, figures, steps }
 }
 
 fn median(mut times: Vec<Duration>) -> Duration {

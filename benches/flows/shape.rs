@@ -8,6 +8,10 @@ pub(crate) struct Shape {
     pub(crate) name: &'static str,
     pub(crate) flows: usize,
     graph: Graph,
+    /// Whether it is run once only, however many rounds there are.
+    pub(crate) once: bool,
+    /// Whether bare Jobs are run as well.
+    pub(crate) beside: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -18,17 +22,24 @@ enum Graph {
 }
 
 /// The shapes that have budgets.
-pub(crate) const ALL: [Shape; 3] = [
-    Shape { name: "single", flows: 200, graph: Graph::Chain(1) },
-    Shape { name: "chain", flows: 20, graph: Graph::Chain(20) },
-    Shape { name: "fan-out", flows: 5, graph: Graph::FanOut(48) },
+const ALL: [Shape; 5] = [
+    Shape { name: "single", flows: 200, graph: Graph::Chain(1), once: false, beside: true },
+    Shape { name: "chain", flows: 20, graph: Graph::Chain(20), once: false, beside: true },
+    Shape { name: "fan-out", flows: 5, graph: Graph::FanOut(48), once: false, beside: true },
+    // For the rate at which flows come to their end.
+    Shape { name: "many", flows: 2_000, graph: Graph::Chain(1), once: true, beside: true },
+    // For memory.
+    Shape { name: "load", flows: 1_000, graph: Graph::Chain(20), once: true, beside: false },
 ];
-/// The one for memory.
-pub(crate) const LOAD: Shape = Shape { name: "load", flows: 1_000, graph: Graph::Chain(20) };
 
 impl Shape {
-    pub(crate) fn smaller(self, by: usize) -> Self {
-        Self { flows: (self.flows / by.max(1)).max(1), ..self }
+    pub(crate) fn find(name: &str) -> Result<Self, String> {
+        let names = || ALL.map(|shape| shape.name).join(", ");
+        ALL.into_iter().find(|shape| shape.name == name).ok_or_else(|| format!("the shapes are {}", names()))
+    }
+
+    pub(crate) fn smaller(&self, by: usize) -> Self {
+        Self { flows: (self.flows / by.max(1)).max(1), ..self.clone() }
     }
 
     pub(crate) fn title(&self) -> String {
