@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::api::{FlowPhase, JobFlow};
 use crate::flow::observed::{Job, JobConditionKind, Pod, PodPhase};
-use crate::flow::plan::{JobSeen, Refusal, Rival, Verdict, durations};
+use crate::flow::plan::{JobSeen, Observed, Refusal, Rival, Verdict, durations};
 
 use super::flows::{self, FlowKey};
 use super::queue::Urgency;
@@ -111,12 +111,8 @@ pub(super) type Touched = Vec<(FlowKey, Urgency)>;
 /// A flow and what belongs to it, at one instant.
 pub(super) struct Snapshot {
     pub(super) entry: Arc<FlowEntry>,
-    pub(super) jobs: Vec<JobSeen>,
-    pub(super) gone: BTreeSet<(String, i64)>,
-    pub(super) refused: BTreeMap<(String, i64), Refusal>,
-    pub(super) rivals: Vec<Rival>,
-    /// How long steps took in the last flow of its line that succeeded.
-    pub(super) took: BTreeMap<String, SignedDuration>,
+    /// What a plan looks at, but for what has to be read.
+    pub(super) observed: Observed,
     /// Jobs that we created and no watch has shown yet.
     pub(super) unseen: Vec<Arc<Job>>,
 }
@@ -275,15 +271,21 @@ impl Cache {
             jobs.iter().filter(|entry| entry.scope.is_none()).map(|entry| entry.job.clone()).collect();
         let jobs = jobs.iter().map(|entry| JobSeen { job: entry.job.clone(), pods: pods(&entry.job) });
         let memory = inner.memories.get(&entry.uid);
-        Some(Snapshot {
+        let observed = Observed {
             jobs: jobs.collect(),
             gone: memory.map(|memory| memory.gone.clone()).unwrap_or_default(),
             refused: memory.map(|memory| memory.refused.clone()).unwrap_or_default(),
             rivals: inner.rivals(key, &entry),
             took: inner.took(key),
-            unseen,
-            entry,
-        })
+            verdict: entry.verdict.clone(),
+            ..Observed::default()
+        };
+        Some(Snapshot { entry, observed, unseen })
+    }
+
+    /// A flow alone.
+    pub(super) fn entry(&self, key: &FlowKey) -> Option<Arc<FlowEntry>> {
+        self.lock().flows.get(key).cloned()
     }
 
     /// Every flow that is known.

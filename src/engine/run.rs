@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 use tracing::field::Empty;
 
-use super::cache::Snapshot;
+use super::cache::{FlowEntry, Snapshot};
 use super::events::Events;
 use super::flows::{self, FlowKey, FlowView};
 use super::metrics::Metrics;
@@ -22,6 +22,7 @@ use super::queue::{Done, Urgency};
 use super::watch::{self, Watches};
 use super::{apply, observe, status};
 use crate::api::JobFlow;
+use crate::flow::observed::Job;
 use crate::flow::observed::view::JobView;
 use crate::flow::plan::{self, Action, Observed, Plan};
 use crate::flow::validate::Options;
@@ -143,7 +144,7 @@ impl Engine {
         stopped: &CancellationToken,
     ) -> Result<Option<Timestamp>, Error> {
         let cache = &self.watches.cache;
-        let Some(line) = cache.snapshot(key).map(|seen| self.line(key, &seen)) else {
+        let Some(line) = cache.entry(key).map(|entry| self.line(key, &entry)) else {
             self.watches.queue.forget(key);
             return Ok(None);
         };
@@ -152,19 +153,19 @@ impl Engine {
             None => None,
         };
         for _ in 0..ROUNDS {
-            let Some(seen) = cache.snapshot(key) else { return Ok(None) };
-            tracing::Span::current().record("correlation", seen.entry.uid());
-            let Ok(flow) = &seen.entry.flow else { return self.tell_malformed(key, &seen).await };
-            if self.verify(flow, &seen).await? {
+            let Some(Snapshot { entry, mut observed, unseen }) = cache.snapshot(key) else { return Ok(None) };
+            tracing::Span::current().record("correlation", entry.uid());
+            let Ok(flow) = &entry.flow else { return self.tell_malformed(key, &entry).await };
+            if self.verify(flow, &unseen).await? {
                 continue;
             }
-            let plan = self.plan(flow, &seen).await?;
+            let plan = self.plan(flow, &mut observed).await?;
             if stopped.is_cancelled() {
                 return Ok(None);
             }
             if plan.may_wait {
                 let now = Timestamp::now();
-                let until = cache.waits_since(seen.entry.uid(), now) + GATHER;
+                let until = cache.waits_since(entry.uid(), now) + GATHER;
                 if now < until {
                     return Ok(Some(plan.due.map_or(until, |due| due.min(until))));
                 }
@@ -172,14 +173,14 @@ impl Engine {
             if !self.write(flow, &plan).await? {
                 continue;
             }
-            cache.written(seen.entry.uid());
+            cache.written(entry.uid());
             // Of what is written, not of what was read: the events name what has come to be. A look that is taken again
             // finds the outcome in the status: nothing is counted twice.
             let decided = self.metrics.happened(&key.namespace, &plan.status, &plan.events).then_some(since);
             self.events.tell(&flow.metadata, &plan.status, plan.events);
             cache.spend(&plan.spent);
             tracing::Span::current().record("actions", plan.actions.len());
-            if self.act(flow, &seen, plan.actions, decided, stopped).await? {
+            if self.act(flow, &observed, plan.actions, decided, stopped).await? {
                 return Ok(plan.due);
             }
         }
@@ -188,11 +189,11 @@ impl Engine {
 
     /// A Job that we created and that no watch shows after a while may have been deleted before a watch saw it. Whether
     /// one was.
-    async fn verify(&self, flow: &JobFlow, seen: &Snapshot) -> Result<bool, Error> {
+    async fn verify(&self, flow: &JobFlow, unseen: &[Arc<Job>]) -> Result<bool, Error> {
         let api: Api<JobView> =
             Api::namespaced(self.client.clone(), flow.metadata.namespace.as_deref().unwrap_or_default());
         let mut lost = false;
-        for job in seen.unseen.iter().filter(|job| Timestamp::now().duration_since(job.created) > UNSEEN) {
+        for job in unseen.iter().filter(|job| Timestamp::now().duration_since(job.created) > UNSEEN) {
             let there = in_time(api.get_opt(&job.name)).await?;
             if there.is_none_or(|there| there.metadata.uid.as_deref() != Some(&job.uid)) {
                 self.watches.cache.job_deleted(&job.uid);
@@ -203,19 +204,10 @@ impl Engine {
     }
 
     /// Plan, reading what the plan asks for.
-    async fn plan(&self, flow: &JobFlow, seen: &Snapshot) -> Result<Plan, Error> {
-        let mut observed = Observed {
-            jobs: seen.jobs.clone(),
-            gone: seen.gone.clone(),
-            rivals: seen.rivals.clone(),
-            took: seen.took.clone(),
-            verdict: seen.entry.verdict.clone(),
-            refused: seen.refused.clone(),
-            ..Observed::default()
-        };
+    async fn plan(&self, flow: &JobFlow, observed: &mut Observed) -> Result<Plan, Error> {
         let namespace = flow.metadata.namespace.as_deref().unwrap_or_default();
         for _ in 0..ROUNDS {
-            let plan = self.metrics.planning(|| plan::plan(flow, &observed, Timestamp::now()));
+            let plan = self.metrics.planning(|| plan::plan(flow, observed, Timestamp::now()));
             if plan.needs == plan::Needs::default() {
                 return Ok(plan);
             }
@@ -308,13 +300,13 @@ impl Engine {
     async fn act(
         &self,
         flow: &JobFlow,
-        seen: &Snapshot,
+        observed: &Observed,
         actions: Vec<Action>,
         decided: Option<Timestamp>,
         stopped: &CancellationToken,
     ) -> Result<bool, Error> {
         let mut results = stream::iter(actions)
-            .map(|action| self.act_once(flow, seen, action, decided, stopped))
+            .map(|action| self.act_once(flow, observed, action, decided, stopped))
             .buffer_unordered(ACTIONS);
         let mut all = true;
         while let Some(result) = results.next().await {
@@ -326,7 +318,7 @@ impl Engine {
     async fn act_once(
         &self,
         flow: &JobFlow,
-        seen: &Snapshot,
+        observed: &Observed,
         action: Action,
         decided: Option<Timestamp>,
         stopped: &CancellationToken,
@@ -335,10 +327,11 @@ impl Engine {
             return Ok(true);
         }
         let namespace = flow.metadata.namespace.as_deref().unwrap_or_default();
+        let uid = flow.metadata.uid.as_deref().unwrap_or_default();
         match action {
             Action::CreateJob { step, attempt, name, rendered } => {
                 let step_name = flow.spec.steps[step].name.clone();
-                let before = seen.refused.get(&(step_name.clone(), attempt));
+                let before = observed.refused.get(&(step_name.clone(), attempt));
                 let created = apply::create_job(&self.client, flow, step, attempt, &name, &rendered, before);
                 let span = tracing::debug_span!("step", step = step_name, attempt, job = name);
                 match in_time(created.map(Ok)).instrument(span).await? {
@@ -348,13 +341,13 @@ impl Engine {
                             self.watches.queue.add(FlowKey::of(&flow.metadata), Urgency::High);
                         }
                         if before.is_some() {
-                            self.watches.cache.not_refused(seen.entry.uid(), &step_name, attempt);
+                            self.watches.cache.not_refused(uid, &step_name, attempt);
                         }
                         // What was told of the refusal has to be taken back.
                         Ok(before.is_none())
                     }
                     Err(refusal) => {
-                        self.watches.cache.refuse(seen.entry.uid(), step_name, attempt, refusal);
+                        self.watches.cache.refuse(uid, step_name, attempt, refusal);
                         Ok(false)
                     }
                 }
@@ -371,8 +364,8 @@ impl Engine {
     }
 
     /// A flow that cannot be read can at least be told of, once.
-    async fn tell_malformed(&self, key: &FlowKey, seen: &Snapshot) -> Result<Option<Timestamp>, Error> {
-        let Err(malformed) = &seen.entry.flow else { return Ok(None) };
+    async fn tell_malformed(&self, key: &FlowKey, entry: &FlowEntry) -> Result<Option<Timestamp>, Error> {
+        let Err(malformed) = &entry.flow else { return Ok(None) };
         if malformed.told {
             return Ok(None);
         }
@@ -396,8 +389,8 @@ impl Engine {
     }
 
     /// The turn of a flow that has still to start and stands in line with others.
-    fn line(&self, key: &FlowKey, seen: &Snapshot) -> Option<Arc<Turn>> {
-        let flow = seen.entry.flow.as_ref().ok().filter(|flow| !flows::has_started(flow))?;
+    fn line(&self, key: &FlowKey, entry: &FlowEntry) -> Option<Arc<Turn>> {
+        let flow = entry.flow.as_ref().ok().filter(|flow| !flows::has_started(flow))?;
         let line = (key.namespace.clone(), flows::concurrency_key(flow)?.to_owned());
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         lines.retain(|_, turn| turn.strong_count() > 0);

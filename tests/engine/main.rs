@@ -16,6 +16,7 @@ mod audit;
 mod cluster;
 #[path = "../it/command.rs"]
 mod command;
+mod events;
 mod everything;
 mod flows;
 mod gaps;

@@ -62,7 +62,7 @@ fn stopped_and_waiting() -> Cache {
 }
 
 fn stands_in_the_way(cache: &Cache) -> bool {
-    !cache.snapshot(&key("newer")).unwrap().rivals[0].over
+    !cache.snapshot(&key("newer")).unwrap().observed.rivals[0].over
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn with_a_job(phase: &str) -> Cache {
 fn of_a_spent_job_nothing_is_kept_and_nothing_is_told() {
     let cache = with_a_job("Succeeded");
     cache.spend(&["job".into()]);
-    assert!(cache.snapshot(&key("flow")).unwrap().jobs.is_empty());
+    assert!(cache.snapshot(&key("flow")).unwrap().observed.jobs.is_empty());
     assert!(cache.lock().jobs.is_empty() && cache.lock().pods.is_empty() && cache.lock().leaving.is_empty());
     // The Job controller goes on writing.
     assert!(cache.job(job("job", "flow"), 0).is_empty());
@@ -113,7 +113,7 @@ fn of_a_spent_job_nothing_is_kept_and_nothing_is_told() {
     assert!(cache.lock().jobs.is_empty() && cache.lock().pods.is_empty());
     assert!(cache.job_deleted("job").is_empty());
     assert!(cache.lock().owners.is_empty());
-    assert!(cache.snapshot(&key("flow")).unwrap().gone.is_empty(), "nobody asks for it any more");
+    assert!(cache.snapshot(&key("flow")).unwrap().observed.gone.is_empty(), "nobody asks for it any more");
 }
 
 #[test]
