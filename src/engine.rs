@@ -25,6 +25,7 @@ mod run;
 mod status;
 
 mod watch;
+mod write;
 
 pub use cache::Cache;
 pub use events::{EventLevel, Events};

@@ -3,17 +3,20 @@
 //! Fed by watches and by the answers to our own writes, so that a decision is never taken on less than we have done
 //! ourselves. Every change tells which flows have to be looked at again, and how urgently.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
-use crate::api::{FlowPhase, JobFlow};
-use crate::flow::observed::{Job, JobConditionKind, Pod, PodPhase};
-use crate::flow::plan::{JobSeen, Observed, Refusal, Rival, Verdict, durations};
+use index::{Index, PodEntry, Stage, has_ended};
 
 use super::flows::{self, FlowKey};
 use super::queue::Urgency;
+use crate::api::JobFlow;
+use crate::flow::observed::{Job, Pod};
+use crate::flow::plan::{JobSeen, Observed, Refusal, Verdict};
+
+mod index;
 
 /// A UID.
 type Uid = Box<str>;
@@ -21,27 +24,7 @@ type Uid = Box<str>;
 /// What is known. Cheap to share; every method takes the lock for microseconds.
 #[derive(Default)]
 pub struct Cache {
-    inner: Mutex<Inner>,
-}
-
-#[derive(Default)]
-struct Inner {
-    flows: HashMap<FlowKey, Arc<FlowEntry>>,
-    keys: HashMap<Uid, FlowKey>,
-    /// Flows by namespace and concurrency key.
-    lines: HashMap<(String, String), BTreeSet<FlowKey>>,
-    /// Jobs by the UID of the flow that owns them.
-    jobs: HashMap<Uid, Vec<JobEntry>>,
-    /// The flow of each Job, by the Job's UID.
-    owners: HashMap<Uid, Owner>,
-    /// Pods by the UID of the Job that owns them. A pod may be seen before its Job is.
-    pods: HashMap<Uid, Vec<PodEntry>>,
-    /// What only this process knows of a flow, by the flow's UID.
-    memories: HashMap<Uid, Memory>,
-    /// Jobs that are gone or spent while pods of theirs have not ended, by the UID of the flow that owns them.
-    leaving: HashMap<Uid, HashSet<Uid>>,
-    /// UIDs seen since a watch started over.
-    listed: HashMap<Watch, HashSet<Uid>>,
+    index: Mutex<Index>,
 }
 
 /// A flow, and what was found out about it once.
@@ -51,43 +34,6 @@ pub(super) struct FlowEntry {
     uid: Uid,
     version: u64,
     scope: usize,
-}
-
-/// Whose a Job is, and what is kept of it.
-struct Owner {
-    flow: Uid,
-    stage: Stage,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    /// It is there, and kept as a whole.
-    Whole,
-    /// Nobody looks at it again, and nothing is kept of it nor of its pods that have ended. In the scope of the watch
-    /// that has seen it, if one has.
-    Spent(Option<usize>),
-    /// It is gone, and pods of it are not.
-    Gone,
-}
-
-struct JobEntry {
-    job: Arc<Job>,
-    /// The scope of the watch that has seen it; `None` while it is known from our own creation alone.
-    scope: Option<usize>,
-}
-
-struct PodEntry {
-    pod: Arc<Pod>,
-    scope: usize,
-}
-
-/// What only this process knows of a flow; it may be lost.
-#[derive(Default)]
-struct Memory {
-    gone: BTreeSet<(String, i64)>,
-    refused: BTreeMap<(String, i64), Refusal>,
-    /// Since when a change of its status waits to be written.
-    waits: Option<Timestamp>,
 }
 
 /// A watch: of one kind, in one scope (a namespace, or the whole cluster).
@@ -118,8 +64,8 @@ pub(super) struct Snapshot {
 }
 
 impl Cache {
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Index> {
+        self.index.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A watch starts over: what it does not list now is gone.
@@ -129,39 +75,39 @@ impl Cache {
 
     /// The watch has listed everything.
     pub(super) fn list_ends(&self, watch: Watch) -> Touched {
-        let mut inner = self.lock();
-        let Some(listed) = inner.listed.remove(&watch) else { return Vec::new() };
+        let mut index = self.lock();
+        let Some(listed) = index.listed.remove(&watch) else { return Vec::new() };
         let scope = watch.scope;
         match watch.kind {
             Kind::Flow => {
-                let known = inner.flows.values().filter(|entry| entry.scope == scope);
+                let known = index.flows.values().filter(|entry| entry.scope == scope);
                 let gone: Vec<Uid> =
                     known.map(|entry| &entry.uid).filter(|uid| !listed.contains(*uid)).cloned().collect();
-                gone.iter().flat_map(|uid| inner.flow_gone(uid)).collect()
+                gone.iter().flat_map(|uid| index.flow_gone(uid)).collect()
             }
             Kind::Job => {
                 // What we have just created may be newer than the list, and has no scope yet.
-                let known = inner.jobs.values().flatten().filter(|entry| entry.scope == Some(scope));
+                let known = index.jobs.values().flatten().filter(|entry| entry.scope == Some(scope));
                 let known = known.map(|entry| &entry.job.uid);
-                let spent = inner.owners.iter().filter(|(_, owner)| owner.stage == Stage::Spent(Some(scope)));
+                let spent = index.owners.iter().filter(|(_, owner)| owner.stage == Stage::Spent(Some(scope)));
                 let known = known.chain(spent.map(|(uid, _)| uid));
                 let gone: Vec<Uid> = known.filter(|uid| !listed.contains(*uid)).cloned().collect();
-                gone.iter().flat_map(|uid| inner.job_gone(uid)).collect()
+                gone.iter().flat_map(|uid| index.job_gone(uid)).collect()
             }
             Kind::Pod => {
-                let known = inner.pods.values().flatten().filter(|entry| entry.scope == scope);
+                let known = index.pods.values().flatten().filter(|entry| entry.scope == scope);
                 let gone = known.map(|entry| &entry.pod).filter(|pod| !listed.contains(&pod.uid));
                 let gone: Vec<(Uid, Uid)> = gone.map(|pod| (pod.job.clone(), pod.uid.clone())).collect();
-                gone.iter().flat_map(|(job, uid)| inner.pod_gone(job, uid)).collect()
+                gone.iter().flat_map(|(job, uid)| index.pod_gone(job, uid)).collect()
             }
         }
     }
 
     /// A flow, from a watch.
     pub(super) fn flow(&self, view: flows::FlowView, verdict: Verdict, scope: usize) -> Touched {
-        let mut inner = self.lock();
-        inner.saw(Watch { kind: Kind::Flow, scope }, view.metadata.uid.as_deref().unwrap_or_default());
-        inner.flow(view, verdict, Some(scope))
+        let mut index = self.lock();
+        index.saw(Watch { kind: Kind::Flow, scope }, view.metadata.uid.as_deref().unwrap_or_default());
+        index.flow(view, verdict, Some(scope))
     }
 
     /// A flow, from the answer to a call of ours.
@@ -176,19 +122,19 @@ impl Cache {
 
     /// A Job, from a watch.
     pub(super) fn job(&self, job: Job, scope: usize) -> Touched {
-        let mut inner = self.lock();
-        inner.saw(Watch { kind: Kind::Job, scope }, &job.uid);
-        inner.job(job, Some(scope))
+        let mut index = self.lock();
+        index.saw(Watch { kind: Kind::Job, scope }, &job.uid);
+        index.job(job, Some(scope))
     }
 
     /// A Job that we have just created, or found under the name that we wanted to create. Whether its pods were seen
     /// before it: then nobody was told of them.
     pub(super) fn job_created(&self, job: Job) -> bool {
-        let mut inner = self.lock();
-        let has_pods = inner.pods.contains_key(&job.uid);
+        let mut index = self.lock();
+        let has_pods = index.pods.contains_key(&job.uid);
         // The watch may have been quicker, and knows more.
-        if !inner.owners.contains_key(&job.uid) {
-            inner.job(job, None);
+        if !index.owners.contains_key(&job.uid) {
+            index.job(job, None);
         }
         has_pods
     }
@@ -200,15 +146,15 @@ impl Cache {
 
     /// A pod, from a watch.
     pub(super) fn pod(&self, pod: Pod, scope: usize) -> Touched {
-        let mut inner = self.lock();
-        inner.saw(Watch { kind: Kind::Pod, scope }, &pod.uid);
-        let spent = inner.is_spent(&pod.job);
+        let mut index = self.lock();
+        index.saw(Watch { kind: Kind::Pod, scope }, &pod.uid);
+        let spent = index.is_spent(&pod.job);
         if spent && has_ended(&pod) {
-            return inner.pod_gone(&pod.job, &pod.uid);
+            return index.pod_gone(&pod.job, &pod.uid);
         }
         let urgency = if has_ended(&pod) { Urgency::High } else { Urgency::Normal };
         let job = pod.job.clone();
-        let pods = inner.pods.entry(job.clone()).or_default();
+        let pods = index.pods.entry(job.clone()).or_default();
         match pods.iter_mut().find(|known| known.pod.uid == pod.uid) {
             // Most updates of a pod change nothing that counts here.
             Some(known) if *known.pod == pod => return Vec::new(),
@@ -216,16 +162,16 @@ impl Cache {
             None => pods.push(PodEntry { pod: Arc::new(pod), scope }),
         }
         if spent {
-            inner.leaves(&job);
+            index.leaves(&job);
         }
-        inner.touched_by_job(&job, urgency)
+        index.touched_by_job(&job, urgency)
     }
 
     /// Nobody looks at these Jobs of a flow again.
     pub(super) fn spend(&self, jobs: &[Box<str>]) {
-        let mut inner = self.lock();
+        let mut index = self.lock();
         for uid in jobs {
-            inner.spend(uid);
+            index.spend(uid);
         }
     }
 
@@ -260,23 +206,23 @@ impl Cache {
 
     /// A flow and all that belongs to it.
     pub(super) fn snapshot(&self, key: &FlowKey) -> Option<Snapshot> {
-        let inner = self.lock();
-        let entry = inner.flows.get(key)?.clone();
-        let jobs = inner.jobs.get(&entry.uid).map_or(&[][..], Vec::as_slice);
+        let index = self.lock();
+        let entry = index.flows.get(key)?.clone();
+        let jobs = index.jobs.get(&entry.uid).map_or(&[][..], Vec::as_slice);
         let pods = |job: &Job| {
-            let pods = inner.pods.get(&job.uid).into_iter().flatten();
+            let pods = index.pods.get(&job.uid).into_iter().flatten();
             pods.map(|entry| entry.pod.clone()).collect()
         };
         let unseen =
             jobs.iter().filter(|entry| entry.scope.is_none()).map(|entry| entry.job.clone()).collect();
         let jobs = jobs.iter().map(|entry| JobSeen { job: entry.job.clone(), pods: pods(&entry.job) });
-        let memory = inner.memories.get(&entry.uid);
+        let memory = index.memories.get(&entry.uid);
         let observed = Observed {
             jobs: jobs.collect(),
             gone: memory.map(|memory| memory.gone.clone()).unwrap_or_default(),
             refused: memory.map(|memory| memory.refused.clone()).unwrap_or_default(),
-            rivals: inner.rivals(key, &entry),
-            took: inner.took(key),
+            rivals: index.rivals(key, &entry),
+            took: index.took(key),
             verdict: entry.verdict.clone(),
             ..Observed::default()
         };
@@ -302,267 +248,6 @@ impl Cache {
             look(key, entry.flow.as_ref().ok());
         }
     }
-}
-
-impl Inner {
-    fn saw(&mut self, watch: Watch, uid: &str) {
-        if let Some(listed) = self.listed.get_mut(&watch) {
-            listed.insert(uid.into());
-        }
-    }
-
-    /// An older state than is known is passed over: a watch may be behind the answers to our own writes.
-    fn flow(&mut self, view: flows::FlowView, verdict: Verdict, scope: Option<usize>) -> Touched {
-        let uid: Uid = view.metadata.uid.as_deref().unwrap_or_default().into();
-        let key = FlowKey::of(&view.metadata);
-        let version = view.metadata.resource_version.as_deref().and_then(|text| text.parse().ok());
-        let version = version.unwrap_or(u64::MAX);
-        let mut old = self.flows.get(&key).cloned();
-        if let Some(known) = old.take_if(|known| known.uid != uid) {
-            self.flow_gone(&known.uid);
-        }
-        if old.as_ref().is_some_and(|old| old.version >= version && version != u64::MAX) {
-            return Vec::new();
-        }
-        self.index(&key, old.as_deref(), &view);
-        self.keys.insert(uid.clone(), key.clone());
-        let scope = scope.or_else(|| old.as_ref().map(|old| old.scope)).unwrap_or_default();
-        let entry = FlowEntry { flow: view.flow, verdict, uid, version, scope };
-        // The others in line look only at whether and how it stands in their way.
-        let same = old.is_some_and(|old| self.rival(&old) == self.rival(&entry));
-        self.flows.insert(key.clone(), Arc::new(entry));
-        if same { vec![(key, Urgency::Normal)] } else { self.touched_with_line(key) }
-    }
-
-    /// Keep the lines of concurrency keys.
-    fn index(&mut self, key: &FlowKey, old: Option<&FlowEntry>, new: &flows::FlowView) {
-        let line = |flow: &Result<JobFlow, _>| {
-            let word = flows::concurrency_key(flow.as_ref().ok()?)?.to_owned();
-            Some((key.namespace.clone(), word))
-        };
-        let (was, is) = (old.and_then(|old| line(&old.flow)), line(&new.flow));
-        if was != is
-            && let Some(was) = was
-        {
-            self.leave_line(&was, key);
-        }
-        if let Some(is) = is {
-            self.lines.entry(is).or_default().insert(key.clone());
-        }
-    }
-
-    fn leave_line(&mut self, line: &(String, String), key: &FlowKey) {
-        if let Some(flows) = self.lines.get_mut(line) {
-            flows.remove(key);
-            if flows.is_empty() {
-                self.lines.remove(line);
-            }
-        }
-    }
-
-    fn line_of(&self, key: &FlowKey) -> Option<(String, String)> {
-        let entry = self.flows.get(key)?;
-        let word = flows::concurrency_key(entry.flow.as_ref().ok()?)?;
-        Some((key.namespace.clone(), word.to_owned()))
-    }
-
-    /// A flow and those that stand in line with it.
-    fn touched_with_line(&self, key: FlowKey) -> Touched {
-        let line = self.line_of(&key).and_then(|line| self.lines.get(&line));
-        let others = line.into_iter().flatten().filter(|other| **other != key);
-        let mut touched: Touched = others.map(|other| (other.clone(), Urgency::Normal)).collect();
-        touched.push((key, Urgency::Normal));
-        touched
-    }
-
-    fn flow_gone(&mut self, uid: &str) -> Touched {
-        let Some(key) = self.keys.remove(uid) else { return Vec::new() };
-        self.memories.remove(uid);
-        if self.flows.get(&key).is_none_or(|entry| &*entry.uid != uid) {
-            return Vec::new();
-        }
-        let touched = self.touched_with_line(key.clone());
-        if let Some(line) = self.line_of(&key) {
-            self.leave_line(&line, &key);
-        }
-        self.flows.remove(&key);
-        touched
-    }
-
-    fn job(&mut self, job: Job, scope: Option<usize>) -> Touched {
-        let (flow, uid) = (job.flow.clone(), job.uid.clone());
-        let final_ = |kind| matches!(kind, JobConditionKind::Complete | JobConditionKind::Failed);
-        let over = job.conditions.iter().any(|condition| final_(condition.kind));
-        if let Some(Owner { stage: Stage::Spent(known), .. }) = self.owners.get_mut(&uid) {
-            *known = scope.or(*known);
-            return Vec::new();
-        }
-        self.owners.insert(uid.clone(), Owner { flow: flow.clone(), stage: Stage::Whole });
-        let jobs = self.jobs.entry(flow.clone()).or_default();
-        match jobs.iter_mut().find(|known| known.job.uid == uid) {
-            Some(known) => {
-                known.scope = scope.or(known.scope);
-                // Most changes of a Job's document decide nothing.
-                let same = without_document(&known.job) == without_document(&job);
-                known.job = Arc::new(job);
-                if same {
-                    return Vec::new();
-                }
-            }
-            None => jobs.push(JobEntry { job: Arc::new(job), scope }),
-        }
-        self.touched(&flow, if over { Urgency::High } else { Urgency::Normal })
-    }
-
-    fn job_gone(&mut self, uid: &str) -> Touched {
-        let Some(owner) = self.owners.get_mut(uid) else {
-            self.pods.remove(uid);
-            return Vec::new();
-        };
-        let flow = owner.flow.clone();
-        let stage = std::mem::replace(&mut owner.stage, Stage::Gone);
-        // A Job goes before its pods do, and who waits in line waits for those.
-        if self.pods.contains_key(uid) {
-            self.leaves(uid);
-        } else {
-            self.owners.remove(uid);
-        }
-        if stage != Stage::Whole {
-            return Vec::new();
-        }
-        if let Some(jobs) = self.jobs.get_mut(&flow) {
-            if let Some(at) = jobs.iter().position(|entry| &*entry.job.uid == uid) {
-                let job = jobs.swap_remove(at).job;
-                if self.keys.contains_key(&flow) {
-                    let memory = self.memories.entry(flow.clone()).or_default();
-                    memory.gone.insert((job.step.to_string(), job.attempt));
-                }
-            }
-            if self.jobs.get(&flow).is_some_and(Vec::is_empty) {
-                self.jobs.remove(&flow);
-            }
-        }
-        self.touched_by_flow(&flow, Urgency::High)
-    }
-
-    fn spend(&mut self, uid: &str) {
-        let Some(owner) = self.owners.get_mut(uid).filter(|owner| owner.stage == Stage::Whole) else {
-            return;
-        };
-        let Some(jobs) = self.jobs.get_mut(&owner.flow) else { return };
-        let Some(at) = jobs.iter().position(|entry| &*entry.job.uid == uid) else { return };
-        owner.stage = Stage::Spent(jobs.swap_remove(at).scope);
-        if jobs.is_empty() {
-            self.jobs.remove(&owner.flow);
-        }
-        let Some(pods) = self.pods.get_mut(uid) else { return };
-        pods.retain(|entry| !has_ended(&entry.pod));
-        if pods.is_empty() {
-            self.pods.remove(uid);
-        } else {
-            self.leaves(uid);
-        }
-    }
-
-    fn is_spent(&self, job: &str) -> bool {
-        self.owners.get(job).is_some_and(|owner| matches!(owner.stage, Stage::Spent(_)))
-    }
-
-    /// Pods of a Job that is gone or spent have not ended.
-    fn leaves(&mut self, job: &str) {
-        if let Some(owner) = self.owners.get(job) {
-            self.leaving.entry(owner.flow.clone()).or_default().insert(job.into());
-        }
-    }
-
-    fn pod_gone(&mut self, job: &str, uid: &str) -> Touched {
-        let Some(pods) = self.pods.get_mut(job) else { return Vec::new() };
-        pods.retain(|known| &*known.pod.uid != uid);
-        if !pods.is_empty() {
-            return self.touched_by_job(job, Urgency::Normal);
-        }
-        self.pods.remove(job);
-        let touched = self.touched_by_job(job, Urgency::Normal);
-        self.last_pod_gone(job);
-        touched
-    }
-
-    /// What is left of a Job that went before its pods is forgotten with the last of them.
-    fn last_pod_gone(&mut self, job: &str) {
-        let Some(Owner { flow, stage }) = self.owners.get(job) else { return };
-        let Some(jobs) = self.leaving.get_mut(flow).filter(|jobs| jobs.contains(job)) else { return };
-        jobs.remove(job);
-        if jobs.is_empty() {
-            self.leaving.remove(flow);
-        }
-        if *stage == Stage::Gone {
-            self.owners.remove(job);
-        }
-    }
-
-    fn touched(&self, flow: &str, urgency: Urgency) -> Touched {
-        self.keys.get(flow).map(|key| (key.clone(), urgency)).into_iter().collect()
-    }
-
-    /// The flow of a Job.
-    fn touched_by_job(&self, job: &str, urgency: Urgency) -> Touched {
-        self.owners.get(job).map_or_else(Vec::new, |owner| self.touched_by_flow(&owner.flow, urgency))
-    }
-
-    /// A flow; of one that is over, also those that wait for its last pod to end.
-    fn touched_by_flow(&self, flow: &str, urgency: Urgency) -> Touched {
-        let Some(key) = self.keys.get(flow) else { return Vec::new() };
-        let over = self.flows.get(key).is_some_and(|entry| entry.flow.as_ref().is_ok_and(flows::is_over));
-        if over { self.touched_with_line(key.clone()) } else { vec![(key.clone(), urgency)] }
-    }
-
-    fn rivals(&self, key: &FlowKey, entry: &FlowEntry) -> Vec<Rival> {
-        let Some(line) = self.line_of(key).and_then(|line| self.lines.get(&line)) else { return Vec::new() };
-        let others =
-            line.iter().filter_map(|other| self.flows.get(other)).filter(|other| other.uid != entry.uid);
-        others.filter_map(|other| self.rival(other)).collect()
-    }
-
-    fn took(&self, key: &FlowKey) -> BTreeMap<String, SignedDuration> {
-        let line = self.line_of(key).and_then(|line| self.lines.get(&line)).into_iter().flatten();
-        let statuses = line.filter_map(|other| self.flows.get(other)?.flow.as_ref().ok()?.status.as_ref());
-        let succeeded = statuses.filter(|status| status.phase == Some(FlowPhase::Succeeded));
-        let last = succeeded.max_by_key(|status| status.completion_time.as_ref().map(|time| time.0));
-        last.map(|status| durations(&status.steps)).unwrap_or_default()
-    }
-
-    /// A flow as others in its line see it.
-    fn rival(&self, entry: &FlowEntry) -> Option<Rival> {
-        let flow = entry.flow.as_ref().ok()?;
-        Some(Rival {
-            name: flow.metadata.name.clone().unwrap_or_default(),
-            uid: entry.uid.to_string(),
-            created: flows::created(&flow.metadata),
-            started: flows::has_started(flow),
-            over: flows::is_over(flow) && !self.runs_something(&entry.uid),
-            in_line: entry.verdict == Verdict::Sound
-                && flow.spec.suspend != Some(true)
-                && flow.metadata.deletion_timestamp.is_none(),
-            replaces: flows::replaces(flow),
-        })
-    }
-
-    /// Whether a pod of the flow has not ended.
-    fn runs_something(&self, flow: &str) -> bool {
-        let jobs = self.jobs.get(flow).into_iter().flatten().map(|entry| &entry.job.uid);
-        let jobs = jobs.chain(self.leaving.get(flow).into_iter().flatten());
-        let mut pods = jobs.flat_map(|job| self.pods.get(job).into_iter().flatten());
-        pods.any(|known| !has_ended(&known.pod))
-    }
-}
-
-/// A Job but for its document, most of whose changes decide nothing.
-fn without_document(job: &Job) -> Job {
-    Job { document: Box::default(), ..job.clone() }
-}
-
-fn has_ended(pod: &Pod) -> bool {
-    matches!(pod.phase, PodPhase::Succeeded | PodPhase::Failed)
 }
 
 impl FlowEntry {

@@ -14,7 +14,7 @@ use crate::api::{JobFlowStatus, names};
 use crate::flow::plan::Event;
 
 /// Events that wait to be written.
-const QUEUE: usize = 1_000;
+const QUEUE: usize = 4_000;
 /// The longest note that the API takes (events.k8s.io/v1).
 const NOTE: usize = 1_024;
 

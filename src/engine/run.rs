@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use futures::future::join_all;
 use futures::{FutureExt, StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
-use kube::api::{Patch, PatchParams};
 use kube::{Api, Client};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
@@ -16,11 +16,11 @@ use tracing::field::Empty;
 
 use super::cache::{FlowEntry, Snapshot};
 use super::events::Events;
-use super::flows::{self, FlowKey, FlowView};
+use super::flows::{self, FlowKey};
 use super::metrics::Metrics;
 use super::queue::{Done, Urgency};
 use super::watch::{self, Watches};
-use super::{apply, observe, status};
+use super::{apply, observe};
 use crate::api::JobFlow;
 use crate::flow::observed::Job;
 use crate::flow::observed::view::JobView;
@@ -32,9 +32,9 @@ const CALL: Duration = Duration::from_secs(30);
 /// How long a watch may take to show a Job that we created, before it is looked for. The planner looks at the flow again
 /// ten seconds after a Job's creation.
 const UNSEEN: SignedDuration = SignedDuration::from_secs(8);
-/// How long a change of the status that nothing follows from waits for others to share its write: steps beside each other
-/// often end together, and a write costs the API server more than all else that a step does.
-const GATHER: SignedDuration = SignedDuration::from_millis(50);
+/// How long a change of the status that nothing follows from waits for others to share its write, at least and at most:
+/// steps beside each other often end together, and a write costs the API server more than all else that a step does.
+const GATHER: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 /// Creations and deletions of one flow at one time.
 const ACTIONS: usize = 16;
 /// How often one look at a flow plans anew, because of something that was read, refused or changed meanwhile.
@@ -57,13 +57,15 @@ impl Default for Config {
 
 /// The controller.
 pub struct Engine {
-    client: Client,
-    watches: Watches,
+    pub(super) client: Client,
+    pub(super) watches: Watches,
     events: Events,
-    metrics: Metrics,
-    config: Config,
+    pub(super) metrics: Metrics,
+    pub(super) config: Config,
     /// Flows of one line start one after the other: each has to see that the one before it has.
     lines: Mutex<HashMap<(String, String), Weak<Turn>>>,
+    /// How long the last write of a status took, in milliseconds.
+    pub(super) wrote_in: AtomicU64,
 }
 
 /// Who has it may start.
@@ -71,7 +73,7 @@ type Turn = tokio::sync::Mutex<()>;
 
 /// Why a look at a flow came to nothing; it is looked at again later.
 #[derive(Debug, thiserror::Error)]
-enum Error {
+pub(super) enum Error {
     #[error("the API server refused: {0}")]
     Api(#[source] kube::Error),
     #[error("the API server did not answer in time")]
@@ -85,7 +87,15 @@ enum Error {
 impl Engine {
     /// A controller on what `watches` see.
     pub fn new(client: Client, watches: Watches, events: Events, config: Config) -> Self {
-        Self { client, watches, events, metrics: Metrics::default(), config, lines: Mutex::default() }
+        Self {
+            client,
+            watches,
+            events,
+            metrics: Metrics::default(),
+            config,
+            lines: Mutex::default(),
+            wrote_in: AtomicU64::new(0),
+        }
     }
 
     /// Count in `metrics`.
@@ -165,7 +175,7 @@ impl Engine {
             }
             if plan.may_wait {
                 let now = Timestamp::now();
-                let until = cache.waits_since(entry.uid(), now) + GATHER;
+                let until = cache.waits_since(entry.uid(), now) + self.gather();
                 if now < until {
                     return Ok(Some(plan.due.map_or(until, |due| due.min(until))));
                 }
@@ -185,6 +195,12 @@ impl Engine {
             }
         }
         Err(Error::Unsteady)
+    }
+
+    /// How long a change of a status may wait now: longer where the API server has much to do.
+    fn gather(&self) -> Duration {
+        let took = Duration::from_millis(self.wrote_in.load(Ordering::Relaxed));
+        (took * 2).clamp(GATHER.0, GATHER.1)
     }
 
     /// A Job that we created and that no watch shows after a while may have been deleted before a watch saw it. Whether
@@ -228,72 +244,6 @@ impl Engine {
             .await?;
         }
         Err(Error::Unsteady)
-    }
-
-    /// Write the status, if it changes. `false`: somebody else was quicker, and the cache knows now.
-    async fn write(&self, flow: &JobFlow, plan: &Plan) -> Result<bool, Error> {
-        let metadata = &flow.metadata;
-        let version = metadata.resource_version.as_deref().unwrap_or_default();
-        let Some(operations) = status::patch(version, flow.status.as_ref(), &plan.status) else {
-            return Ok(true);
-        };
-        tracing::Span::current().record("wrote", true);
-        let (namespace, name) =
-            (metadata.namespace.as_deref().unwrap_or_default(), metadata.name.as_deref().unwrap_or_default());
-        let api: Api<FlowView> = Api::namespaced(self.client.clone(), namespace);
-        let patch: json_patch::Patch = serde_json::from_value(operations.into())
-            .map_err(|error| Error::Api(kube::Error::SerdeError(error)))?;
-        let timed = self.metrics.writing();
-        let patched =
-            in_time(api.patch_status(name, &PatchParams::default(), &Patch::Json::<()>(patch)).map(Ok))
-                .await?;
-        timed.ended(if patched.is_ok() { "written" } else { "refused" });
-        match patched {
-            Ok(view) => {
-                self.learn(view);
-                Ok(true)
-            }
-            // A failed test of a JSON patch is an invalid one (422).
-            Err(kube::Error::Api(status)) if status.is_conflict() || status.is_invalid() => {
-                match in_time(api.get_opt(name)).await? {
-                    Some(view) if view.metadata.resource_version.as_deref() == Some(version) => {
-                        Err(Error::Api(kube::Error::Api(status)))
-                    }
-                    Some(view) => {
-                        self.learn(view);
-                        Ok(false)
-                    }
-                    None => {
-                        self.forget(flow);
-                        Ok(false)
-                    }
-                }
-            }
-            Err(kube::Error::Api(status)) if status.is_not_found() => {
-                self.forget(flow);
-                Ok(false)
-            }
-            Err(error) => Err(Error::Api(error)),
-        }
-    }
-
-    fn learn(&self, view: FlowView) {
-        let own = FlowKey::of(&view.metadata);
-        let verdict = watch::judge(&view, &self.config.options);
-        for (key, urgency) in self.watches.cache.flow_read(view, verdict) {
-            // The one at hand is being looked at.
-            if key != own {
-                self.watches.queue.add(key, urgency);
-            }
-        }
-    }
-
-    fn forget(&self, flow: &JobFlow) {
-        for (key, urgency) in
-            self.watches.cache.flow_deleted(flow.metadata.uid.as_deref().unwrap_or_default())
-        {
-            self.watches.queue.add(key, urgency);
-        }
     }
 
     /// Do what the plan wants done. `false`: something was refused, and the status has to say so.
@@ -363,31 +313,6 @@ impl Engine {
         }
     }
 
-    /// A flow that cannot be read can at least be told of, once.
-    async fn tell_malformed(&self, key: &FlowKey, entry: &FlowEntry) -> Result<Option<Timestamp>, Error> {
-        let Err(malformed) = &entry.flow else { return Ok(None) };
-        if malformed.told {
-            return Ok(None);
-        }
-        tracing::warn!(flow = %key, "a flow is malformed and cannot be run");
-        let message = &malformed.words;
-        let condition = serde_json::json!({"status": {"message": message, "conditions": [{
-            "type": "Ready", "status": "False", "reason": "ValidationFailed", "message": message,
-            "lastTransitionTime": Timestamp::from_second(Timestamp::now().as_second()).unwrap_or_default(),
-        }]}});
-        let api: Api<FlowView> = Api::namespaced(self.client.clone(), &key.namespace);
-        let (parameters, patch) = (PatchParams::default(), Patch::Merge(condition));
-        match in_time(api.patch_status(&key.name, &parameters, &patch).map(Ok)).await? {
-            Ok(view) => {
-                self.learn(view);
-                Ok(None)
-            }
-            // A schema that refuses the rest of the object refuses this too: then the log is all there is.
-            Err(kube::Error::Api(status)) if status.is_invalid() || status.is_not_found() => Ok(None),
-            Err(error) => Err(Error::Api(error)),
-        }
-    }
-
     /// The turn of a flow that has still to start and stands in line with others.
     fn line(&self, key: &FlowKey, entry: &FlowEntry) -> Option<Arc<Turn>> {
         let flow = entry.flow.as_ref().ok().filter(|flow| !flows::has_started(flow))?;
@@ -427,6 +352,6 @@ impl Drop for Taken<'_> {
 }
 
 /// A call, or the end of our patience.
-async fn in_time<T>(call: impl Future<Output = kube::Result<T>>) -> Result<T, Error> {
+pub(super) async fn in_time<T>(call: impl Future<Output = kube::Result<T>>) -> Result<T, Error> {
     tokio::time::timeout(CALL, call).await.map_err(|_| Error::Timeout)?.map_err(Error::Api)
 }

@@ -72,8 +72,8 @@ fn who_waits_in_line_is_told_when_the_last_pod_of_a_deleted_job_goes() {
     assert!(stands_in_the_way(&cache), "its pod still runs");
     assert_eq!(names(&cache.pod_deleted("job", "pod")), ["newer", "older"]);
     assert!(!stands_in_the_way(&cache));
-    let inner = cache.lock();
-    assert!(inner.leaving.is_empty() && inner.owners.is_empty() && inner.pods.is_empty());
+    let index = cache.lock();
+    assert!(index.leaving.is_empty() && index.owners.is_empty() && index.pods.is_empty());
 }
 
 #[test]
