@@ -234,6 +234,15 @@ impl Cache {
         self.lock().flows.get(key).cloned()
     }
 
+    /// How many objects are kept, by kind.
+    pub(super) fn sizes(&self) -> [(&'static str, usize); 4] {
+        let index = self.lock();
+        let all = index.owners.len();
+        let jobs = index.jobs.values().map(Vec::len).sum();
+        let pods = index.pods.values().map(Vec::len).sum();
+        [("flow", index.flows.len()), ("job", jobs), ("pod", pods), ("spent job", all.saturating_sub(jobs))]
+    }
+
     /// Every flow that is known.
     pub(super) fn flows(&self) -> Vec<FlowKey> {
         self.lock().flows.keys().cloned().collect()

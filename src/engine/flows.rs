@@ -102,7 +102,12 @@ impl<'de> Deserialize<'de> for FlowView {
         // Its text first: what cannot be typed is looked at again, as whatever it is. An API server writes the type of
         // an event before its object, so that nothing has to be kept in between.
         let text = Box::<RawValue>::deserialize(deserializer)?;
-        if let Ok(Lean { metadata, spec, status }) = serde_json::from_str(text.get()) {
+        if let Ok(Lean { metadata, mut spec, mut status }) = serde_json::from_str(text.get()) {
+            // A list grows by doubling as it is read, and this one is kept.
+            tighten(&mut spec.steps);
+            if let Some(status) = &mut status {
+                tighten(&mut status.steps);
+            }
             let flow = JobFlow { metadata: metadata.clone(), spec, status };
             return Ok(Self { metadata, flow: Ok(flow) });
         }
@@ -119,6 +124,14 @@ fn without_copy<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta
         annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
     }
     Ok(metadata)
+}
+
+/// Give back what a list does not use. An allocator may leave a shorter block where it is, so that `shrink_to_fit` gives
+/// back nothing.
+fn tighten<T>(list: &mut Vec<T>) {
+    let mut exact = Vec::with_capacity(list.len());
+    exact.append(list);
+    *list = exact;
 }
 
 /// What is said of a flow that the validator would refuse to look at.

@@ -66,6 +66,13 @@ struct Sums {
     steps: BTreeMap<(String, &'static str), i64>,
     approvals: BTreeMap<String, i64>,
     malformed: BTreeMap<String, i64>,
+    remembered: Vec<(&'static str, usize)>,
+}
+
+/// What is remembered.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct KindLabels {
+    kind: &'static str,
 }
 
 impl Standing {
@@ -128,6 +135,7 @@ impl Collector for Standing {
         let mut sums = Self::sums(watches);
         self.forget(&sums, Instant::now());
         sums.queue_depth = i64::try_from(watches.queue.len()).unwrap_or(i64::MAX);
+        sums.remembered = watches.cache.sizes().to_vec();
         sums.queue_age = watches.queue.age().as_secs_f64();
         let steps = shared.steps.load(Ordering::Relaxed);
         #[expect(clippy::cast_precision_loss, reason = "a ratio")]
@@ -156,6 +164,13 @@ impl Sums {
             "headworks_malformed_flows",
             "Flows that cannot be read and are not run",
             self.malformed.into_iter().map(by_namespace),
+        )?;
+        out.gauges(
+            "headworks_remembered",
+            "Objects that are kept in memory, by kind; of a Job whose step is over (spent) its UID alone",
+            self.remembered
+                .into_iter()
+                .map(|(kind, count)| (KindLabels { kind }, i64::try_from(count).unwrap_or(i64::MAX))),
         )?;
         out.gauge(
             "zen_flow_step_execution_queue_depth",
@@ -243,6 +258,7 @@ pub(super) fn example() -> String {
         steps: by_phase,
         approvals: by_namespace.clone(),
         malformed: by_namespace,
+        remembered: vec![("x", 1)],
         ..Sums::default()
     }));
     let mut text = String::new();
