@@ -182,6 +182,9 @@ async fn rotation(rig: &Rig) {
         let data = secret.data.as_ref().and_then(|data| data.get(key));
         data.map(|bytes| bytes.0.clone()).unwrap_or_default()
     };
+    // What is still on its way is replaced at once instead, without a look at who serves what.
+    let stable = |secret: Option<&Secret>| secret.is_some_and(|secret| of(secret, "phase") == b"stable");
+    timeout(LIMIT, await_condition(secrets.clone(), "headworks-tls", stable)).await.expect("rest").unwrap();
     let before = of(&secrets.get("headworks-tls").await.unwrap(), "ca.crt");
     let spoil = Patch::Merge(json!({"stringData": {"ca.crt": "spoilt"}}));
     secrets.patch("headworks-tls", &PatchParams::default(), &spoil).await.unwrap();
