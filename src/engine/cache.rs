@@ -192,9 +192,14 @@ impl Cache {
         }
     }
 
-    /// Since when a change of the flow's status waits to be written: since `now`, if none did.
+    /// Since when a change of the flow's status waits to be written: since `now`, if none did, or if the clock was set
+    /// back meanwhile.
     pub(super) fn waits_since(&self, flow: &str, now: Timestamp) -> Timestamp {
-        *self.lock().memories.entry(flow.into()).or_default().waits.get_or_insert(now)
+        let mut index = self.lock();
+        let waits = &mut index.memories.entry(flow.into()).or_default().waits;
+        let since = waits.filter(|since| *since <= now).unwrap_or(now);
+        *waits = Some(since);
+        since
     }
 
     /// The flow's status is written.

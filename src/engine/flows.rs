@@ -93,11 +93,11 @@ impl<'de> Deserialize<'de> for FlowView {
             status: Option<JobFlowStatus>,
         }
         #[derive(Deserialize)]
-        struct Addressed {
+        struct Addressed<'a> {
             #[serde(default, deserialize_with = "lean")]
             metadata: ObjectMeta,
-            #[serde(default)]
-            status: Value,
+            #[serde(default, borrow)]
+            status: Option<&'a RawValue>,
         }
         // Its text first: what cannot be typed is looked at again, as whatever it is. An API server writes the type of
         // an event before its object, so that nothing has to be kept in between.
@@ -113,6 +113,7 @@ impl<'de> Deserialize<'de> for FlowView {
         }
         let Addressed { metadata, status } =
             serde_json::from_str(text.get()).map_err(serde::de::Error::custom)?;
+        let status = status.and_then(|status| serde_json::from_str(status.get()).ok()).unwrap_or_default();
         Ok(Self { metadata, flow: Err(Malformed::read(text.get(), &status)) })
     }
 }
@@ -236,6 +237,7 @@ mod tests {
         assert_eq!(of(&spec, "").flow.unwrap_err(), Malformed { words: TOO_DEEP.to_owned(), told: false });
         let said = json!({"type": "Ready", "status": "False", "message": TOO_DEEP}).to_string();
         assert!(of(&spec, &said).flow.unwrap_err().told);
+        assert!(!of(&spec, &deep).flow.unwrap_err().told);
         // A template is not looked into before it has to be.
         let flow = of(&format!(r#"{{"steps":[{{"name":"a","template":{deep}}}]}}"#), "").flow.unwrap();
         let Verdict::Broken { message, .. } = verdict(&flow, &Options::default()) else { panic!("sound") };

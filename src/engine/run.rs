@@ -200,7 +200,7 @@ impl Engine {
     /// How long a change of a status may wait now: longer where the API server has much to do.
     fn gather(&self) -> Duration {
         let took = Duration::from_millis(self.wrote_in.load(Ordering::Relaxed));
-        (took * 2).clamp(GATHER.0, GATHER.1)
+        took.saturating_mul(2).clamp(GATHER.0, GATHER.1)
     }
 
     /// A Job that we created and that no watch shows after a while may have been deleted before a watch saw it. Whether

@@ -146,3 +146,14 @@ fn a_spent_job_that_a_list_lacks_is_forgotten() {
         assert_eq!(cache.lock().owners.len(), usize::from(there));
     }
 }
+
+#[test]
+fn a_change_waits_since_it_was_first_seen_and_never_since_the_future() {
+    let at = |second| Timestamp::from_second(second).unwrap();
+    let cache = with_a_job("Running");
+    assert_eq!(cache.waits_since("flow", at(100)), at(100));
+    assert_eq!(cache.waits_since("flow", at(101)), at(100));
+    assert_eq!(cache.waits_since("flow", at(7)), at(7), "the clock was set back");
+    cache.written("flow");
+    assert_eq!(cache.waits_since("flow", at(102)), at(102));
+}
