@@ -15,4 +15,4 @@ mod resources;
 mod lag;
 mod space;
 mod status;
-mod write;
+pub(crate) mod write;

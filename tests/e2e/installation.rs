@@ -1,5 +1,8 @@
 //! The installation itself: that it becomes ready, is called for what it should be called for, and comes back.
 
+use serde_json::Value;
+
+use crate::flows::write::{flow, job};
 use crate::{NAMESPACE, eventually, installed, json, kubectl, one_step, pods, ready, try_kubectl};
 
 /// A metric summed over both replicas and over the labels that do not matter.
@@ -77,13 +80,46 @@ fn no_content_of_an_object_is_in_logs_or_events() {
     if !installed() {
         return;
     }
+    // What a flow says must not be repeated by us. The kubelet does repeat one thing, the image it pulls, so that a flow
+    // with a telling image shows what of the kubelet's words we pass on: nothing in logs and Events.
     let canary = "canary-51c0de";
     kubectl(&["apply", "-f", "-"], &one_step("canary", &format!("{canary}:1")));
     assert!(!try_kubectl(&["apply", "-f", "-"], &one_step("canary2", &format!("{canary}:!"))).ok);
+    // And one that runs to its end, with a script and a variable of which nobody at all may speak.
+    let secret = "canary-5ec2e7";
+    let step = job("one", &format!("test $SECRET = {secret}")).env("SECRET", secret);
+    kubectl(&["apply", "-f", "-"], &flow("canary-runs").step(step).0.to_string());
+
+    let events = || -> Vec<Value> {
+        let all = json(&["get", "events.events.k8s.io", "-A"]);
+        all["items"].as_array().unwrap().clone()
+    };
+    eventually("the kubelet to tell that it cannot pull the image", || {
+        let told = |event: &Value| event["reportingController"] == "kubelet" && holds(event, canary);
+        events().iter().any(told).then_some(())
+    });
+    eventually("the engine to take note of it", || {
+        let canary = json(&["-n", "default", "get", "jobflow", "canary"]);
+        (canary["status"]["steps"][0]["waiting"]["reason"] == "ImagePull").then_some(())
+    });
+    eventually("the Event that the other flow succeeded", || {
+        let told =
+            |event: &Value| event["regarding"]["name"] == "canary-runs" && event["reason"] == "FlowSucceeded";
+        events().iter().any(told).then_some(())
+    });
+
     for pod in pods() {
         let log = kubectl(&["-n", NAMESPACE, "logs", &pod], "");
         assert!(log.contains("serving admission"), "{log}");
-        assert!(!log.contains(canary) && !log.contains("PRIVATE KEY"), "{log}");
+        assert!(!log.contains(canary) && !log.contains(secret) && !log.contains("PRIVATE KEY"), "{log}");
     }
-    assert!(!kubectl(&["get", "events", "-A", "-o", "json"], "").contains(canary));
+    for event in events() {
+        assert!(!holds(&event, secret), "{event}");
+        let ours = event["reportingController"] == "headworks";
+        assert!(!ours || !holds(&event, canary), "{event}");
+    }
+}
+
+fn holds(event: &Value, words: &str) -> bool {
+    event["note"].as_str().is_some_and(|note| note.contains(words))
 }
