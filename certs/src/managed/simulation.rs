@@ -12,13 +12,13 @@ mod world;
 use std::collections::BTreeSet;
 
 use super::{Phase, State, Step, notary::Notary};
-use node::Op;
+use node::{Op, Reading};
 use random::Random;
 use world::{WAIT, World};
 
 impl World {
     /// A write of the Secret that is about to be taken.
-    fn judge_write(&mut self, step: &Step, next: &State, read: Option<u64>) {
+    fn judge_write(&mut self, step: &Step, next: &State, read: Option<&Reading>) {
         assert_ne!(self.state(), Some(next), "a write that changes nothing: {step:?}");
         match step {
             Step::Generate(_) if self.state().is_some() => self.emergency = true,
@@ -34,13 +34,13 @@ impl World {
 
     /// Every bundle that an API server may still use must verify the leaf: that is, every one that was there at any
     /// moment of the wait before the configurations were last read.
-    fn judge_activation(&self, next: &State, read: u64) {
+    fn judge_activation(&self, next: &State, read: &Reading) {
         let leaf = &next.leaf.as_ref().unwrap().cert;
         let facts = self.notary.facts(leaf).unwrap();
-        for log in &self.configs {
-            for (at, entry) in log.iter().enumerate() {
+        for (log, last) in self.configs.iter().zip(&read.versions) {
+            for (at, entry) in log.iter().enumerate().take(last + 1) {
                 let ended = log.get(at + 1).map_or(u64::MAX, |next| next.at);
-                if ended <= (read + 1).saturating_sub(WAIT) || entry.at > read {
+                if ended <= (read.at + 1).saturating_sub(WAIT) {
                     continue;
                 }
                 for (_, bundle) in entry.config.iter().flat_map(|config| &config.webhooks) {

@@ -46,8 +46,15 @@ pub(super) enum Op {
     None,
     /// Configurations to be written, each as it was seen.
     Patch(String, Vec<(usize, String)>),
-    /// The Secret to be written, as it was seen; and when the configurations were read for it.
-    Put(usize, Step, Box<State>, Option<u64>),
+    /// The Secret to be written, as it was seen; and what was read of the configurations for it.
+    Put(usize, Step, Box<State>, Option<Reading>),
+}
+
+/// The configurations as they were read outright. Much may happen within one second: the versions tell what came later.
+#[derive(Clone)]
+pub(super) struct Reading {
+    pub(super) at: u64,
+    pub(super) versions: Vec<usize>,
 }
 
 impl World {
@@ -167,7 +174,7 @@ impl Node {
             }
             Op::Put(known, step, next, read) => {
                 if known == world.secret.len() - 1 {
-                    world.judge_write(&step, &next, read);
+                    world.judge_write(&step, &next, read.as_ref());
                     world.secret.push(Some(Rc::new(*next)));
                 }
                 self.secret = world.secret.len() - 1;
@@ -219,7 +226,8 @@ impl Node {
                     }
                 }
                 let next = mint_by(&world.notary, &step, state.as_deref(), &world.policy, now).unwrap();
-                Op::Put(self.secret, step, Box::new(next.unwrap()), read.then_some(world.steady))
+                let reading = read.then(|| Reading { at: world.steady, versions: self.configs.clone() });
+                Op::Put(self.secret, step, Box::new(next.unwrap()), reading)
             }
         }
     }
