@@ -73,6 +73,15 @@ fn of_deploy(file: &str, kind: &str) -> Value {
     objects.find(|object| object["kind"] == kind).unwrap()
 }
 
+/// `kubectl replace`, which reads and then writes: a controller that writes the status in between is no failure.
+fn replace(file: &str, input: &str) {
+    eventually(&format!("{file} to be replaced"), || {
+        let said = try_kubectl(&["replace", "-f", file], input);
+        assert!(said.ok || said.err.contains("(Conflict)"), "{}", said.err);
+        said.ok.then_some(())
+    });
+}
+
 /// `kubectl apply -f deploy/FILE`.
 pub(super) fn reinstall(file: &str) {
     kubectl(&["apply", "-f", deploy(file).to_str().unwrap()], "");
@@ -92,21 +101,21 @@ impl Rig {
     pub(super) fn on_nothing(shape: Shape) -> Option<Self> {
         installed().then(|| {
             let none = Shape { replicas: 0, ..shape.clone() };
-            kubectl(&["replace", "-f", "-"], &none.deployment().to_string());
+            replace("-", &none.deployment().to_string());
             eventually("all pods to be gone", || {
                 let left = get(&["-n", NAMESPACE, "get", "pods"]);
                 left["items"].as_array().unwrap().is_empty().then_some(())
             });
             kubectl(&["-n", NAMESPACE, "delete", "secret", SECRET, "--ignore-not-found"], "");
             kubectl(&["-n", NAMESPACE, "delete", "events.events.k8s.io", "--all"], "");
-            kubectl(&["replace", "-f", deploy("webhook.yaml").to_str().unwrap()], "");
+            replace(deploy("webhook.yaml").to_str().unwrap(), "");
             Self { shape }
         })
     }
 
     /// Start the pods, and wait until all of them are Ready.
     pub(super) fn start(&self) {
-        kubectl(&["replace", "-f", "-"], &self.shape.deployment().to_string());
+        replace("-", &self.shape.deployment().to_string());
         is_through();
         ready();
     }
@@ -127,7 +136,7 @@ impl Drop for Rig {
         if !std::thread::panicking() {
             // Nobody waits for it: the next test asks for what it needs.
             let usual = of_deploy("deployment.yaml", "Deployment");
-            kubectl(&["replace", "-f", "-"], &usual.to_string());
+            replace("-", &usual.to_string());
         }
     }
 }
