@@ -53,7 +53,9 @@ pub(super) enum Op {
 /// The configurations as they were read outright. Much may happen within one second: the versions tell what came later.
 #[derive(Clone)]
 pub(super) struct Reading {
+    /// By the steady clock.
     pub(super) at: u64,
+    /// The last version of each.
     pub(super) versions: Vec<usize>,
 }
 
