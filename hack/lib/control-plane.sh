@@ -30,7 +30,7 @@ start_etcd() {
   start etcd "$TOOLS/etcd" --name=headworks --data-dir=etcd --unsafe-no-fsync --log-level=warn \
     --listen-client-urls=unix://etcd.sock --advertise-client-urls=unix://etcd.sock \
     --listen-peer-urls=unix://peer.sock --initial-advertise-peer-urls=unix://peer.sock --initial-cluster=headworks=unix://peer.sock
-  wait_for 20 'etcd opens its socket' etcd test -S "$STATE/etcd.sock"
+  wait_for 60 'etcd opens its socket' etcd test -S "$STATE/etcd.sock"
 }
 
 # start_apiserver FLAG...
@@ -63,7 +63,7 @@ start_controller_manager() {
 }
 
 # The controllers work, and pods can be created: none is admitted without the account it would run as.
-wait_for_controllers() { wait_for 60 'the default service account exists' kube-controller-manager kc get serviceaccount default; }
+wait_for_controllers() { wait_for 180 'the default service account exists' kube-controller-manager kc get serviceaccount default; }
 
 start_scheduler() {
   start kube-scheduler "$TOOLS/kube-scheduler" --kubeconfig=pki/scheduler.kubeconfig --secure-port=0 --leader-elect=false \
@@ -84,7 +84,7 @@ control_plane_up() {
 
 # apiserver_up FLAG...: start it and wait until it is ready. False if its port is taken by somebody else.
 apiserver_up() {
-  local deadline=$((SECONDS + 60))
+  local deadline=$((SECONDS + 180))
   start_apiserver "$@"
   until apiserver_ready >/dev/null 2>&1; do
     if ! alive kube-apiserver; then

@@ -32,6 +32,11 @@ fn install(cluster: &Cluster) {
         cluster.must(&["wait", "--for=condition=Established", &crd, "--timeout=30s"], "");
     }
     let overlay = root().join("deploy/overlays/cert-manager");
+    // Established comes before kubectl can find them.
+    eventually("the kinds to be known", || {
+        let kinds = "issuers.cert-manager.io,certificates.cert-manager.io";
+        cluster.kubectl(&["get", kinds, "-A"], "").ok.then_some(())
+    });
     // Strict: a field that the schemas do not have is an error.
     cluster.must(&["apply", "--validate=strict", "-k", overlay.to_str().unwrap()], "");
 }
@@ -88,7 +93,7 @@ fn mount(cluster: &Cluster, mount: &Mount) {
 }
 
 /// What the cainjector does for the annotation; besides, the webhook is called by URL, because no Service is routed
-/// here.
+/// here, and has as much time as a busy machine may need.
 fn inject(cluster: &Cluster, port: u16) {
     for kind in ["validatingwebhookconfiguration", "mutatingwebhookconfiguration"] {
         let configuration = get(cluster, kind, "headworks");
@@ -98,13 +103,13 @@ fn inject(cluster: &Cluster, port: u16) {
         let secret = get(cluster, "secret", certificate["spec"]["secretName"].as_str().unwrap());
         let webhooks = configuration["webhooks"].as_array().unwrap().iter().enumerate();
         let patch: Vec<Value> = webhooks
-            .map(|(at, webhook)| {
+            .flat_map(|(at, webhook)| {
                 let path = webhook["clientConfig"]["service"]["path"].as_str().unwrap();
                 let url = format!("https://127.0.0.1:{port}{path}");
-                json!({
-                    "op": "replace", "path": format!("/webhooks/{at}/clientConfig"),
-                    "value": {"url": url, "caBundle": secret["data"]["ca.crt"]},
-                })
+                let client = json!({"url": url, "caBundle": secret["data"]["ca.crt"]});
+                let replace =
+                    |field, value| json!({"op": "replace", "path": format!("/webhooks/{at}/{field}"), "value": value});
+                [replace("clientConfig", client), replace("timeoutSeconds", json!(30))]
             })
             .collect();
         cluster.must(&["patch", kind, "headworks", "--type=json", "-p", &json!(patch).to_string()], "");
@@ -128,7 +133,9 @@ fn the_overlay_fits_cert_managers_schemas_and_what_it_writes_is_served() {
     let may = |verb: &str, resource: &str| {
         cluster.kubectl(&["auth", "can-i", verb, resource, "-n", NAMESPACE, "--as", ACCOUNT], "").ok
     };
-    assert!(may("list", "jobs.batch") && may("update", "leases.coordination.k8s.io/headworks"));
+    eventually("the rights to be known", || {
+        (may("list", "jobs.batch") && may("update", "leases.coordination.k8s.io/headworks")).then_some(())
+    });
     for verb in ["create", "update", "list", "watch", "patch", "delete"] {
         assert!(!may(verb, "secrets/headworks-tls"), "{verb}");
     }
@@ -153,8 +160,18 @@ fn the_overlay_fits_cert_managers_schemas_and_what_it_writes_is_served() {
     mount(&cluster, &mounted);
     let program = Program::start_on(mounted.clone(), &[], &[]);
     inject(&cluster, program.listen);
+    // Until the API server knows the bundle its calls fail, and are counted.
+    let failed = || -> f64 {
+        let counts = cluster.must(&["get", "--raw", "/metrics"], "");
+        let lines = counts.lines().filter(|line| {
+            line.starts_with("apiserver_admission_webhook_rejection_count")
+                && line.contains("calling_webhook_error")
+        });
+        lines.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
+    };
     let refused = || cluster.kubectl(&["apply", "--dry-run=server", "-f", "-"], EMPTY_FLOW).err;
     eventually("the API server to call the webhook", || refused().contains("HW108").then_some(()));
+    let before = failed();
     for renewals in 1..=3_u32 {
         issue();
         mount(&cluster, &mounted);
@@ -163,11 +180,6 @@ fn the_overlay_fits_cert_managers_schemas_and_what_it_writes_is_served() {
         let said = refused();
         assert!(said.contains("HW108"), "{said}");
     }
-    let counts = cluster.must(&["get", "--raw", "/metrics"], "");
-    let failed = counts.lines().find(|line| {
-        line.starts_with("apiserver_admission_webhook_rejection_count")
-            && line.contains("calling_webhook_error")
-    });
-    assert_eq!(failed, None);
+    assert!((failed() - before).abs() < f64::EPSILON, "a call failed");
     down(&name);
 }

@@ -2,6 +2,7 @@
 
 use std::process::Command;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use headworks_certs::ServiceNames;
 use headworks_testkit::{ApiServer, Mount};
@@ -11,7 +12,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::program::{Ca, NAME, Program, call};
+use crate::program::{Ca, NAME, Program, SOON, call};
 
 /// A caller with a certificate of `authority` in this name.
 fn known(program: &Program, ca: &Ca, authority: &Ca, name: &str) -> ApiServer {
@@ -23,6 +24,15 @@ fn known(program: &Program, ca: &Ca, authority: &Ca, name: &str) -> ApiServer {
 
 async fn is_served(caller: &ApiServer) -> bool {
     caller.call(&call(0)).await.is_ok()
+}
+
+/// Wait until such a caller is served, or is not any more.
+async fn becomes(served: bool, caller: impl Fn() -> ApiServer) {
+    let end = Instant::now() + SOON;
+    while is_served(&caller()).await != served {
+        assert!(Instant::now() < end, "waited {SOON:?} for served: {served}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 #[tokio::test]
@@ -47,11 +57,12 @@ async fn a_required_caller_is_known_by_ca_and_name_and_a_new_ca_needs_no_restart
     // A bundle of both, then the second alone: a rotation.
     anchors.swap(&[("ca.crt", &format!("{}{}", first.pem(), second.pem()))]).unwrap();
     program.reaches(LOADED, 2.0);
+    // It is counted when it is read, and in force a moment later.
+    becomes(true, || caller(&second, "system:apiserver")).await;
     assert!(is_served(&caller(&first, "system:apiserver")).await);
-    assert!(is_served(&caller(&second, "system:apiserver")).await);
     anchors.swap(&[("ca.crt", second.pem())]).unwrap();
     program.reaches(LOADED, 3.0);
-    assert!(!is_served(&caller(&first, "system:apiserver")).await);
+    becomes(false, || caller(&first, "system:apiserver")).await;
     assert!(is_served(&caller(&second, "system:apiserver")).await);
     assert!(is_served(&open).await, "a connection that is open stays as it is");
     assert_eq!(open.dialled(), 1);

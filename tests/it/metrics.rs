@@ -79,13 +79,23 @@ fn a_scrape_tells_what_a_flow_did_and_forgets_it_when_it_goes() {
         flow(&["annotate", "jobflow", "x", &format!("approved.workflow.kube-zen.io/{step}=true")]);
     }
     until(r#"zen_flow_jobflows{namespace="metrics",phase="Succeeded"}"#, 1.0);
+    // A watch may have brought the last status before the answer to the call that wrote it, which is when it is counted;
+    // the Event comes after that.
+    until(r#"zen_flow_approval_latency_seconds_count{namespace="metrics"}"#, 2.0);
+    eventually("an Event to be counted", || {
+        value(r#"zen_flow_api_server_calls_total{verb="create",resource="events",code="201"}"#)
+    });
+    until("zen_flow_step_execution_queue_depth", 0.0);
+    eventually("each look to have ended", || {
+        let scrape = program.scrape();
+        let looks = scrape.get(r#"zen_flow_reconciliation_duration_seconds_count{result="done"}"#)?;
+        (looks >= scrape.get(r#"zen_flow_status_update_duration_seconds_count{result="written"}"#)?)
+            .then_some(())
+    });
 
     let scrape = program.scrape();
     let of = |series: &str| *scrape.get(series).unwrap_or_else(|| panic!("no {series} in {scrape:#?}"));
     assert!((of("headworks_leader") - 1.0).abs() < f64::EPSILON);
-    assert!(
-        (of(r#"zen_flow_approval_latency_seconds_count{namespace="metrics"}"#) - 2.0).abs() < f64::EPSILON
-    );
     let failed = r#"{namespace="metrics",phase="Failed"}"#;
     let took = of(&format!("zen_flow_step_duration_seconds_sum{failed}"));
     assert!((1.0..30.0).contains(&took), "a timeout of a second took {took} s");
@@ -96,12 +106,8 @@ fn a_scrape_tells_what_a_flow_did_and_forgets_it_when_it_goes() {
         written >= 3.0 && (written - patched).abs() < f64::EPSILON,
         "{written} written, {patched} patched"
     );
-    assert!(of(r#"zen_flow_reconciliation_duration_seconds_count{result="done"}"#) >= written);
     assert!(of("zen_flow_dag_computation_duration_seconds_count") >= written);
-    assert!(of(r#"zen_flow_api_server_calls_total{verb="create",resource="events",code="201"}"#) >= 1.0);
-    for series in ["zen_flow_step_execution_queue_depth", "headworks_queue_age_seconds"] {
-        assert!(of(series) < 1.0, "{series} of an idle engine");
-    }
+    assert!(of("headworks_queue_age_seconds") < 1.0, "of an idle engine");
     assert!(scrape.contains_key("headworks_dispatch_latency_seconds_count"));
 
     flow(&["delete", "jobflow", "x"]);

@@ -11,10 +11,10 @@ use crate::program::{Ca, Program, call, files};
 
 const LOADED: &str = "headworks_cert_reloads_total{result=\"loaded\",reason=\"\"}";
 /// The poll of 10 seconds, and what a busy machine adds.
-const BY_POLL: Duration = Duration::from_secs(12);
+const BY_POLL: Duration = Duration::from_secs(30);
 
 #[tokio::test]
-async fn a_directory_made_anew_is_served_within_12_seconds() {
+async fn a_directory_made_anew_is_served_by_the_next_poll() {
     let ca = Ca::new();
     let program = Program::start(&ca, &[]);
     fs::remove_dir_all(program.mount.path()).unwrap();

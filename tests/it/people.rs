@@ -289,10 +289,14 @@ fn job(flow: &Flow) -> String {
             "restartPolicy": "Never", "containers": [{"name": "main", "image": "registry.invalid/x:1"}]}}},
     });
     flow.kubectl(&["create", "-f", "-"], &job.to_string());
-    eventually("the Job controller to make a pod", || {
+    let pod = eventually("the Job controller to make a pod", || {
         let pods = flow.get("pods");
         Some(pods["items"][0]["metadata"]["name"].as_str()?.to_owned())
-    })
+    });
+    eventually("the Job controller to count it", || {
+        (flow.get("job/nightly-extract-1")["status"]["active"] == 1).then_some(())
+    });
+    pod
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use headworks_certs::{Authority, Issued, Lifetimes, ServiceNames};
 use headworks_testkit::{ApiServer, Call, Mount, Phase};
@@ -70,6 +70,15 @@ impl Ca {
     /// Calls what `route` leads to, and trusts this authority.
     pub(crate) fn caller(&self, route: impl Fn() -> SocketAddr + Send + Sync + 'static) -> ApiServer {
         ApiServer::new(NAME, ApiServer::tls([self.root()]).unwrap(), route).unwrap()
+    }
+}
+
+/// Wait until a connection of `caller` can be used again.
+pub(crate) async fn rests(caller: &ApiServer) {
+    let end = Instant::now() + SOON;
+    while caller.idle() == 0 {
+        assert!(Instant::now() < end, "its connection is gone");
+        tokio::time::sleep(Duration::from_millis(2)).await;
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use headworks_testkit::Load;
 
-use crate::program::{Ca, Program, call, files};
+use crate::program::{Ca, Program, call, files, rests};
 
 const LOADED: &str = "headworks_cert_reloads_total{result=\"loaded\",reason=\"\"}";
 
@@ -26,6 +26,7 @@ async fn two_hundred_reloads_under_load_fail_no_call_and_open_connections_live_o
         program.mount.swap(&files(&ca.issue())).unwrap();
         program.reaches(LOADED, f64::from(number + 1));
         if number <= 10 {
+            rests(&old).await;
             old.call(&call(0)).await.unwrap();
             assert_eq!(old.dialled(), 1, "the connection from before reload {number} is gone");
         }

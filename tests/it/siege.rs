@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsConnector;
 
-use crate::program::{Ca, NAME, Probing, Program, SOON, call, files};
+use crate::program::{Ca, NAME, Probing, Program, SOON, call, files, rests};
 
 const CONNECTIONS: &str = "headworks_webhook_connections";
 
@@ -131,6 +131,7 @@ async fn without_file_descriptors_open_connections_are_served_and_new_ones_as_so
     }
     let (before, begin) = (probing.metric(ERRORS), Instant::now());
     while begin.elapsed() < Duration::from_secs(3) {
+        rests(&caller).await;
         caller.call(&call(0)).await.expect("an open connection is served");
         sleep(Duration::from_millis(50)).await;
     }

@@ -218,7 +218,7 @@ pub(super) async fn act(client: Client, play: Arc<Play>, name: String) {
 /// which its Job is changed, and is dismissed by a controller that has not heard of it, is the one race that nobody
 /// who watches can see; it is not what is tested here. Whether the Job is over meanwhile.
 async fn caught_up(play: &Play) -> bool {
-    pause(500).await;
+    pause(2_000).await;
     play.job.borrow().as_ref().is_some_and(|job| over(job))
 }
 

@@ -106,7 +106,7 @@ async fn killed(
             act(&name).await;
             let was_reached = tokio::select! {
                 () = reached.notified() => true,
-                () = check(&name) => tokio::time::timeout(std::time::Duration::from_millis(700), reached.notified()).await.is_ok(),
+                () = check(&name) => tokio::time::timeout(std::time::Duration::from_secs(5), reached.notified()).await.is_ok(),
             };
             token.cancel();
             rig.start().await;

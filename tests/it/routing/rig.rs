@@ -144,8 +144,11 @@ impl Rig {
     /// One more controller for this namespace.
     pub(super) async fn controller_with(&self, client: Client, metrics: Metrics) -> CancellationToken {
         let token = CancellationToken::new();
-        let config =
-            routing::Config { namespace: Some(self.namespace.clone()), ..routing::Config::default() };
+        let config = routing::Config {
+            namespace: Some(self.namespace.clone()),
+            timeout: Duration::from_mins(1),
+            ..routing::Config::default()
+        };
         let caches = routing::Caches::start(&client, &config, metrics, token.clone());
         let until = token.clone();
         let leading = caches.clone();
@@ -306,7 +309,7 @@ impl Rig {
     }
 
     pub(super) async fn eventually<T>(&self, what: &str, condition: impl AsyncFnMut() -> Option<T>) -> T {
-        self.within(Duration::from_secs(30), what, condition).await
+        self.within(Duration::from_mins(2), what, condition).await
     }
 
     /// For what takes minutes on a slow machine.

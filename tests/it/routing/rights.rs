@@ -2,9 +2,11 @@
 //! log has every call.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use headworks::routing::Metrics;
 use k8s_openapi::api::authentication::v1::TokenRequest;
+use k8s_openapi::api::authorization::v1::SubjectAccessReview;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::ServiceAccount;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
@@ -44,6 +46,18 @@ async fn limited(admin: &Client) -> Client {
     accounts.create(&create, &account).await.unwrap();
     let request: TokenRequest = serde_json::from_value(json!({"spec": {"audiences": []}})).unwrap();
     let token = accounts.create_token_request("headworks", &create, &request).await.unwrap();
+    // What the API server does not know yet it refuses, and what was refused counts.
+    let reviews: Api<SubjectAccessReview> = Api::all(admin.clone());
+    let review: SubjectAccessReview = serde_json::from_value(json!({"spec": {
+        "user": format!("system:serviceaccount:{NS}:headworks"),
+        "resourceAttributes": {"verb": "list", "resource": "nodes"}}}))
+    .unwrap();
+    let known = async {
+        while !reviews.create(&create, &review).await.unwrap().status.unwrap().allowed {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_mins(1), known).await.expect("the rights to be known");
     let kubeconfig = kube::config::Kubeconfig::read_from(&ground().kubeconfig).unwrap();
     let mut config =
         kube::Config::from_custom_kubeconfig(kubeconfig, &kube::config::KubeConfigOptions::default())

