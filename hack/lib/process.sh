@@ -31,7 +31,7 @@ start() {
     exec "$@"' headworks "$name" "$@" </dev/null >"$STATE/log/$name.log" 2>&1 8>&- 9>&-) &
   local tries=0
   until [[ -s $STATE/pid/$name ]]; do
-    ((tries++ < 100)) || { tail_of "$STATE/log/$name.log"; die "$name did not start"; }
+    ((tries++ < 3000)) || { tail_of "$STATE/log/$name.log"; die "$name did not start"; }
     sleep 0.02
   done
 }

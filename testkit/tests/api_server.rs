@@ -20,6 +20,9 @@ use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep};
 use tokio_rustls::TlsAcceptor;
 
+/// Whatever takes longer has failed.
+const SOON: Duration = Duration::from_mins(1);
+
 /// What the server does with its n-th request; None closes the connection.
 type Script = Box<dyn Fn(usize) -> Option<Response<String>> + Send + Sync>;
 
@@ -143,7 +146,7 @@ async fn twenty_five_connections_are_kept_and_each_was_a_full_handshake() {
     let mut calls = Vec::new();
     for _ in 0..40 {
         let caller = caller.clone();
-        calls.push(tokio::spawn(async move { caller.call(&call()).await.unwrap() }));
+        calls.push(tokio::spawn(async move { caller.call(&call().timeout(SOON)).await.unwrap() }));
     }
     for call in calls {
         call.await.unwrap();
@@ -269,7 +272,10 @@ async fn a_load_calls_at_its_rate_and_reports_each_failure() {
     let server = Server::start(|number| (number != 10).then(allowed)).await;
     let begin = Instant::now();
     let load = Load::start(&server.caller(), 100.0, |_| call());
-    sleep(Duration::from_millis(500)).await;
+    while server.heads.lock().unwrap().len() < 20 {
+        assert!(begin.elapsed() < SOON, "it does not call");
+        sleep(Duration::from_millis(10)).await;
+    }
     let report = load.stop().await;
     let most = begin.elapsed().as_millis() / 10 + 1;
     assert_eq!(report.calls(), server.heads.lock().unwrap().len());

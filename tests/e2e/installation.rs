@@ -21,8 +21,10 @@ fn both_replicas_are_ready_and_nothing_restarted() {
     if !installed() {
         return;
     }
-    let deployment = json(&["-n", NAMESPACE, "get", "deployment", "headworks"]);
-    assert_eq!(deployment["status"]["readyReplicas"], 2);
+    eventually("two replicas to be ready", || {
+        let deployment = json(&["-n", NAMESPACE, "get", "deployment", "headworks"]);
+        (deployment["status"]["readyReplicas"] == 2).then_some(())
+    });
     let pods = json(&["-n", NAMESPACE, "get", "pods", "-l", "app.kubernetes.io/name=headworks"]);
     for pod in pods["items"].as_array().unwrap() {
         assert_eq!(pod["status"]["containerStatuses"][0]["restartCount"], 0, "{}", pod["metadata"]["name"]);

@@ -45,7 +45,7 @@ spec:
           imagePullPolicy: Never
           command: [sh, -c, 'trap "" TERM; mkdir /tmp/w; hostname >/tmp/w/index.html; >/tmp/w/ready; httpd -p 8080 -h /tmp/w; while :; do sleep 1; done']
           ports: [{name: http, containerPort: 8080}]
-          readinessProbe: {httpGet: {path: /ready, port: http}, periodSeconds: 1, failureThreshold: 1}
+          readinessProbe: {httpGet: {path: /ready, port: http}, periodSeconds: 1, failureThreshold: 1, timeoutSeconds: 30}
 "#;
 
 /// busybox' wget cannot be linked statically and look up names; `nc` asks no name.

@@ -48,7 +48,7 @@ fn an_api_server_that_is_killed_costs_its_time_and_nothing_else() {
                     return Fate::pass();
                 }
                 let restart = async {
-                    tokio::task::spawn_blocking(|| cluster.restart_apiserver());
+                    tokio::task::spawn_blocking(|| cluster.restart_apiserver()).await.unwrap();
                 };
                 Fate { then: Some(Box::pin(restart)), ..Fate::pass() }
             });

@@ -200,11 +200,7 @@ async fn rotation(rig: &Rig) {
 /// Some first tries go wrong, so that what is there has to be looked at: creations are done, and their answers and
 /// what the watches tell of them come late; and somebody else is quicker than some writes.
 fn disturb(rig: &Arc<Rig>) {
-    rig.proxy.watch(Watching {
-        late: Duration::from_millis(1_500),
-        only: Some("jobs"),
-        ..Watching::default()
-    });
+    rig.proxy.watch(Watching { late: Duration::from_secs(6), only: Some("jobs"), ..Watching::default() });
     let (tried, other) = (Mutex::new(HashSet::new()), rig.clone());
     rig.proxy.hook(move |call| {
         let kind = format!("{} {}", call.verb, call.resource);
@@ -242,7 +238,7 @@ async fn flows(rig: &Arc<Rig>) {
     let mut spec = flow([
         job("a", &[], "0").says("{{ parameters.plain }} {{ parameters.hidden }}", &[]),
         // Its pods are never created, for want of an account, and the Job controller says so in Events.
-        job("starved", &[], "0").runs_as("nobody").with("timeoutSeconds", json!(9)),
+        job("starved", &[], "0").runs_as("nobody").with("timeoutSeconds", json!(30)),
         job("late", &["a"], "-").with("timeoutSeconds", json!(1)),
         manual("ask", &["late"]).with("timeoutSeconds", json!(1)),
     ]);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use headworks::api::JobFlow;
 use headworks::flow::job_name::job_name;
@@ -207,8 +207,14 @@ impl Rig {
 
     /// Annotate a flow, as people do who approve.
     pub(crate) async fn annotate(&self, name: &str, key: &str, value: &str) {
-        let patch = json!({"metadata": {"annotations": {key: value}}});
-        self.flows().patch(name, &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
+        let patch = Patch::Merge(json!({"metadata": {"annotations": {key: value}}}));
+        let (flows, parameters) = (self.flows(), PatchParams::default());
+        let end = Instant::now() + LIMIT;
+        // The API server may be on its way back.
+        while let Err(error) = flows.patch(name, &parameters, &patch).await {
+            assert!(Instant::now() < end, "{name} is not annotated: {error}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
     }
 
     pub(crate) async fn approve(&self, name: &str, step: &str) {

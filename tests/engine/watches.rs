@@ -25,7 +25,7 @@ fn what_is_seen_two_seconds_late_leads_to_the_same_end() {
 #[test]
 fn pods_that_are_seen_after_the_end_of_their_job_still_say_what_came_of_it() {
     // The Job controller tells of the end of a Job after a second.
-    let late = Duration::from_millis(2_500);
+    let late = Duration::from_millis(1_800);
     test(async |cluster| {
         drop(through(cluster, Watching { late, only: Some("pods"), ..Watching::default() }).await);
     });

@@ -9,7 +9,8 @@ use super::*;
 use crate::{Authority, CertEvent, EventKind, Events, Facts, Issued, Lifetimes, ServiceNames};
 
 const REQUIRED: &str = "svc.ns.svc";
-const SECOND: Duration = Duration::from_secs(1);
+/// Whatever takes longer has failed: a busy machine may need some of it.
+const LIMIT: Duration = Duration::from_mins(1);
 /// For tests in which a poll must not help.
 const NEVER: Duration = Duration::from_hours(1);
 
@@ -53,13 +54,13 @@ impl Running {
     }
 
     #[track_caller]
-    fn serves(&self, issued: &Issued, within: Duration) -> impl Future<Output = ()> {
+    fn serves(&self, issued: &Issued) -> impl Future<Output = ()> {
         let (serial, mut changes) = (serial(issued), self.identity.subscribe());
         let caller = std::panic::Location::caller();
         async move {
             let served = changes.wait_for(|pair| pair.as_ref().is_some_and(|pair| pair.serial() == serial));
-            let in_time = timeout(within, served).await;
-            assert!(in_time.is_ok(), "{caller}: not served within {within:?}");
+            let in_time = timeout(LIMIT, served).await;
+            assert!(in_time.is_ok(), "{caller}: not served within {LIMIT:?}");
         }
     }
 
@@ -69,7 +70,7 @@ impl Running {
             if let Some(at) = self.warned.iter().position(|event| event.reason == reason) {
                 return self.warned.remove(at).message;
             }
-            let event = timeout(SECOND * 5, self.events.recv()).await.expect(reason).unwrap();
+            let event = timeout(LIMIT, self.events.recv()).await.expect(reason).unwrap();
             if event.kind == EventKind::Warning {
                 self.warned.push(event);
             }
@@ -81,7 +82,7 @@ impl Running {
     fn shows(&self, line: &str) -> impl Future<Output = ()> {
         let caller = std::panic::Location::caller();
         async move {
-            let deadline = Instant::now() + SECOND * 2;
+            let deadline = Instant::now() + LIMIT;
             while !self.metrics().contains(line) {
                 assert!(Instant::now() < deadline, "{caller}: {line} not in\n{}", self.metrics());
                 sleep(Duration::from_millis(5)).await;
@@ -98,16 +99,16 @@ impl Running {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn fifty_swaps_as_kubelet_does_them_are_each_served_within_a_second() {
+async fn fifty_swaps_as_kubelet_does_them_are_each_served_without_a_poll() {
     let dir = Mount::new().unwrap();
     let first = issued();
     dir.swap(&files(&first)).unwrap();
     let source = Running::start(&dir, NEVER);
-    source.serves(&first, SECOND).await;
+    source.serves(&first).await;
     for _ in 0..50 {
         let next = issued();
         dir.swap(&files(&next)).unwrap();
-        source.serves(&next, SECOND).await;
+        source.serves(&next).await;
     }
     source.shows("headworks_cert_reloads_total{result=\"loaded\",reason=\"\"} 51").await;
     assert!(!source.metrics().contains("result=\"rejected\""), "no swap was seen halfway");
@@ -121,7 +122,7 @@ async fn files_written_in_place_are_served() {
     for _ in 0..5 {
         let next = issued();
         dir.write(&files(&next)).unwrap();
-        source.serves(&next, SECOND).await;
+        source.serves(&next).await;
     }
 }
 
@@ -133,7 +134,7 @@ async fn files_renamed_over_are_served() {
     for _ in 0..5 {
         let next = issued();
         dir.rename_over(&files(&next)).unwrap();
-        source.serves(&next, SECOND).await;
+        source.serves(&next).await;
     }
 }
 
@@ -143,7 +144,7 @@ async fn a_directory_deleted_and_made_again_is_served_by_poll_and_watched_again(
     let first = issued();
     dir.write(&files(&first)).unwrap();
     let mut source = Running::start(&dir, Duration::from_millis(300));
-    source.serves(&first, SECOND).await;
+    source.serves(&first).await;
     for _ in 0..3 {
         fs::remove_dir_all(dir.path()).unwrap();
         assert!(source.warns("CertificateWatchUnavailable").await.contains("polling instead"));
@@ -152,7 +153,7 @@ async fn a_directory_deleted_and_made_again_is_served_by_poll_and_watched_again(
         let next = issued();
         fs::create_dir(dir.path()).unwrap();
         dir.write(&files(&next)).unwrap();
-        source.serves(&next, SECOND * 2).await;
+        source.serves(&next).await;
         source.shows("headworks_cert_watch_backend{backend=\"notify\"} 1").await;
     }
 }
@@ -167,7 +168,7 @@ async fn a_directory_that_comes_late_is_found() {
     let next = issued();
     fs::create_dir(dir.path()).unwrap();
     dir.write(&files(&next)).unwrap();
-    source.serves(&next, SECOND).await;
+    source.serves(&next).await;
 }
 
 #[tokio::test]
@@ -176,7 +177,7 @@ async fn what_is_bad_is_refused_by_name_and_the_last_good_pair_stays() {
     let good = issued();
     dir.write(&files(&good)).unwrap();
     let mut source = Running::start(&dir, NEVER);
-    source.serves(&good, SECOND).await;
+    source.serves(&good).await;
     let day = SignedDuration::from_hours(24);
     let (now, names) = (Timestamp::now(), ServiceNames::new("svc", "ns"));
     let (one, other) = (issued(), issued());
@@ -205,7 +206,7 @@ async fn what_is_bad_is_refused_by_name_and_the_last_good_pair_stays() {
     fs::remove_file(dir.path().join("tls.key")).unwrap();
     assert!(source.warns("CertificateRejected").await.contains("cannot read"));
     dir.write(&files(&one)).unwrap();
-    source.serves(&one, SECOND).await;
+    source.serves(&one).await;
 }
 
 #[tokio::test]
@@ -214,12 +215,12 @@ async fn a_pair_from_the_future_is_taken_once_its_time_comes() {
     let start = Timestamp::now();
     let ahead = issued_for(
         &ServiceNames::new("svc", "ns"),
-        start + SignedDuration::from_hours(1) + SignedDuration::from_secs(2),
+        start + SignedDuration::from_hours(1) + SignedDuration::from_secs(15),
     );
     dir.write(&files(&ahead)).unwrap();
     let mut source = Running::start(&dir, Duration::from_millis(200));
     assert!(source.warns("CertificateRejected").await.contains("valid only from"));
-    source.serves(&ahead, SECOND * 5).await;
+    source.serves(&ahead).await;
 }
 
 #[tokio::test]
@@ -228,9 +229,9 @@ async fn only_the_series_of_the_served_certificate_remains() {
     let (first, second) = (issued(), issued());
     dir.write(&files(&first)).unwrap();
     let source = Running::start(&dir, NEVER);
-    source.serves(&first, SECOND).await;
+    source.serves(&first).await;
     dir.write(&files(&second)).unwrap();
-    source.serves(&second, SECOND).await;
+    source.serves(&second).await;
     source
         .shows(&format!("headworks_cert_not_after_seconds{{kind=\"leaf\",serial=\"{}\"}}", serial(&second)))
         .await;

@@ -43,7 +43,7 @@ async fn due(test: &str) -> (Arc<Place>, Vec<u8>) {
 
 /// The rotation is over: one CA, another one, in the Secret and in every configuration.
 async fn over(place: &Place, old: &[u8]) {
-    eventually("over", SECOND * 60, async || {
+    eventually("over", LIMIT * 3, async || {
         let state = State::read(&place.secret().await);
         let ca = state.ca.as_ref().unwrap().cert.clone();
         let bundles = place.bundles().await;
@@ -70,7 +70,7 @@ async fn killed(fate: &str, nth: usize) {
     });
     let first = place.tapped(&tap, config(&place, "first")).await;
     callers.add("first", &first.identity, &first.readiness);
-    tokio::time::timeout(SECOND * 60, tap.died()).await.expect("it comes that far");
+    tokio::time::timeout(LIMIT * 3, tap.died()).await.expect("it comes that far");
     callers.remove("first");
     first.kill();
     // As the garbage collector does when the pod has gone.
@@ -101,7 +101,7 @@ async fn a_writer_killed_at_any_write_of_a_rotation_is_followed_by_one_that_ends
     assert_eq!(writes.len(), 9, "{writes:#?}");
     for reason in ["Staged", "Published", "Activated", "Retired"] {
         let reason: &'static str = format!("CertificateAuthority{reason}").leak();
-        assert_eq!(only.told(reason), 1, "{reason}");
+        told(std::slice::from_mut(&mut only), reason, 1).await;
     }
     let points = (0..writes.len()).flat_map(|nth| [("before", nth), ("after", nth)]);
     // The last write is the end: nothing is left to go on with after it.
@@ -168,7 +168,7 @@ async fn a_clock_set_a_month_ahead_costs_one_renewal_and_one_rotation_within_a_m
     let old = agreed(&replicas).await;
     let ca = State::read(&place.secret().await).ca.unwrap().cert;
     ahead.store(30 * 24, Ordering::Relaxed);
-    eventually("renewed", SECOND * 62, async || {
+    eventually("renewed", LIMIT * 3, async || {
         whether(replicas.iter().all(|replica| replica.serial().as_ref() != Some(&old)), || old.clone())
     })
     .await;
@@ -199,7 +199,7 @@ async fn a_replica_reports_what_it_serves_in_a_lease_that_goes_when_it_stops() {
     assert_eq!(leases.get("one.certificate").await.unwrap().metadata.resource_version, version);
     assert_eq!(replica.told("CertificateWriteFailed"), 0);
     drop(replica);
-    eventually("withdrawn", SECOND * 5, async || {
+    eventually("withdrawn", LIMIT, async || {
         whether(leases.list(&params).await.unwrap().items.is_empty(), || "still there".to_owned())
     })
     .await;
@@ -210,7 +210,7 @@ async fn the_old_ca_stays_while_a_ready_replica_does_not_say_that_it_serves_the_
     let (place, old) = due("silent").await;
     place.route(&["speaks", "silent"]).await;
     let _speaks = place.replica_with(config(&place, "speaks"), true);
-    eventually("activated", SECOND * 20, async || {
+    eventually("activated", LIMIT, async || {
         let state = State::read(&place.secret().await);
         whether(state.phase == Phase::Activated, || format!("{:?}", state.phase))
     })
@@ -233,23 +233,23 @@ async fn the_old_ca_stays_while_a_ready_replica_does_not_say_that_it_serves_the_
 async fn what_is_spoilt_during_the_wait_is_repaired_and_waited_for_again() {
     let (place, old) = due("spoilt").await;
     place.route(&["only"]).await;
-    let config = ManagedConfig { publish_wait: SECOND * 6, ..config(&place, "only") };
+    let config = ManagedConfig { publish_wait: SECOND * 20, ..config(&place, "only") };
     let mut only = place.replica_with(config, true);
     let phase = async || State::read(&place.secret().await);
-    eventually("published", SECOND * 20, async || {
+    eventually("published", LIMIT, async || {
         let state = phase().await;
         whether(state.phase == Phase::Published, || format!("{:?}", state.phase))
     })
     .await;
     tokio::time::sleep(SECOND * 3).await;
-    place.set_bundles(&old).await; // as a tool that applies an old manifest
     let spoilt = Instant::now();
-    eventually("activated", SECOND * 20, async || {
+    place.set_bundles(&old).await; // as a tool that applies an old manifest
+    eventually("activated", LIMIT * 3, async || {
         let state = phase().await;
         whether(state.phase == Phase::Activated, || format!("{:?}", state.phase))
     })
     .await;
-    assert!(spoilt.elapsed() >= SECOND * 6, "{:?}", spoilt.elapsed());
+    assert!(spoilt.elapsed() >= SECOND * 20, "{:?}", spoilt.elapsed());
     assert_eq!(only.told("CaBundleRepaired"), 2);
     assert_eq!(only.told("CertificateAuthorityPublished"), 1);
     over(&place, &old).await;

@@ -351,7 +351,7 @@ impl Replica {
 
     #[track_caller]
     pub(crate) fn ready(&self) -> impl Future<Output = ()> {
-        eventually("ready", Duration::from_secs(10), async || self.readiness.check(jiff::Timestamp::now()))
+        eventually("ready", Duration::from_mins(1), async || self.readiness.check(jiff::Timestamp::now()))
     }
 }
 

@@ -64,7 +64,7 @@ fn told_to_stop_it_answers_until_nobody_calls_and_exits_with_0() {
     let lasted = time(&ended["finishedAt"]).duration_since(told).as_secs();
     eprintln!("from the deletion to the exit: {lasted} s");
     // Five quiet seconds at least, told in whole ones; and well before the end of the grace period, 40 s.
-    assert!((4..35).contains(&lasted), "{lasted} s");
+    assert!((4..39).contains(&lasted), "{lasted} s");
     assert!(log.contains("told to stop") && log.lines().last().unwrap().contains("\"stopped\""), "{log}");
 }
 

@@ -67,7 +67,7 @@ fn failing_beside_others<'s>(space: &'s Space, mode: &str) -> Run<'s> {
         flow("beside")
             .policy(json!({"onStepFailure": mode, "parallelism": 2}))
             .step(job("bad", "exit 6"))
-            .step(job("slow", "sleep 12"))
+            .step(job("slow", "sleep 20"))
             .step(pass("after-bad").after(&["bad"]))
             .step(pass("after-slow").after(&["slow"]))
             .step(pass("after-both").after(&["slow", "bad"])),
@@ -211,13 +211,13 @@ fn a_step_that_takes_too_long_is_stopped_with_its_pods_and_not_tried_again() {
     let Some(space) = space("timeout") else { return };
     let run =
         space.run(flow("timeout").step(
-            job("slow", "sleep 600").timeout(12).retry(3, json!({"type": "Fixed", "duration": "100ms"})),
+            job("slow", "sleep 600").timeout(20).retry(3, json!({"type": "Fixed", "duration": "100ms"})),
         ));
     run.pod_runs("slow");
     let end = run.ends_as("Failed", &["slow Failed StepTimeout"]);
-    assert_eq!(end.step_message("slow"), "not done within 12 s");
-    assert_eq!(end.message(), "step \"slow\" failed: StepTimeout: not done within 12 s");
-    near("the timeout", seconds(end.step_started("slow"), end.step_completed("slow")), 12.0, 0.5);
+    assert_eq!(end.step_message("slow"), "not done within 20 s");
+    assert_eq!(end.message(), "step \"slow\" failed: StepTimeout: not done within 20 s");
+    near("the timeout", seconds(end.step_started("slow"), end.step_completed("slow")), 20.0, 0.5);
     run.leaves_nothing_running(None);
     assert_eq!(run.versions().last().unwrap().version(), end.version());
 }
@@ -263,7 +263,7 @@ fn a_job_deleted_while_it_runs_is_lost_and_counts_as_an_attempt() {
             seen.step(step)["attempt"] == attempt && seen.step_phase(step) == "Running"
         });
         let name = running.step(step)["jobRef"]["name"].as_str().unwrap().to_owned();
-        space.jobs.find(Duration::from_secs(30), |records| {
+        space.jobs.find(Duration::from_secs(90), |records| {
             records.iter().any(|record| record.name() == name).then_some(())
         });
         space.delete("Job", &name);
@@ -299,7 +299,7 @@ fn nothing_that_happens_after_its_end_changes_a_flow() {
     let Some(space) = space("final") else { return };
     let run = space.run(
         flow("final")
-            .policy(json!({"activeDeadlineSeconds": 600, "ttlSecondsAfterFinished": 15}))
+            .policy(json!({"activeDeadlineSeconds": 600, "ttlSecondsAfterFinished": 30}))
             .step(pass("done"))
             .step(job("failed", "exit 1").after(&["done"])),
     );

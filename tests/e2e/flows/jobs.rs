@@ -144,28 +144,28 @@ fn quota(space: &Space, resource: &str) {
 #[test]
 fn a_pod_that_no_node_takes_is_told_of_in_the_clusters_words() {
     let Some(space) = space("unschedulable") else { return };
-    let step = pass("homeless").pod_spec(json!({"nodeSelector": {"planet": "mars"}})).timeout(8);
+    let step = pass("homeless").pod_spec(json!({"nodeSelector": {"planet": "mars"}})).timeout(20);
     let run = space.run(flow("unschedulable").step(step));
     let waits = run.until("it to be told", |seen| seen.waiting("homeless") == "Unschedulable");
     let words = waits.step("homeless")["waiting"]["message"].as_str().unwrap();
     assert!(words.contains("node(s) didn't match Pod's node affinity/selector"), "{words}");
     assert_eq!(waits.message(), format!("step \"homeless\": Unschedulable: {words}"));
     let end = run.ends_as("Failed", &["homeless Failed StepTimeout"]);
-    assert_eq!(end.step_message("homeless"), "not done within 8 s; it waited: Unschedulable");
-    near("the timeout", seconds(end.step_started("homeless"), end.step_completed("homeless")), 8.0, 0.5);
+    assert_eq!(end.step_message("homeless"), "not done within 20 s; it waited: Unschedulable");
+    near("the timeout", seconds(end.step_started("homeless"), end.step_completed("homeless")), 20.0, 0.5);
     run.leaves_nothing_running(None);
 }
 
 #[test]
 fn an_image_that_does_not_exist_is_told_of_in_the_clusters_words() {
     let Some(space) = space("image") else { return };
-    let step = pass("missing").container(json!({"image": "headworks.invalid/nothing:1"})).timeout(15);
+    let step = pass("missing").container(json!({"image": "headworks.invalid/nothing:1"})).timeout(30);
     let run = space.run(flow("image").step(step));
     let waits = run.until("it to be told", |seen| seen.waiting("missing") == "ImagePull");
     let words = waits.step("missing")["waiting"]["message"].as_str().unwrap();
     assert!(words.contains("headworks.invalid/nothing:1"), "{words}");
     let end = run.ends_as("Failed", &["missing Failed StepTimeout"]);
-    assert_eq!(end.step_message("missing"), "not done within 15 s; it waited: ImagePull");
+    assert_eq!(end.step_message("missing"), "not done within 30 s; it waited: ImagePull");
     run.leaves_nothing_running(None);
 }
 
@@ -190,11 +190,11 @@ fn pods_that_a_quota_refuses_are_told_of_and_waited_for() {
 #[test]
 fn pods_that_the_cluster_refuses_are_told_of_until_the_step_times_out() {
     let Some(space) = space("podrefused") else { return };
-    let step = pass("only").pod_spec(json!({"priorityClassName": "platinum"})).timeout(20);
+    let step = pass("only").pod_spec(json!({"priorityClassName": "platinum"})).timeout(30);
     let run = space.run(flow("podrefused").step(step));
     let waits = run.until("it to be told", |seen| seen.waiting("only") == "Unavailable");
     let words = waits.step("only")["waiting"]["message"].as_str().unwrap();
     assert!(words.contains("no PriorityClass with name platinum was found"), "{words}");
     let end = run.ends_as("Failed", &["only Failed StepTimeout"]);
-    assert_eq!(end.step_message("only"), "not done within 20 s; it waited: Unavailable");
+    assert_eq!(end.step_message("only"), "not done within 30 s; it waited: Unavailable");
 }

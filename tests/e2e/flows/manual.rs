@@ -82,8 +82,9 @@ fn nobody_decides_without_the_right_to_and_nobody_in_anothers_name() {
 fn an_approval_may_come_before_its_step_is_reached() {
     let Some(space) = space("early") else { return };
     may_edit(&space, "alice");
-    let run = space.run(with_gate("early"));
+    let run = space.run(with_gate("early").suspended());
     decide(&run, "alice", "gate", "true");
+    run.patch(&json!({"spec": {"suspend": false}}));
     let end = run.ends_as("Succeeded", &["build Succeeded", "gate Succeeded", "ship Succeeded"]);
     assert_eq!(end.step("gate")["approvedBy"], "alice");
     assert_eq!(end.step_started("gate"), end.step_completed("gate"));

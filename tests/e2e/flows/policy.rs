@@ -46,7 +46,7 @@ fn keyed(name: &str, policy: &str, script: &str) -> Flow {
 #[test]
 fn forbid_waits_in_line_and_goes_on_when_its_turn_comes() {
     let Some(space) = space("forbid") else { return };
-    let first = space.run(keyed("first", "Forbid", "sleep 4"));
+    let first = space.run(keyed("first", "Forbid", "sleep 10"));
     first.until("its start", |seen| seen.phase() == "Running");
     let second = space.run(keyed("second", "Forbid", "true"));
     let waits = second.until("its place in line", |seen| seen.waiting("work") == "Concurrency");
@@ -67,7 +67,7 @@ fn forbid_waits_in_line_and_goes_on_when_its_turn_comes() {
 #[test]
 fn allow_runs_flows_of_one_key_side_by_side() {
     let Some(space) = space("allow") else { return };
-    let runs = ["first", "second"].map(|name| space.run(keyed(name, "Allow", "sleep 4")));
+    let runs = ["first", "second"].map(|name| space.run(keyed(name, "Allow", "sleep 10")));
     let [first, second] = runs.map(|run| run.ends_as("Succeeded", &["work Succeeded"]));
     assert!(second.started() < first.completed());
     near("between their starts", seconds(first.started(), second.started()), 0.0, 1.0);
@@ -119,7 +119,7 @@ fn never_more_steps_run_than_parallelism_allows_and_earlier_ones_go_first() {
 #[test]
 fn a_suspended_flow_lets_end_what_runs_and_goes_on_when_resumed() {
     let Some(space) = space("suspend") else { return };
-    let run = space.run(flow("suspend").suspended().step(job("a", "sleep 3")).step(pass("b").after(&["a"])));
+    let run = space.run(flow("suspend").suspended().step(job("a", "sleep 10")).step(pass("b").after(&["a"])));
     let waits = run.until("its suspension", |seen| seen.phase() == "Suspended");
     assert_eq!(waits.waiting("a"), "Suspended");
     assert_eq!(waits.condition("Ready").unwrap(), "False FlowSuspended");

@@ -4,9 +4,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::api::{DynamicObject, Patch, PatchParams, PostParams};
+use kube::runtime::wait::await_condition;
 use kube::{Api, Client};
 use serde_json::{Value, json};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::lag;
@@ -40,6 +43,10 @@ pub(crate) fn space(test: &str) -> Option<Space> {
             let wanted = serde_json::from_value(wanted).unwrap();
             let created = namespaces.create(&PostParams::default(), &wanted).await.unwrap();
             let name = created.metadata.name.unwrap();
+            // Without the account that they run as no pods are created.
+            let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), &name);
+            let there = await_condition(accounts, "default", |account: Option<&ServiceAccount>| account.is_some());
+            timeout(Duration::from_mins(1), there).await.unwrap().unwrap();
             let stopped = CancellationToken::new();
             let records = |kind| Records::start(&client, &resource(kind), &name, stopped.clone());
             let (flows, jobs, pods) = (records("JobFlow"), records("Job"), records("Pod"));

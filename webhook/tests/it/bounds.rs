@@ -64,7 +64,7 @@ async fn all_bodies_together_have_a_bound_too() {
 
 #[tokio::test]
 async fn beyond_the_queue_callers_are_told_to_come_back_in_a_second() {
-    let rig = Rig::start(Limits { in_flight: 1, queue: 1, ..Limits::default() }).await;
+    let rig = Rig::start(Limits { in_flight: 1, queue: 1, deadline: SOON, ..Limits::default() }).await;
     let mut waiting = Vec::new();
     for _ in 0..2 {
         let mut client = rig.client().await;
@@ -177,6 +177,7 @@ async fn a_handshake_that_does_not_come_is_cut_off_and_counted() {
     let mut silent = TcpStream::connect(rig.address).await.unwrap();
     closed(&mut silent).await;
     rig.metric_is(r#"headworks_webhook_handshake_failures_total{reason="timeout"}"#, 1.0).await;
+    let rig = Rig::start(Limits::default()).await;
     let mut plain = TcpStream::connect(rig.address).await.unwrap();
     plain.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
     _ = plain.read(&mut [0; 64]).await;
@@ -186,7 +187,7 @@ async fn a_handshake_that_does_not_come_is_cut_off_and_counted() {
 
 #[tokio::test]
 async fn an_idle_connection_is_closed_in_the_end() {
-    let rig = Rig::start(Limits { idle: ms(200), ..Limits::default() }).await;
+    let rig = Rig::start(Limits { idle: ms(3000), ..Limits::default() }).await;
     let mut client = rig.client().await;
     assert_eq!(client.post(PATH, review("a")).await.status, 200);
     until(|| client.0.is_closed()).await;

@@ -34,8 +34,8 @@ async fn replica(ca: &Ca, limits: Limits) -> Replica {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ninety_restarts_behind_a_switch_that_flips_late_lose_no_call() {
-    // A tenth of the real times. A server drains while its successors are restarted in their turn.
-    let limits = Limits { quiet: ms(1500), drain: ms(20_000), ..Limits::default() };
+    // Less than the real times. A server drains while its successors are restarted in their turn.
+    let limits = Limits { quiet: ms(5000), drain: ms(20_000), ..Limits::default() };
     let ca = Ca::new();
     let mut current = replica(&ca, limits.clone()).await;
     let switch = Arc::new(Mutex::new(current.address));

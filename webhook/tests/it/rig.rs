@@ -30,7 +30,7 @@ use crate::authority::Ca;
 pub(crate) const PATH: &str = "/validate-jobflow";
 
 /// What anything is given that should happen soon, on a machine that may be busy.
-pub(crate) const SOON: Duration = Duration::from_secs(20);
+pub(crate) const SOON: Duration = Duration::from_mins(1);
 
 /// Panics over `panic`, denies `wrong`, patches all in the mutating phase, and stops at `slow` until let go.
 #[derive(Default)]

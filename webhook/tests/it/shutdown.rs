@@ -19,7 +19,7 @@ fn limits(quiet: u64, drain: u64) -> Limits {
 
 #[tokio::test]
 async fn connections_old_and_new_are_served_until_it_is_quiet() {
-    let rig = Rig::start(limits(600, 20_000)).await;
+    let rig = Rig::start(limits(5000, 20_000)).await;
     let (mut idle, mut unused) = (rig.client().await, rig.client().await);
     assert_eq!(idle.post(PATH, review("a")).await.header("connection"), "");
     rig.shutdown.trigger();
@@ -32,16 +32,16 @@ async fn connections_old_and_new_are_served_until_it_is_quiet() {
     let quiet = Instant::now();
     let address = rig.address;
     rig.stopped().await;
-    assert!(quiet.elapsed() >= ms(500));
+    assert!(quiet.elapsed() >= ms(4500));
     assert!(TcpStream::connect(address).await.is_err(), "the listener is closed");
 }
 
 #[tokio::test]
 async fn each_call_puts_the_stop_off() {
-    let rig = Rig::start(limits(1000, 60_000)).await;
+    let rig = Rig::start(limits(5000, 60_000)).await;
     rig.shutdown.trigger();
     let begin = Instant::now();
-    while begin.elapsed() < ms(2000) {
+    while begin.elapsed() < ms(7000) {
         assert_eq!(rig.client().await.post(PATH, review("a")).await.status, 200);
         sleep(ms(50)).await;
     }
@@ -67,7 +67,7 @@ async fn an_unused_connection_does_not_hold_the_stop_up() {
     rig.shutdown.trigger();
     let begin = Instant::now();
     rig.stopped().await;
-    assert!(begin.elapsed() < ms(5000), "{:?}", begin.elapsed());
+    assert!(begin.elapsed() < ms(15_000), "{:?}", begin.elapsed());
 }
 
 #[tokio::test]
@@ -92,14 +92,14 @@ async fn a_call_that_is_running_at_the_stop_gets_its_answer() {
 
 #[tokio::test]
 async fn callers_that_keep_coming_are_served_to_the_cap_and_no_further() {
-    let rig = Rig::start(limits(60_000, 700)).await;
+    let rig = Rig::start(limits(60_000, 5000)).await;
     let begin = Instant::now();
     rig.shutdown.trigger();
     while begin.elapsed() < ms(300) {
         assert_eq!(rig.client().await.post(PATH, review("a")).await.status, 200);
     }
     rig.stopped().await;
-    assert!(begin.elapsed() >= ms(700));
+    assert!(begin.elapsed() >= ms(5000));
 }
 
 #[tokio::test]
@@ -138,7 +138,7 @@ async fn is_served((sender, _): &mut Http2) -> bool {
 
 #[tokio::test]
 async fn http2_callers_are_sent_away_by_its_own_word() {
-    let rig = Rig::start_with(limits(300, 20_000), |options| options.http2 = true).await;
+    let rig = Rig::start_with(limits(5000, 20_000), |options| options.http2 = true).await;
     let mut open = http2(&rig).await;
     assert!(is_served(&mut open).await);
     rig.shutdown.trigger();
@@ -149,7 +149,7 @@ async fn http2_callers_are_sent_away_by_its_own_word() {
 
 #[tokio::test]
 async fn an_http2_connection_that_is_new_in_the_lame_duck_carries_a_call_before_it_is_sent_away() {
-    let rig = Rig::start_with(limits(1000, 20_000), |options| options.http2 = true).await;
+    let rig = Rig::start_with(limits(5000, 20_000), |options| options.http2 = true).await;
     rig.shutdown.trigger();
     let mut new = http2(&rig).await;
     sleep(ms(100)).await; // a GOAWAY too early would arrive in this time
