@@ -116,13 +116,13 @@ pub struct StepStatus {
     pub message: Option<String>,
     /// What it waits for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub waiting: Option<Waiting>,
+    pub waiting: Option<Box<Waiting>>,
     /// The exit code of the first container that failed, else 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i64>,
     /// What it handed on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub outputs: Option<StepOutputs>,
+    pub outputs: Option<Box<StepOutputs>>,
     /// Who approved or rejected it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approved_by: Option<String>,

@@ -17,6 +17,7 @@ use super::template::JobTemplate;
      "message": "a step of type Job needs a template", "reason": "FieldValueRequired", "fieldPath": ".template"}
 ]))]
 pub struct Step {
+    // What few steps have is boxed, here and in the status: the engine keeps flows by the thousand.
     /// A DNS label, unique in the flow.
     #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub name: String,
@@ -29,7 +30,7 @@ pub struct Step {
     pub message: Option<String>,
     /// Labels and annotations for the Job and its pod.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub metadata: Option<StepMetadata>,
+    pub metadata: Option<Box<StepMetadata>>,
     /// Steps that must be done before this one starts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 5000), schema_with = "super::crd::dependencies")]
@@ -47,17 +48,17 @@ pub struct Step {
     pub timeout_seconds: Option<i64>,
     /// Retries; they belong to the flow, so a template without a backoffLimit of its own gets 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub retry_policy: Option<RetryPolicy>,
+    pub retry_policy: Option<Box<RetryPolicy>>,
     /// A Job of batch/v1: {apiVersion?, kind?, metadata?, spec}. Name, namespace and owner are set by headworks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "super::crd::preserved_object")]
     pub template: Option<JobTemplate>,
     /// What the step reads.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub inputs: Option<Inputs>,
+    pub inputs: Option<Box<Inputs>>,
     /// What the step hands on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub outputs: Option<Outputs>,
+    pub outputs: Option<Box<Outputs>>,
 }
 
 /// What a step is.

@@ -143,7 +143,7 @@ pub(super) fn news(
     }
     if before.reason != after.reason {
         match after.reason.as_str() {
-            "NoPodsFound" => warn("NoPodsFound", "no pod matches the selector".to_owned()),
+            "NoPodsFound" => warn("NoPodsFound", "no pod that has not ended matches the selector".to_owned()),
             "NoReadyPods" => {
                 warn("NoReadyPods", "no pod can lead; `headworks leader why` tells why".to_owned());
             }

@@ -36,6 +36,10 @@ pub(super) enum Listing {
 
 pub(super) const LISTINGS: [Listing; 4] = [Listing::Pods, Listing::Services, Listing::Slices, Listing::Nodes];
 
+/// A pod that has ended leads nothing for ever, and a cluster that runs Jobs keeps them by the thousand. When one ends, the
+/// API server says that it is gone.
+const NOT_ENDED: &str = "status.phase!=Succeeded,status.phase!=Failed";
+
 /// How changes of one kind are told.
 struct Told<K> {
     put: fn(K) -> Change,
@@ -95,7 +99,7 @@ impl Watches {
         let config = watcher::Config::default().page_size(100);
         let nodes_api: Api<wire::Node> = Api::all(self.client.clone());
         tokio::join!(
-            self.watch(self.api(), config.clone(), pods),
+            self.watch(self.api(), config.clone().fields(NOT_ENDED), pods),
             self.watch(self.api(), config.clone(), services),
             self.watch(self.api(), config.clone().labels(&ours), slices),
             self.watch(nodes_api, config, nodes),

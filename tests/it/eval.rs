@@ -141,7 +141,7 @@ fn succeeded(step: &Step) -> StepStatus {
         completion_time: at("2026-11-24T10:00:01Z"),
         attempt: Some(1),
         exit_code: Some(0),
-        outputs: Some(StepOutputs { parameters, artifacts: Vec::new() }),
+        outputs: Some(Box::new(StepOutputs { parameters, artifacts: Vec::new() })),
         ..StepStatus::default()
     }
 }

@@ -64,14 +64,14 @@ impl World {
         assert!(errors.is_empty(), "{errors:#?}");
         let mut steps: Vec<StepStatus> = checked.flow.spec.steps.iter().map(done).collect();
         let value = |name: &str, value: &str| OutputValue { name: name.to_owned(), value: value.to_owned() };
-        steps[0].outputs = Some(StepOutputs {
+        steps[0].outputs = Some(Box::new(StepOutputs {
             parameters: vec![
                 value("rows", "42"),
                 value("text", "a \"b\"\n{{ step.name }}"),
                 value("data", "{\"list\": [1, 2.5, \"x\"], \"on\": true, \"none\": null}"),
             ],
             artifacts: Vec::new(),
-        });
+        }));
         let documents = BTreeMap::from([(
             "load".to_owned(),
             json!({

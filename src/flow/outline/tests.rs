@@ -43,7 +43,7 @@ fn pods_count_completions_failures_and_the_dearest_retries() {
     assert_eq!(pods(&spec), 14, "a Job fails after six retries of its own");
     spec.steps[0].template = Some(json!({"spec": {"completions": 5, "backoffLimit": 1}}).into());
     assert_eq!(pods(&spec), 6 + 7);
-    spec.steps[1].retry_policy = Some(RetryPolicy { limit: Some(4), backoff: None });
+    spec.steps[1].retry_policy = Some(Box::new(RetryPolicy { limit: Some(4), backoff: None }));
     assert_eq!(pods(&spec), 6 + 1 + 4, "with a retryPolicy the Job itself is tried once");
     spec.execution_policy = Some(ExecutionPolicy { backoff_limit: Some(2), ..ExecutionPolicy::default() });
     assert_eq!(pods(&spec), 6 + 1 + 2, "the flow's own limit holds for all retries together");

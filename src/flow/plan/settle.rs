@@ -72,7 +72,7 @@ fn ended(work: &mut Work<'_>, place: usize, outcome: Outcome) {
             };
             work.end(place, StepPhase::Succeeded, None, None);
             let step = &mut work.steps[place];
-            step.outputs = outputs;
+            step.outputs = outputs.map(Box::new);
             step.exit_code = None;
             step.pod_uid = pod;
         }

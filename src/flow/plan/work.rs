@@ -220,12 +220,12 @@ impl<'a> Work<'a> {
             Some(waiting) if waiting.reason == reason.word() => waiting.since.clone(),
             _ => None,
         };
-        self.steps[place].waiting = Some(Waiting {
+        self.steps[place].waiting = Some(Box::new(Waiting {
             reason: reason.word().to_owned(),
             message: message.map(|text| cut(&text)),
             since: since.or_else(|| reason.has_since().then_some(MicroTime(now))),
             until: until.and_then(stamp),
-        });
+        }));
     }
 
     /// Since when a step has waited for this reason; now, if it does not yet.

@@ -198,6 +198,23 @@ fn a_pod_of_the_same_name_is_another_pod() {
 }
 
 #[test]
+fn a_pod_that_has_ended_leads_no_more_and_is_not_counted() {
+    with_rig("rt-ended", async |rig| {
+        rig.pod("db-0", "db").await;
+        rig.pod("db-1", "db").await;
+        rig.led("db").await;
+        rig.leads("db", "db-0").await;
+        // Its condition Ready stays as it was, as where a node was lost.
+        rig.status("db-0", json!({"phase": "Failed"})).await;
+        rig.leads("db", "db-1").await;
+        rig.status("db-1", json!({"phase": "Succeeded"})).await;
+        rig.nobody_leads("db").await;
+        rig.event("NoPodsFound").await;
+        assert!(rig.pods().get_opt("db-1").await.unwrap().is_some());
+    });
+}
+
+#[test]
 fn a_pod_that_is_selected_no_more_leads_no_more() {
     with_rig("rt-label", async |rig| {
         rig.pod("db-0", "db").await;

@@ -59,7 +59,7 @@ fn step(i: usize, step: &Step) -> api::Step {
         when: step.when.map(when),
         continue_on_failure: step.tolerated.then_some(true),
         timeout_seconds: step.timeout,
-        retry_policy: step.retry.as_ref().map(retry_policy),
+        retry_policy: step.retry.as_ref().map(|retry| Box::new(retry_policy(retry))),
         template: (!step.manual).then(|| template.into()),
         ..api::Step::default()
     }
