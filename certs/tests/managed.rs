@@ -218,15 +218,16 @@ async fn with_another_tool_that_never_gives_up_there_is_no_fight() {
     let ops = json!([{"op": "replace", "path": "/webhooks/0/clientConfig/caBundle", "value": "Cg=="}]);
     let patch: Patch<()> = Patch::Json(serde_json::from_value(ops).unwrap());
     let (begin, mut repairs) = (Instant::now(), 0);
-    while repairs < 4 {
+    while begin.elapsed() < SECOND * 6 || repairs < 3 {
         assert!(begin.elapsed() < LIMIT, "{repairs} repairs");
         place.mutating().patch(&place.name, &PatchParams::default(), &patch).await.unwrap();
         tokio::time::sleep(Duration::from_millis(50)).await;
         repairs = total(&mut replicas, "CaBundleRepaired");
     }
-    // One at once, then each a while after the one before.
+    // Each waits longer than the one before.
     let took = begin.elapsed();
-    assert!(took > SECOND * 2, "{repairs} repairs in {took:?}");
+    let most = 6 + usize::try_from(took.as_secs() / 6).unwrap();
+    assert!(repairs <= most, "{repairs} repairs in {took:?}");
 }
 
 #[tokio::test]
