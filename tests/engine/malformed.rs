@@ -95,24 +95,29 @@ fn flows_that_nobody_can_read_are_told_so_once_and_delay_nobody() {
             dirty.create(name, spec).await;
         }
 
-        // The same flow, here and there in turns, so that what else the machine does touches both alike.
-        let mut times = [Vec::new(), Vec::new()];
-        for run in 0..RUNS {
+        // The same flow, here and there in turns, so that what else the machine does touches both alike; on a busy one it
+        // takes more turns until that is so.
+        let (mut times, mut delays) = ([Vec::new(), Vec::new()], Vec::new());
+        for run in 0.. {
             for (rig, times) in [&clean, &dirty].into_iter().zip(&mut times) {
                 let (name, began) = (format!("good-{run}"), Instant::now());
                 rig.create(&name, &chain(3)).await;
                 let status = rig.ends(&name).await;
-                times.push(began.elapsed());
+                times.push(began.elapsed().as_secs_f64());
                 assert_eq!(status["phase"], "Succeeded");
             }
+            delays.push(times[1][run] - times[0][run]);
+            if delays.len() >= RUNS && median(&delays) < 0.1 {
+                break;
+            }
+            assert!(run < 10 * RUNS, "malformed flows delay a good one: {delays:?} s");
         }
-        let quickest = times.each_ref().map(|times| *times.iter().min().unwrap());
-        let [clean_median, dirty_median] = times.map(median);
         println!(
-            "a chain of three: {clean_median:?} alone, {dirty_median:?} among {MALFORMED} malformed flows"
+            "a chain of three: {:.3} s alone, {:.3} s among {MALFORMED} malformed flows, {} times each",
+            median(&times[0]),
+            median(&times[1]),
+            delays.len()
         );
-        // Of seven: what others do to this machine in between comes and goes.
-        assert!(quickest[1] < quickest[0] + Duration::from_millis(100), "{quickest:?}");
 
         for number in 0..MALFORMED {
             let told = |status: &Value| not_ready(status) == Some("ValidationFailed");
@@ -139,7 +144,8 @@ fn flows_that_nobody_can_read_are_told_so_once_and_delay_nobody() {
     });
 }
 
-fn median(mut times: Vec<Duration>) -> Duration {
-    times.sort_unstable();
-    times[times.len() / 2]
+fn median(seconds: &[f64]) -> f64 {
+    let mut seconds = seconds.to_vec();
+    seconds.sort_unstable_by(f64::total_cmp);
+    seconds[seconds.len() / 2]
 }
