@@ -14,7 +14,7 @@ use super::flows::{self, FlowKey};
 use super::queue::Urgency;
 use crate::api::JobFlow;
 use crate::flow::observed::{Job, Pod};
-use crate::flow::plan::{JobSeen, Observed, Refusal, Verdict};
+use crate::flow::plan::{self, JobSeen, Observed, Refusal, Verdict};
 
 mod index;
 
@@ -105,9 +105,15 @@ impl Cache {
 
     /// A flow, from a watch.
     pub(super) fn flow(&self, view: flows::FlowView, verdict: Verdict, scope: usize) -> Touched {
+        let uid: Uid = view.metadata.uid.as_deref().unwrap_or_default().into();
         let mut index = self.lock();
-        index.saw(Watch { kind: Kind::Flow, scope }, view.metadata.uid.as_deref().unwrap_or_default());
-        index.flow(view, verdict, Some(scope))
+        index.saw(Watch { kind: Kind::Flow, scope }, &uid);
+        let touched = index.flow(view, verdict, Some(scope));
+        drop(index);
+        if !touched.is_empty() {
+            self.spend_told(&uid);
+        }
+        touched
     }
 
     /// A flow, from the answer to a call of ours.
@@ -122,9 +128,16 @@ impl Cache {
 
     /// A Job, from a watch.
     pub(super) fn job(&self, job: Job, scope: usize) -> Touched {
+        let flow = job.flow.clone();
         let mut index = self.lock();
         index.saw(Watch { kind: Kind::Job, scope }, &job.uid);
-        index.job(job, Some(scope))
+        let is_new = !index.owners.contains_key(&job.uid);
+        let touched = index.job(job, Some(scope));
+        drop(index);
+        if is_new {
+            self.spend_told(&flow);
+        }
+        touched
     }
 
     /// A Job that we have just created, or found under the name that we wanted to create. Whether its pods were seen
@@ -172,6 +185,21 @@ impl Cache {
         let mut index = self.lock();
         for uid in jobs {
             index.spend(uid);
+        }
+    }
+
+    /// Spend the Jobs of which the flow's status says all that is asked. Where plans are made, these have named them
+    /// before; this is for a standby.
+    fn spend_told(&self, flow: &str) {
+        let index = self.lock();
+        let Some(entry) = index.keys.get(flow).and_then(|key| index.flows.get(key)).cloned() else { return };
+        let jobs = index.jobs.get(flow).into_iter().flatten().map(|entry| entry.job.clone());
+        let jobs: Vec<Arc<Job>> = jobs.collect();
+        drop(index);
+        if let Ok(flow) = &entry.flow
+            && let Some(status) = &flow.status
+        {
+            self.spend(&plan::spent(flow, status, jobs.iter().map(|job| &**job)));
         }
     }
 

@@ -32,6 +32,7 @@ mod oracle;
 
 pub use estimate::durations;
 pub use policy::backoff;
+pub use spent::spent;
 
 /// What to do next for `flow`, as the world looks at `now`.
 ///

@@ -133,6 +133,29 @@ fn a_pod_of_a_spent_job_is_kept_until_it_ends() {
 }
 
 #[test]
+fn a_job_whose_step_is_over_is_spent_whoever_wrote_so() {
+    let over = || {
+        let mut view = flow("flow", 2, "Running");
+        let status = json!({"phase": "Running", "steps": [
+            {"name": "work", "phase": "Succeeded", "jobRef": {"name": "job", "uid": "job"}}
+        ]});
+        view.flow.as_mut().unwrap().status = serde_json::from_value(status).unwrap();
+        view
+    };
+    let kept = |cache: &Cache| cache.snapshot(&key("flow")).unwrap().observed.jobs.len();
+    // A standby, whose leader writes.
+    let cache = with_a_job("Succeeded");
+    assert_eq!(kept(&cache), 1);
+    cache.flow(over(), Verdict::Sound, 0);
+    assert_eq!((kept(&cache), cache.lock().pods.len()), (0, 0));
+    // The watch of Jobs is behind, or begins when all is over.
+    let cache = Cache::default();
+    cache.flow(over(), Verdict::Sound, 0);
+    cache.job(job("job", "flow"), 0);
+    assert_eq!((kept(&cache), cache.lock().owners.len()), (0, 1));
+}
+
+#[test]
 fn a_spent_job_that_a_list_lacks_is_forgotten() {
     let cache = with_a_job("Succeeded");
     cache.spend(&["job".into()]);

@@ -3,9 +3,8 @@
 use jiff::Timestamp;
 
 use super::policy::{Policy, after};
-use super::spent::spent;
 use super::work::Work;
-use super::{Action, JobSeen, Observed, Plan};
+use super::{Action, JobSeen, Observed, Plan, spent};
 use crate::api::{FlowPhase, JobFlow, StepPhase, StepStatus};
 use crate::flow::observed::{JobConditionKind, Pod};
 use crate::flow::outcome;
@@ -34,7 +33,7 @@ pub(super) fn plan(flow: &JobFlow, observed: &Observed, now: Timestamp) -> Plan 
             plan.due = Some(time);
         }
     }
-    plan.spent = spent(flow, &status, &observed.jobs);
+    plan.spent = spent(flow, &status, observed.jobs.iter().map(|seen| &*seen.job));
     plan.status = status;
     plan
 }

@@ -292,7 +292,7 @@ impl<'a> Work<'a> {
         }
         self.status.steps = std::mem::take(&mut self.steps);
         let events = events::between(self.flow, &self.before, &self.status);
-        let spent = spent::spent(self.flow, &self.status, &self.observed.jobs);
+        let spent = spent(self.flow, &self.status, self.observed.jobs.iter().map(|seen| &*seen.job));
         let may_wait = changed && self.actions.is_empty() && self.status.phase == self.before.phase;
         let Self { status, actions, due, needs, .. } = self;
         Plan { status, may_wait, actions, due, needs, events, spent }
