@@ -187,7 +187,7 @@ async fn a_deleted_secret_is_made_anew_and_its_ca_published() {
 }
 
 #[tokio::test]
-async fn a_ca_bundle_blanked_or_replaced_is_set_right_within_five_seconds() {
+async fn a_ca_bundle_blanked_or_replaced_is_set_right() {
     let place = Place::new("repair").await;
     let mut replicas = [place.replica(true), place.replica(true), place.replica(false)];
     agreed(&replicas).await;
@@ -226,7 +226,7 @@ async fn with_another_tool_that_never_gives_up_there_is_no_fight() {
     }
     // Each waits longer than the one before.
     let took = begin.elapsed();
-    let most = 6 + usize::try_from(took.as_secs() / 6).unwrap();
+    let most = 6 + usize::try_from(took.saturating_sub(SECOND * 6).as_secs() / 4).unwrap();
     assert!(repairs <= most, "{repairs} repairs in {took:?}");
 }
 

@@ -78,7 +78,7 @@ impl Cache {
         let mut index = self.lock();
         let Some(listed) = index.listed.remove(&watch) else { return Vec::new() };
         let scope = watch.scope;
-        match watch.kind {
+        let touched = match watch.kind {
             Kind::Flow => {
                 let known = index.flows.values().filter(|entry| entry.scope == scope);
                 let gone: Vec<Uid> =
@@ -100,7 +100,15 @@ impl Cache {
                 let gone: Vec<(Uid, Uid)> = gone.map(|pod| (pod.job.clone(), pod.uid.clone())).collect();
                 gone.iter().flat_map(|(job, uid)| index.pod_gone(job, uid)).collect()
             }
+        };
+        if watch.kind == Kind::Job {
+            let owners: Vec<Uid> = index.jobs.keys().cloned().collect();
+            drop(index);
+            for flow in &owners {
+                self.spend_told(flow);
+            }
         }
+        touched
     }
 
     /// A flow, from a watch.
@@ -128,10 +136,11 @@ impl Cache {
 
     /// A Job, from a watch.
     pub(super) fn job(&self, job: Job, scope: usize) -> Touched {
-        let flow = job.flow.clone();
+        let (flow, watch) = (job.flow.clone(), Watch { kind: Kind::Job, scope });
         let mut index = self.lock();
-        index.saw(Watch { kind: Kind::Job, scope }, &job.uid);
-        let is_new = !index.owners.contains_key(&job.uid);
+        index.saw(watch, &job.uid);
+        // Of those that are listed it is found out at the end of the list.
+        let is_new = !index.owners.contains_key(&job.uid) && !index.listed.contains_key(&watch);
         let touched = index.job(job, Some(scope));
         drop(index);
         if is_new {
@@ -189,8 +198,8 @@ impl Cache {
     }
 
     /// Spend the Jobs of which the flow's status says all that is asked. Where plans are made, these have named them
-    /// before; this is for a standby.
-    fn spend_told(&self, flow: &str) {
+    /// before; this is for what another replica wrote.
+    pub(super) fn spend_told(&self, flow: &str) {
         let index = self.lock();
         let Some(entry) = index.keys.get(flow).and_then(|key| index.flows.get(key)).cloned() else { return };
         let jobs = index.jobs.get(flow).into_iter().flatten().map(|entry| entry.job.clone());

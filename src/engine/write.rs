@@ -47,6 +47,7 @@ impl Engine {
                     }
                     Some(view) => {
                         self.learn(view);
+                        self.watches.cache.spend_told(metadata.uid.as_deref().unwrap_or_default());
                         Ok(false)
                     }
                     None => {

@@ -151,7 +151,7 @@ async fn a_secret_that_another_creates_first_is_adopted() {
 }
 
 #[tokio::test]
-async fn a_clock_set_a_month_ahead_costs_one_renewal_and_one_rotation_within_a_minute_and_set_back_nothing() {
+async fn a_clock_set_a_month_ahead_costs_one_renewal_and_one_rotation_and_set_back_nothing() {
     let place = Arc::new(Place::new("month").await);
     let ahead = Arc::new(AtomicI64::new(0));
     let clock = {
@@ -168,7 +168,8 @@ async fn a_clock_set_a_month_ahead_costs_one_renewal_and_one_rotation_within_a_m
     let old = agreed(&replicas).await;
     let ca = State::read(&place.secret().await).ca.unwrap().cert;
     ahead.store(30 * 24, Ordering::Relaxed);
-    eventually("renewed", LIMIT * 3, async || {
+    // A tick is a minute.
+    eventually("renewed", SECOND * 110, async || {
         whether(replicas.iter().all(|replica| replica.serial().as_ref() != Some(&old)), || old.clone())
     })
     .await;

@@ -153,6 +153,13 @@ fn a_job_whose_step_is_over_is_spent_whoever_wrote_so() {
     cache.flow(over(), Verdict::Sound, 0);
     cache.job(job("job", "flow"), 0);
     assert_eq!((kept(&cache), cache.lock().owners.len()), (0, 1));
+    let cache = Cache::default();
+    cache.flow(over(), Verdict::Sound, 0);
+    let watch = Watch { kind: Kind::Job, scope: 0 };
+    cache.list_begins(watch);
+    cache.job(job("job", "flow"), 0);
+    cache.list_ends(watch);
+    assert_eq!((kept(&cache), cache.lock().owners.len()), (0, 1));
 }
 
 #[test]

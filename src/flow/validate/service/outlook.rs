@@ -34,7 +34,11 @@ pub fn outlook(object: &Value, old: &Value, look: impl FnOnce(&Value) -> Option<
     };
     let Some(sight) = enabled.then(|| look(object)).flatten() else { return Vec::new() };
     let problem = match (sight.selected, sight.loses) {
-        (0, None) => Problem::warning(code::SELECTS_NOBODY, &place, "no pod of the namespace is matched now"),
+        (0, None) => Problem::warning(
+            code::SELECTS_NOBODY,
+            &place,
+            "no pod of the namespace that has not ended is matched now",
+        ),
         (0, Some(pod)) => Problem::warning(
             code::SELECTS_NOBODY,
             &place,
