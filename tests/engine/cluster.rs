@@ -84,8 +84,6 @@ impl Cluster {
     }
 
     pub(crate) fn wait_for_the_crd(&self) {
-        let crd = format!("crd/{}", headworks::api::crd::crd()["metadata"]["name"].as_str().unwrap());
-        self.must(&["wait", "--for=condition=Established", "--timeout=60s", &crd], "");
         command::within(Duration::from_mins(1), "JobFlows to be served", || {
             self.kubectl(&["get", "jobflows", "-A"], "").ok.then_some(())
         });

@@ -28,11 +28,8 @@ fn install(cluster: &Cluster) {
     for kind in ["certificates", "issuers"] {
         let file = format!("{}/cert-manager.io_{kind}.yaml", crds.trim());
         cluster.must(&["apply", "--server-side", "-f", &file], "");
-        let crd = format!("crd/{kind}.cert-manager.io");
-        cluster.must(&["wait", "--for=condition=Established", &crd, "--timeout=30s"], "");
     }
     let overlay = root().join("deploy/overlays/cert-manager");
-    // Established comes before kubectl can find them.
     eventually("the kinds to be known", || {
         let kinds = "issuers.cert-manager.io,certificates.cert-manager.io";
         cluster.kubectl(&["get", kinds, "-A"], "").ok.then_some(())
