@@ -117,3 +117,38 @@ fn a_scrape_tells_what_a_flow_did_and_forgets_it_when_it_goes() {
         (!scrape.keys().any(|series| gauges.iter().any(|gauge| series.starts_with(gauge)))).then_some(())
     });
 }
+
+#[test]
+fn a_standby_tells_what_it_keeps_and_forgets_the_jobs_that_are_done_with() {
+    const ONE: &str = "{apiVersion: workflow.kube-zen.io/v1alpha1, kind: JobFlow, metadata: {name: x, namespace: standby}, \
+         spec: {steps: [{name: one, template: {spec: {template: {spec: {restartPolicy: Never, \
+         containers: [{name: main, image: \"registry.invalid/x:1\"}]}}}}}]}}";
+    let cluster = cluster();
+    cluster.must(&["create", "namespace", "standby"], "");
+    let replicas = [(); 2].map(|()| Program::start(cluster, "standby"));
+    cluster.must(&["apply", "-f", "-"], ONE);
+    // Nobody runs pods here.
+    let pod = eventually("a pod", || {
+        let name = cluster.must(&["-n", "standby", "get", "pods", "-o", "name"], "");
+        Some(name.lines().next()?.to_owned())
+    });
+    let kept = |program: &Program, kind: &str| {
+        program.scrape().get(&format!("headworks_remembered{{kind=\"{kind}\"}}")).copied()
+    };
+    let keep = |job: f64, spent: f64| {
+        let is = |program: &Program| {
+            kept(program, "flow") == Some(1.0)
+                && kept(program, "job") == Some(job)
+                && kept(program, "spent job") == Some(spent)
+        };
+        eventually("both to keep the same", || replicas.iter().all(is).then_some(()));
+    };
+    keep(1.0, 0.0);
+    let done = r#"{"status": {"phase": "Succeeded"}}"#;
+    cluster.must(&["-n", "standby", "patch", &pod, "--subresource=status", "--type=merge", "-p", done], "");
+    keep(0.0, 1.0);
+    let flows = |program: &&Program| {
+        program.scrape().contains_key(r#"zen_flow_jobflows{namespace="standby",phase="Succeeded"}"#)
+    };
+    assert_eq!(replicas.iter().filter(flows).count(), 1, "of flows the leader alone tells");
+}

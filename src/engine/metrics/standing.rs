@@ -129,8 +129,9 @@ impl Collector for Standing {
     fn encode(&self, encoder: DescriptorEncoder) -> fmt::Result {
         let shared = &self.metrics.shared;
         let Some(watches) = shared.standing.watches.get() else { return Ok(()) };
+        // Of flows the leader alone tells, or each would be counted by every replica.
         if shared.at_work.load(Ordering::Relaxed) == 0 {
-            return Ok(());
+            return remembered(&mut Out(encoder), watches.cache.sizes());
         }
         let mut sums = Self::sums(watches);
         self.forget(&sums, Instant::now());
@@ -144,6 +145,15 @@ impl Collector for Standing {
         }
         sums.encode(encoder)
     }
+}
+
+fn remembered(out: &mut Out<'_>, sizes: impl IntoIterator<Item = (&'static str, usize)>) -> fmt::Result {
+    let sizes = sizes.into_iter();
+    out.gauges(
+        "headworks_remembered",
+        "Objects that each replica keeps in memory, by kind; of a Job whose step is over (spent) its UID alone",
+        sizes.map(|(kind, count)| (KindLabels { kind }, i64::try_from(count).unwrap_or(i64::MAX))),
+    )
 }
 
 impl Sums {
@@ -165,13 +175,7 @@ impl Sums {
             "Flows that cannot be read and are not run",
             self.malformed.into_iter().map(by_namespace),
         )?;
-        out.gauges(
-            "headworks_remembered",
-            "Objects that are kept in memory, by kind; of a Job whose step is over (spent) its UID alone",
-            self.remembered
-                .into_iter()
-                .map(|(kind, count)| (KindLabels { kind }, i64::try_from(count).unwrap_or(i64::MAX))),
-        )?;
+        remembered(&mut out, self.remembered)?;
         out.gauge(
             "zen_flow_step_execution_queue_depth",
             "Flows that wait for a worker to take their next steps",
