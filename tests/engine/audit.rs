@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Seek, SeekFrom};
+use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
@@ -98,5 +99,14 @@ impl<'c> Audit<'c> {
         let entries = lines.filter_map(|line| serde_json::from_str::<Entry>(&line).ok());
         // A watch is logged when it begins and when it ends.
         entries.filter(|entry| entry.user_agent == agent && entry.stage != "ResponseStarted").collect()
+    }
+
+    /// Wait until `agent` has done something like that since.
+    pub(crate) async fn until(&self, agent: &str, what: &str, like: impl Fn(&Entry) -> bool) {
+        let end = Instant::now() + Duration::from_mins(1);
+        while !self.of(agent).iter().any(&like) {
+            assert!(Instant::now() < end, "waited a minute for {what}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 }

@@ -64,22 +64,12 @@ fn a_world_that_does_not_change_is_not_written_to() {
         let told = |call: &Entry| {
             call.is("create", "events") && call.name().starts_with("last.") && call.code() == 201
         };
-        let heard = async {
-            while !rig.audit().of(&rig.agent()).iter().any(told) {
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        };
-        tokio::time::timeout(Duration::from_mins(1), heard).await.expect("no Event of the last flow");
+        rig.audit().until(&rig.agent(), "an Event of the last flow", told).await;
         let quiet = Audit::from_now(cluster);
         tokio::time::sleep(Duration::from_secs(10)).await;
         rig.crash();
-        let leads = async {
-            let new = |call: &Entry| call.resource() == "leases" && call.code() == 201;
-            while !quiet.of(&rig.agent()).iter().any(new) {
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        };
-        tokio::time::timeout(Duration::from_mins(1), leads).await.expect("no new engine leads");
+        let leads = |call: &Entry| call.resource() == "leases" && call.code() == 201;
+        quiet.until(&rig.agent(), "a new engine to lead", leads).await;
         // In this time it looks at all that is there.
         tokio::time::sleep(Duration::from_secs(5)).await;
         let calls = quiet.of(&rig.agent());

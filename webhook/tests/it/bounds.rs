@@ -177,6 +177,8 @@ async fn a_handshake_that_does_not_come_is_cut_off_and_counted() {
     let mut silent = TcpStream::connect(rig.address).await.unwrap();
     closed(&mut silent).await;
     rig.metric_is(r#"headworks_webhook_handshake_failures_total{reason="timeout"}"#, 1.0).await;
+    rig.metric_is("headworks_webhook_connections", 0.0).await;
+    // With time enough that this one is not cut off for being late as well.
     let rig = Rig::start(Limits::default()).await;
     let mut plain = TcpStream::connect(rig.address).await.unwrap();
     plain.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
