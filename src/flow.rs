@@ -2,6 +2,7 @@
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+pub mod canonical;
 pub mod code;
 pub mod dag;
 pub mod declared;

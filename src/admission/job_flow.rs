@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::verdict::{Findings, denial, details};
 use super::{identity, ratchet};
 use crate::api::{defaults, names};
+use crate::flow::canonical;
 use crate::flow::outline::Outline;
 use crate::flow::problem::{Problem, Problems};
 use crate::flow::validate::{self, Options, update};
@@ -78,7 +79,7 @@ impl JobFlows {
     fn updated(&self, object: &Value, old: &Value, mut problems: Problems) -> Findings {
         update::changes(object, old, &mut problems);
         // Metadata alone cannot make a spec wrong: only the rules about metadata apply.
-        let same_spec = same_spec(object, old);
+        let same_spec = canonical::same_spec(object, old);
         let rules = |object: &Value| {
             if same_spec {
                 let mut problems = Problems::new();
@@ -97,44 +98,15 @@ impl JobFlows {
     }
 }
 
-/// Whether an update leaves the spec as it was. Defaults are no change: into what was stored without them the
-/// mutating phase has just written them.
-fn same_spec(object: &Value, old: &Value) -> bool {
-    if object.get("spec") == old.get("spec") {
-        return true;
-    }
-    let (mut object, mut old) = (object.clone(), old.clone());
-    defaults::apply(&mut object);
-    defaults::apply(&mut old);
-    object.get("spec") == old.get("spec")
-}
-
 fn is_being_deleted(object: &Value) -> bool {
     object.pointer("/metadata/deletionTimestamp").is_some_and(|time| !time.is_null())
 }
 
-/// The smallest patch that writes defaults and stamps; empty if there is nothing to write.
+/// The smallest patch that takes out nulls and writes defaults and stamps; empty if there is nothing to do.
 pub fn patch(object: &Value, old: Option<&Value>, user: &str) -> Vec<PatchOperation> {
     let mut patch = identity::stamp(object, old, user);
-    let defaults = defaults::missing(object).into_iter();
+    patch.extend(canonical::nulls(object).into_iter().map(|path| PatchOperation::Remove { path }));
+    let defaults = defaults::written(object).into_iter();
     patch.extend(defaults.map(|(path, value)| PatchOperation::Add { path, value }));
     patch
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn defaults_written_into_what_was_stored_without_them_are_no_change_of_the_spec() {
-        let old = json!({"metadata": {"name": "a"}, "spec": {"steps": [{"name": "a"}]}});
-        let mut new = old.clone();
-        new["metadata"]["labels"] = json!({"team": "b"});
-        defaults::apply(&mut new);
-        assert!(same_spec(&new, &old));
-        new["spec"]["steps"][0]["type"] = json!("Manual");
-        assert!(!same_spec(&new, &old));
-    }
 }

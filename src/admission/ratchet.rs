@@ -12,6 +12,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use serde_json::Value;
 
 use super::verdict::Findings;
+use crate::flow::canonical;
 use crate::flow::code;
 use crate::flow::dag::Dag;
 use crate::flow::path::{Path, Segment};
@@ -66,12 +67,14 @@ type Values = HashMap<Path, u64>;
 impl Key {
     fn of(problem: &Problem, object: &Value, values: &mut Values) -> Self {
         let hash = |value: &Value| {
+            let mut value = value.clone();
+            canonical::numbers(&mut value);
             let mut hasher = DefaultHasher::new();
             value.to_string().hash(&mut hasher);
             hasher.finish()
         };
         let value = match (values.get(&problem.field), at(object, &problem.field)) {
-            // The length is what is wrong, not the entries: the mutating phase has written defaults into them.
+            // The length is what is wrong, not the entries: older versions have written defaults into them.
             _ if problem.reason == Reason::TooMany => problem.value.as_ref().map_or(0, hash),
             (Some(known), _) => *known,
             (None, Some(there)) => *values.entry(problem.field.clone()).or_insert(hash(there)),

@@ -1,7 +1,7 @@
-//! The defaults that admission writes into a flow, as one pure function.
+//! The defaults of a flow: those that admission writes, and those that are only read. The values are zen-flow's.
 //!
-//! They are written at CREATE and UPDATE alike, so that applying a manifest a second time changes nothing. The
-//! values are zen-flow's.
+//! They are written at CREATE and UPDATE alike, so that applying a manifest a second time changes nothing. Nothing is
+//! written inside the list of steps: `kubectl apply` compares lists as a whole, and would send the list each time.
 
 use serde_json::{Map, Value};
 
@@ -22,7 +22,7 @@ pub const BACKOFF_DURATION: &str = "1s";
 /// The longest wait.
 pub const BACKOFF_MAX_DURATION: &str = "10m";
 
-/// Fill in every default of a flow that is otherwise sound. Applying it twice is applying it once.
+/// Fill in every default of a flow that is otherwise sound, as it is read. Applying it twice is applying it once.
 pub fn apply(flow: &mut Value) {
     for (pointer, value) in missing(flow) {
         let Some((parent, field)) = pointer.rsplit_once('/') else { continue };
@@ -32,13 +32,14 @@ pub fn apply(flow: &mut Value) {
     }
 }
 
-/// Every default that a flow lacks: where, as a JSON pointer (RFC 6901), and what. Its parent is there.
+/// The defaults that admission writes, as far as a flow lacks them: those of `executionPolicy`. Where, as a JSON pointer
+/// (RFC 6901), and what; its parent is there.
 ///
 /// A flow that says Forbid or Replace and has a `generateName` but no `concurrencyKey` gets the generated name's stem
 /// as its key: flows made from one manifest are those that must not overlap. Where such a flow does not say its
 /// policy, none is written either (the engine reads an absent one as Forbid): once written, it could not be told from
 /// one that the user wrote, and the next update would add the key.
-pub fn missing(flow: &Value) -> Vec<(String, Value)> {
+pub fn written(flow: &Value) -> Vec<(String, Value)> {
     let mut out = Vec::new();
     let Some(spec) = flow.get("spec").and_then(Value::as_object) else { return out };
     if let Some(mut policy) = Filling::of(spec, "executionPolicy") {
@@ -51,7 +52,13 @@ pub fn missing(flow: &Value) -> Vec<(String, Value)> {
         policy.fill("backoffLimit", BACKOFF_LIMIT);
         policy.write("/spec/executionPolicy", &mut out);
     }
-    let steps = spec.get("steps").and_then(Value::as_array).into_iter().flatten();
+    out
+}
+
+/// Every default that a flow lacks: those of [`written`], and those of its steps.
+fn missing(flow: &Value) -> Vec<(String, Value)> {
+    let mut out = written(flow);
+    let steps = flow.pointer("/spec/steps").and_then(Value::as_array).into_iter().flatten();
     for (i, step) in steps.enumerate() {
         let Some(step) = step.as_object() else { continue };
         if step.get("type").is_none_or(Value::is_null) {
@@ -194,6 +201,13 @@ mod tests {
         ] {
             assert_eq!(missing(&odd), []);
         }
+    }
+
+    #[test]
+    fn nothing_is_written_inside_the_list_of_steps() {
+        let flow = json!({"spec": {"steps": [{"name": "a", "retryPolicy": {"backoff": {}}}]}});
+        let written: Vec<String> = written(&flow).into_iter().map(|(path, _)| path).collect();
+        assert_eq!(written, ["/spec/executionPolicy"]);
     }
 
     #[test]

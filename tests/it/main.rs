@@ -30,3 +30,4 @@ mod reloads;
 mod routing;
 mod secrecy;
 mod siege;
+mod twice;

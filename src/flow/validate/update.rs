@@ -1,11 +1,11 @@
 //! HW7xx: what may change in a stored flow, and approvals.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde_json::Value;
 
-use crate::api::defaults;
 use crate::api::names::APPROVED_PREFIX;
+use crate::flow::canonical;
 use crate::flow::code;
 use crate::flow::path::Place;
 use crate::flow::problem::{Problem, Problems};
@@ -21,8 +21,9 @@ pub const MUTABLE: [&str; 4] = [
 /// Check that a flow that has started is changed only where it may be.
 pub fn changes(object: &Value, old: &Value, out: &mut Problems) {
     let started = old.pointer("/status/startTime").is_some_and(|time| !time.is_null());
-    if started && old.get("spec") != object.get("spec") {
-        immutable(object, old, out);
+    if started && !canonical::same_spec(object, old) {
+        let spec = Place::ROOT.field("spec");
+        differences(&canonical::spec(object), &canonical::spec(old), &spec, "", out);
     }
 }
 
@@ -67,25 +68,20 @@ pub fn approvals(object: &Value, out: &mut Problems) {
 }
 
 fn by_name(object: &Value) -> BTreeMap<&str, &Value> {
-    let steps = object.pointer("/spec/steps").and_then(Value::as_array).into_iter().flatten();
-    steps.filter_map(|step| Some((step.get("name")?.as_str()?, step))).collect()
+    object.pointer("/spec/steps").and_then(Value::as_array).into_iter().flatten().filter_map(named).collect()
+}
+
+/// A step with its name.
+fn named(step: &Value) -> Option<(&str, &Value)> {
+    Some((step.get("name")?.as_str()?, step))
 }
 
 fn is_manual(step: &Value) -> bool {
     step.get("type").and_then(Value::as_str) == Some("Manual")
 }
 
-/// Tell every changed field that may not change. Defaults are filled in on both sides first: writing a default out,
-/// or leaving it out, is no change.
-fn immutable(object: &Value, old: &Value, out: &mut Problems) {
-    let (mut new, mut old) = (object.clone(), old.clone());
-    defaults::apply(&mut new);
-    defaults::apply(&mut old);
-    let spec = Place::ROOT.field("spec");
-    differences(&new["spec"], &old["spec"], &spec, "", out);
-}
-
-/// Descend to the fields of the policy and of each step; what lies deeper is one change.
+/// Tell every changed field that may not change: those of the policy and of each step; what lies deeper is one change.
+/// Both sides are canonical, so writing a default out, or leaving it out, is no change; steps are matched by name.
 fn differences(new: &Value, old: &Value, place: &Place<'_>, name: &str, out: &mut Problems) {
     if new == old || MUTABLE.contains(&name) {
         return;
@@ -107,21 +103,31 @@ fn differences(new: &Value, old: &Value, place: &Place<'_>, name: &str, out: &mu
                 differences(a, b, &place.field(&key), &inner, out);
             }
         }
-        (Value::Array(new), Value::Array(old)) if name == "steps" && new.len() == old.len() => {
-            for (i, (a, b)) in new.iter().zip(old).enumerate() {
-                differences(a, b, &place.index(i), "steps[]", out);
+        (Value::Array(new), Value::Array(old)) if name == "steps" && unique(new) && unique(old) => {
+            let mut left: HashMap<&str, &Value> = old.iter().filter_map(named).collect();
+            let before = out.len();
+            for (i, (name, step)) in new.iter().filter_map(named).enumerate() {
+                match left.remove(name) {
+                    Some(old) => differences(step, old, &place.index(i), "steps[]", out),
+                    None => out.push(forbidden(&place.index(i).field("name"))),
+                }
+            }
+            if !left.is_empty() && out.len() == before {
+                out.push(forbidden(place));
             }
         }
-        _ => out.push(
-            Problem::forbidden(
-                code::IMMUTABLE,
-                place,
-                "the flow has started, and this may not change any more",
-            )
-            .hint(format!(
-                "only {} may; make a new flow for anything else",
-                MUTABLE.map(|m| format!("spec.{m}")).join(", ")
-            )),
-        ),
+        _ => out.push(forbidden(place)),
     }
+}
+
+fn forbidden(place: &Place<'_>) -> Problem {
+    let may = MUTABLE.map(|field| format!("spec.{field}")).join(", ");
+    Problem::forbidden(code::IMMUTABLE, place, "the flow has started, and this may not change any more")
+        .hint(format!("only {may} may; make a new flow for anything else"))
+}
+
+/// Whether every step has a name of its own.
+fn unique(steps: &[Value]) -> bool {
+    let names: HashSet<&str> = steps.iter().filter_map(|step| Some(named(step)?.0)).collect();
+    names.len() == steps.len()
 }
