@@ -210,7 +210,13 @@ impl Slice {
 
 /// The epoch among annotations, 0 where there is none.
 pub fn epoch(annotations: &BTreeMap<String, String>) -> u64 {
-    annotations.get(names::EPOCH).and_then(|text| text.parse().ok()).unwrap_or_default()
+    annotations.get(names::EPOCH).and_then(|text| text.parse().ok()).map_or(0, plausible)
+}
+
+/// An epoch as somebody wrote it, or 0 if nobody can have counted so far: a number at the end of its type, written by
+/// hand, could not grow.
+pub fn plausible(epoch: u64) -> u64 {
+    if epoch <= u64::MAX / 2 { epoch } else { 0 }
 }
 
 /// The Service that controls an object.

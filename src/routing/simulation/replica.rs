@@ -114,7 +114,7 @@ impl Replica {
         let pods = world.pods.pods_of(&job.source);
         let question = Question {
             settings: &source.source.as_ref().unwrap().settings,
-            family: crate::routing::kept::Family::V4,
+            family: crate::routing::objects::families(&source.service)[0],
             pods: &pods,
             incumbent: None,
             down: &|node| world.down(node),

@@ -13,12 +13,14 @@ use crate::routing::job::{Current, Outcome};
 use crate::routing::kept::{Meta, Node, Pod, Service, Slice, controller};
 use crate::routing::key::Key;
 use crate::routing::names;
+use crate::routing::objects::families;
 use crate::routing::wire;
 use crate::routing::world::Change;
 
+#[derive(Clone)]
 pub(super) struct Server {
     pub(super) now: Timestamp,
-    version: u64,
+    pub(super) version: u64,
     pub(super) services: BTreeMap<Key, Service>,
     pub(super) slices: BTreeMap<Key, Slice>,
     pub(super) pods: BTreeMap<Key, Pod>,
@@ -239,13 +241,20 @@ impl Server {
         }
     }
 
+    fn is_secondary(&self, slice: &Slice) -> bool {
+        let source = slice.source().and_then(|source| self.services.get(&key(source)));
+        source.is_some_and(|source| slice.family != Some(families(source)[0]))
+    }
+
     /// What holds of every slice that headworks writes.
     fn judge(&mut self, slice: &Slice) {
         assert!(slice.endpoints.len() <= 1, "two endpoints");
         let (epoch, uid) = (slice.epoch(), slice.leader().map(|(_, uid)| uid.to_owned()));
         if let Some((before, led)) = self.epochs.get(&slice.meta.key) {
             assert!(epoch >= *before, "the epoch shrinks from {before} to {epoch}");
-            assert!(uid == *led || epoch > *before, "a new leader with an old epoch {epoch}");
+            // The leader has got an address of a further family, or lost it: it leads as before.
+            let same = uid == *led || (self.is_secondary(slice) && (uid.is_none() || led.is_none()));
+            assert!(same || epoch > *before, "a new leader with an old epoch {epoch}");
         }
         self.epochs.insert(slice.meta.key.clone(), (epoch, uid));
     }
