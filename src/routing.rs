@@ -47,6 +47,7 @@ mod apply;
 mod driver;
 mod ended;
 mod events;
+mod leases;
 mod limit;
 mod watch;
 mod wire;

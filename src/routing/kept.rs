@@ -237,15 +237,29 @@ pub struct Node {
     pub down: Option<Timestamp>,
 }
 
-/// A Lease.
+/// A Lease. Its times are of its holder's clock, and only tell whether it was written since.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Lease {
     /// Names.
     pub meta: Meta,
     /// Who holds it.
     pub holder: Option<String>,
-    /// Until when.
-    pub until: Option<Timestamp>,
+    /// How long it is held after each renewal.
+    pub duration: Option<SignedDuration>,
+    /// When the holder says that it renewed it.
+    pub renewed: Option<Timestamp>,
+    /// When the holder says that it took it.
+    pub acquired: Option<Timestamp>,
+    /// How often it changed hands.
+    pub transitions: Option<i32>,
+}
+
+impl Lease {
+    /// Whether its holder has written nothing since `earlier`. Labels and annotations do not count.
+    pub fn is_as(&self, earlier: &Self) -> bool {
+        let record = |lease: &Self| (lease.duration, lease.renewed, lease.acquired, lease.transitions);
+        self.meta.uid == earlier.meta.uid && self.holder == earlier.holder && record(self) == record(earlier)
+    }
 }
 
 impl From<wire::Pod> for Pod {
@@ -348,12 +362,13 @@ impl From<wire::Node> for Node {
 impl From<wire::Lease> for Lease {
     fn from(lease: wire::Lease) -> Self {
         let spec = lease.spec;
-        let renewed = spec.renew_time.or(spec.acquire_time);
-        let length = spec.lease_duration_seconds.map(|seconds| SignedDuration::from_secs(seconds.into()));
         Self {
             meta: Meta::of(&lease.metadata),
             holder: spec.holder_identity.filter(|holder| !holder.is_empty()),
-            until: renewed.zip(length).and_then(|(time, length)| time.0.checked_add(length).ok()),
+            duration: spec.lease_duration_seconds.map(|seconds| SignedDuration::from_secs(seconds.into())),
+            renewed: spec.renew_time.map(|time| time.0),
+            acquired: spec.acquire_time.map(|time| time.0),
+            transitions: spec.lease_transitions,
         }
     }
 }

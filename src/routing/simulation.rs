@@ -12,6 +12,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 mod history;
+mod lease;
 mod random;
 mod replica;
 mod rest;

@@ -135,6 +135,7 @@ pub(super) struct LeaseSpec {
     pub(super) lease_duration_seconds: Option<i32>,
     pub(super) renew_time: Option<MicroTime>,
     pub(super) acquire_time: Option<MicroTime>,
+    pub(super) lease_transitions: Option<i32>,
 }
 
 /// The metadata that routing reads: no managed fields, and of the annotations only ours.

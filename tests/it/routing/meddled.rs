@@ -1,12 +1,25 @@
-//! What the cluster does beside headworks.
+//! What the cluster and other programs do beside headworks: pods that lack an address, clocks that differ, Endpoints of the
+//! leader Service's name; and that `headworks leader` tells it.
 
+use std::process::Command;
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::coordination::v1::Lease;
 use kube::ResourceExt;
-use kube::api::{Patch, PatchParams};
+use kube::api::{Api, Patch, PatchParams};
 use serde_json::json;
 
-use super::rig::{NODE, Rig, with_bare_rig, with_rig};
+use super::rig::{NODE, Rig, ground, with_bare_rig, with_rig};
+use crate::command::{self, Said};
 
 const LED: &[(&str, &str)] = &[("enabled", "true")];
+
+/// `headworks leader ...` in the namespace of a rig.
+fn leader(rig: &Rig, args: &[&str]) -> Said {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_headworks"));
+    command.arg("leader").args(args).args(["-n", &rig.namespace]).env("KUBECONFIG", &ground().kubeconfig);
+    command::run(&mut command, "")
+}
 
 /// A pod that is Ready and has an IPv4 address alone.
 async fn lone_pod(rig: &Rig, name: &str, app: &str) {
@@ -56,6 +69,45 @@ fn a_lead_that_passes_to_a_pod_of_one_family_is_written_once() {
     });
 }
 
+/// Renew the Lease `lock` for `holder`, as one whose clock is ahead of ours by `skew`.
+async fn renew(rig: &Rig, holder: &str, skew: SignedDuration) {
+    let leases: Api<Lease> = Api::namespaced(rig.client.clone(), &rig.namespace);
+    let renewed = format!("{:.6}", Timestamp::now().checked_add(skew).unwrap());
+    let lease = json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "lock"},
+        "spec": {"holderIdentity": holder, "leaseDurationSeconds": 10, "renewTime": renewed}});
+    leases.patch("lock", &PatchParams::apply("test").force(), &Patch::Apply(lease)).await.unwrap();
+}
+
+#[test]
+fn a_lease_is_judged_by_what_its_holder_does_whatever_its_clock_says() {
+    with_rig("rt-clocks", async |rig| {
+        for name in ["db-0", "db-1"] {
+            rig.pod(name, "db").await;
+        }
+        // An hour, so that no patience of this test is as long.
+        let (behind, ahead) = (SignedDuration::from_hours(-1), SignedDuration::from_hours(1));
+        renew(&rig, "db-0", behind).await;
+        let settings = [("enabled", "true"), ("strategy", "lease"), ("lease-name", "lock")];
+        rig.service("db", &settings, json!({})).await;
+        let led = async || {
+            renew(&rig, "db-0", behind).await;
+            rig.leader("db").await.filter(|leader| leader == "db-0")
+        };
+        rig.eventually("the holder with the clock behind to lead", led).await;
+        renew(&rig, "db-1", ahead).await;
+        rig.leads("db", "db-1").await;
+        let said = leader(&rig, &["why", "db"]);
+        assert!(said.out.contains("Lease lock is held by db-1 for 10s after each renewal"), "{}", said.out);
+        assert!(said.out.contains("only the controller sees"), "{}", said.out);
+        // It is renewed no more.
+        rig.nobody_leads("db").await;
+        let told = async || rig.told("db").await.filter(|told| told["reason"] == "NoLeaseHolder");
+        rig.eventually("the status", told).await;
+        let said = leader(&rig, &["why", "db"]);
+        assert!(said.out.contains("the controller has seen no renewal for 10s"), "{}", said.out);
+    });
+}
+
 #[test]
 fn a_leader_that_comes_back_under_its_name_is_told_as_another() {
     with_rig("rt-again", async |rig| {
@@ -68,5 +120,27 @@ fn a_leader_that_comes_back_under_its_name_is_told_as_another() {
         rig.leads("db", "db-0").await;
         let note = rig.event("LeaderChanged").await;
         assert!(note.contains(&uid) && note.contains("another pod of that name"), "{note}");
+    });
+}
+
+#[test]
+fn who_may_not_list_services_is_told_so_and_whom_to_ask() {
+    with_bare_rig("rt-nobody", async |rig| {
+        let mut kubeconfig = kube::config::Kubeconfig::read_from(&ground().kubeconfig).unwrap();
+        for user in &mut kubeconfig.auth_infos {
+            user.auth_info.as_mut().unwrap().impersonate = Some("nobody".to_owned());
+        }
+        let file = ground().kubeconfig.with_file_name("nobody.kubeconfig");
+        std::fs::write(&file, serde_json::to_string(&kubeconfig).unwrap()).unwrap();
+        let file = file.to_str().unwrap();
+        for args in [&["list"][..], &["list", "-A"], &["why", "db"], &["promote", "db", "db-0"]] {
+            let said = leader(&rig, &[&["--kubeconfig", file], args].concat());
+            assert!(!said.ok, "{args:?}: {}", said.out);
+            assert!(said.err.starts_with("error: services"), "{args:?}: {}", said.err);
+            assert!(said.err.contains(r#"User "nobody" cannot"#), "{args:?}: {}", said.err);
+            assert!(said.err.contains("ask whoever gives out rights"), "{args:?}: {}", said.err);
+            assert!(!said.err.contains("Status"), "no dump: {}", said.err);
+            assert_eq!(said.err.lines().count(), 1, "{}", said.err);
+        }
     });
 }
