@@ -49,6 +49,7 @@ mod ended;
 mod events;
 mod leases;
 mod limit;
+mod rivals;
 mod watch;
 mod wire;
 

@@ -26,7 +26,7 @@ enum Verb {
         #[arg(short = 'A', long)]
         all_namespaces: bool,
     },
-    /// Tell of every pod why it may or may not lead; exit code 1 if nobody leads
+    /// Tell of every pod why it may or may not lead; exit code 1 if nobody leads, or another slice routes too
     Why {
         /// The Service
         service: String,
@@ -136,7 +136,7 @@ fn explain(service: &str, why: &Why, out: &mut dyn Write) -> anyhow::Result<Outc
         let since = status.since.map(|since| age(Timestamp::now().duration_since(since)));
         let since = since.map(|since| format!(", for {since}")).unwrap_or_default();
         writeln!(out, "  {}{since}; {} may lead", status.reason, status.candidates)?;
-        for condition in &status.conditions {
+        for condition in status.conditions.iter().filter(|told| !why.conflicts.contains(told)) {
             writeln!(out, "  {condition}")?;
         }
         for port in &status.unresolved_ports {
@@ -144,6 +144,9 @@ fn explain(service: &str, why: &Why, out: &mut dyn Write) -> anyhow::Result<Outc
         }
     } else {
         writeln!(out, "  the controller has not told anything yet: is headworks running?")?;
+    }
+    for conflict in &why.conflicts {
+        writeln!(out, "  {conflict}")?;
     }
     if let Some(lease) = &why.lease {
         writeln!(out, "  {}", held(lease))?;
@@ -177,7 +180,8 @@ fn explain(service: &str, why: &Why, out: &mut dyn Write) -> anyhow::Result<Outc
         };
         writeln!(out, "  {name:width$}   {role}{standing}")?;
     }
-    Ok(if why.leader.is_some() { Outcome::Sound } else { Outcome::Wrong })
+    let sound = why.leader.is_some() && why.conflicts.is_empty();
+    Ok(if sound { Outcome::Sound } else { Outcome::Wrong })
 }
 
 /// What one look at a Lease can tell: not whether it has expired.

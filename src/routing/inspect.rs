@@ -8,10 +8,11 @@ use serde_json::json;
 
 use super::choose::{Held, Question, Standing};
 use super::incumbent::Incumbent;
-use super::kept::{Lease, Node, Pod, Service, Slice};
+use super::kept::{Lease, Node, Pod, Rival, Service, Slice};
+use super::key::Key;
 use super::settings::{self, Claim, Settings, Strategy};
 use super::status::Status;
-use super::{names, objects, wire};
+use super::{names, objects, rivals, wire};
 
 /// Why a question has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -73,6 +74,8 @@ pub struct Why {
     pub faults: Vec<String>,
     /// The Lease that decides.
     pub lease: Option<LeaseSeen>,
+    /// What other slices route the leader Service too: one line each.
+    pub conflicts: Vec<String>,
     /// The candidate selector, if it cannot be read.
     pub unreadable: bool,
 }
@@ -157,6 +160,8 @@ pub async fn why(
     let ours = ListParams::default().labels(&format!("{}={name}", names::SOURCE));
     let slices: Vec<Slice> = all(&slices, ours).await?.into_iter().map(Slice::from).collect();
     let written = Incumbent::read(None, slices.iter(), std::iter::empty(), Some(family));
+    let leader_service = Key::new(namespace, settings.leader_service.as_str());
+    let rivals = rivals_of(&client, &leader_service).await?;
     let lease = match &settings.strategy {
         Strategy::Lease(lease) => {
             let api: Api<wire::Lease> = Api::namespaced(client.clone(), namespace);
@@ -190,6 +195,7 @@ pub async fn why(
     Ok(Why {
         leader_service: settings.leader_service.clone(),
         epoch: written.epoch,
+        conflicts: rivals::conflicts(&leader_service, rivals.iter()),
         status: Status::read(service.annotations.get(names::STATUS)),
         standby: answer.standby.map(|pod| pod.meta.key.name.to_string()),
         chosen: chosen.filter(|name| Some(name) != leader.as_ref()),
@@ -204,6 +210,15 @@ pub async fn why(
             holder: lease.and_then(|lease| lease.holder),
         }),
     })
+}
+
+/// The slices that others keep for this Service, whoever they are.
+async fn rivals_of(client: &Client, service: &Key) -> Result<Vec<Rival>, InspectError> {
+    let api: Api<wire::Outsider> = Api::namespaced(client.clone(), &service.namespace);
+    let (named, managed) = (names::SLICE_SERVICE, names::SLICE_MANAGED_BY);
+    let others = format!("{named}={},{managed}!={}", service.name, names::US);
+    let found = all(&api, ListParams::default().labels(&others)).await?;
+    Ok(found.iter().filter_map(Rival::of).collect())
 }
 
 /// Ask for a planned switchover to a pod. Gives whether it may lead at once.

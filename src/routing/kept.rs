@@ -14,7 +14,7 @@ use super::key::Key;
 use super::{names, wire};
 
 /// What every object has.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Meta {
     /// Namespace and name; the namespace of a node is empty.
     pub key: Key,
@@ -27,7 +27,7 @@ pub struct Meta {
 }
 
 impl Meta {
-    fn of(metadata: &ObjectMeta) -> Self {
+    pub(super) fn of(metadata: &ObjectMeta) -> Self {
         let text = |value: &Option<String>| Arc::from(value.as_deref().unwrap_or_default());
         Self {
             key: Key { namespace: text(&metadata.namespace), name: text(&metadata.name) },
@@ -208,6 +208,17 @@ impl Slice {
     }
 }
 
+/// A slice that somebody else keeps for a Service: what it routes adds to what ours does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rival {
+    /// Names.
+    pub meta: Meta,
+    /// The Service.
+    pub service: Arc<str>,
+    /// Who keeps it, as its label says.
+    pub manager: Option<Box<str>>,
+}
+
 /// The epoch among annotations, 0 where there is none.
 pub fn epoch(annotations: &BTreeMap<String, String>) -> u64 {
     annotations.get(names::EPOCH).and_then(|text| text.parse().ok()).map_or(0, plausible)
@@ -320,6 +331,18 @@ impl From<wire::Service> for Service {
             owners: metadata.owner_references.unwrap_or_default(),
             spec: spec.unwrap_or_default(),
         }
+    }
+}
+
+impl Rival {
+    /// What is kept of a slice, if it names a Service.
+    pub(super) fn of(slice: &wire::Outsider) -> Option<Self> {
+        let mut labels = slice.metadata.labels.clone().unwrap_or_default();
+        Some(Self {
+            meta: Meta::of(&slice.metadata),
+            service: labels.remove(names::SLICE_SERVICE)?.into(),
+            manager: labels.remove(names::SLICE_MANAGED_BY).map(String::into_boxed_str),
+        })
     }
 }
 

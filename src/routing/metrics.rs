@@ -215,7 +215,7 @@ impl Metrics {
         [Kind::Slice, Kind::Service, Kind::Source].into_iter().map(of).sum()
     }
 
-    pub(super) fn sizes(&self, sizes: [(&'static str, usize); 5], waiting: usize) {
+    pub(super) fn sizes(&self, sizes: [(&'static str, usize); 6], waiting: usize) {
         for (kind, size) in sizes {
             self.cache.get_or_create(&KindLabels { kind }).set(i64::try_from(size).unwrap_or(i64::MAX));
         }

@@ -44,6 +44,8 @@ pub const SOURCE: &str = "zen-lead.io/source-service";
 pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 /// Label of slices: who writes them.
 pub const SLICE_MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
+/// Who writes the slices of Services that have a selector.
+pub const SLICE_CONTROLLER: &str = "endpointslice-controller.k8s.io";
 /// Label of slices: the Service they belong to.
 pub const SLICE_SERVICE: &str = "kubernetes.io/service-name";
 /// Annotation of slices: when what they tell of happened.

@@ -14,6 +14,7 @@ use super::key::Key;
 use super::memory::{Kind, Memory};
 use super::names;
 use super::objects::{LeaderService, Told, families, slice_key, unresolved};
+use super::rivals;
 use super::settings::Strategy;
 use super::slices::{Slices, differs};
 use super::status::Status;
@@ -210,6 +211,9 @@ impl Situation<'_> {
 
         if answer.ambiguous {
             conditions.push("AmbiguousClaim: several pods match the candidate selector".to_owned());
+        }
+        if leader_service.is_some() {
+            conditions.extend(rivals::conflicts(&wanted, self.world.rivals_of(&wanted)));
         }
         // Of what is not asked for any more, no refusal matters.
         let refused = [Kind::Slice, Kind::Service].into_iter().filter(|kind| found.has(*kind));

@@ -102,6 +102,14 @@ pub(super) struct Slice {
     pub(super) ports: Vec<EndpointPort>,
 }
 
+/// A slice that is not ours: who keeps it, and for which Service.
+#[derive(Clone, Debug, Deserialize, Resource)]
+#[resource(inherit = EndpointSlice)]
+pub(super) struct Outsider {
+    #[serde(deserialize_with = "lean")]
+    pub(super) metadata: ObjectMeta,
+}
+
 /// A node.
 #[derive(Clone, Debug, Deserialize, Resource)]
 #[resource(inherit = NodeObject)]

@@ -8,9 +8,10 @@ use jiff::Timestamp;
 use super::choose::Held;
 use super::ended::{Ended, Sort};
 use super::index::Index;
-use super::kept::{Lease, Meta, Node, Pod, Service, Slice, controller};
+use super::kept::{Lease, Meta, Node, Pod, Rival, Service, Slice, controller};
 use super::key::Key;
 use super::leases::Leases;
+use super::rivals::Rivals;
 use super::settings::{self, Settings, Strategy};
 
 /// Something that was seen.
@@ -48,6 +49,12 @@ pub enum Change {
     Slices(HashSet<Key>),
     /// All nodes there are.
     Nodes(HashSet<Arc<str>>),
+    /// Somebody else's slice is there; nothing is kept of one that names no Service.
+    Rival(Meta, Option<Rival>),
+    /// Somebody else's slice is gone.
+    RivalGone(Meta),
+    /// All slices of others there are.
+    Rivals(HashSet<Key>),
     /// Nothing.
     Nothing,
 }
@@ -85,6 +92,7 @@ pub struct World {
     slices_of: HashMap<Key, BTreeSet<Key>>,
     nodes: HashMap<Arc<str>, (Node, bool)>,
     leases: Leases,
+    rivals: Rivals,
     awaited: HashMap<Key, BTreeSet<Key>>,
     /// Services and slices that are gone, with the version at which: an answer that comes after its object's end must
     /// not bring it back.
@@ -144,6 +152,26 @@ impl World {
             }
             Change::Lease(lease) => self.leases.put(lease, now, touched),
             Change::LeaseGone(meta) => self.leases.remove(&meta, touched),
+            Change::Rival(meta, rival) => {
+                let services = self.rivals.put(&meta, rival);
+                self.touch_sources_of(&services, touched);
+            }
+            Change::RivalGone(meta) => {
+                let service = self.rivals.remove(&meta);
+                self.touch_sources_of(service.as_slice(), touched);
+            }
+            Change::Rivals(listed) => {
+                let services = self.rivals.retain(&listed);
+                self.touch_sources_of(&services, touched);
+            }
+        }
+    }
+
+    /// Those of these Services that are leader Services concern their sources.
+    fn touch_sources_of(&self, services: &[Key], touched: &mut BTreeSet<Key>) {
+        for key in services {
+            let source = self.services.get(key).and_then(|known| known.leads_for.clone());
+            touched.extend(source.map(|source| key.sibling(source)));
         }
     }
 
@@ -331,6 +359,11 @@ impl World {
         self.leases.wanted()
     }
 
+    /// The slices that others keep for the Service of this name.
+    pub fn rivals_of(&self, service: &Key) -> impl Iterator<Item = &Rival> {
+        self.rivals.of(service)
+    }
+
     /// Everything that names a source, or is one.
     pub fn concerned(&self) -> BTreeSet<Key> {
         let sources = self.services.iter().filter(|(_, known)| known.leads_for.is_none()).map(|(key, _)| key);
@@ -358,11 +391,12 @@ impl World {
     }
 
     /// How many objects are kept, by kind.
-    pub fn sizes(&self) -> [(&'static str, usize); 5] {
+    pub fn sizes(&self) -> [(&'static str, usize); 6] {
         [
             ("pods", self.pods.len()),
             ("services", self.services.len()),
             ("endpointslices", self.slices.len()),
+            ("foreign_endpointslices", self.rivals.len()),
             ("nodes", self.nodes.len()),
             ("leases", self.leases.len()),
         ]

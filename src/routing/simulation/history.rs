@@ -9,11 +9,12 @@ use serde_json::json;
 use super::replica::{GRACE, Replica};
 use super::server::{Server, key, service};
 use super::{Random, rest};
-use crate::routing::kept::{Family, Meta, NamedPort, Node, Pod, Service, Slice, controller};
+use crate::routing::kept::{Family, Meta, NamedPort, Node, Pod, Rival, Service, Slice, controller};
 use crate::routing::key::Key;
 use crate::routing::names;
 use crate::routing::objects;
 use crate::routing::settings::{self, Settings};
+use crate::routing::status::Status;
 
 const SOURCE: &str = "db";
 const STEPS: usize = 60;
@@ -149,7 +150,7 @@ impl History {
     /// Users, kubelets and accidents.
     fn happen(&mut self) {
         let now = self.server.now;
-        let what = self.random.below(25);
+        let what = self.random.below(26);
         self.say(&format!("happens {what}"));
         match what {
             0..=3 if self.server.pods.len() < 4 => {
@@ -228,6 +229,15 @@ impl History {
                 if let Some(mut pod) = self.any_pod() {
                     self.lack(&mut pod);
                     self.server.put_pod(pod);
+                }
+            }
+            23 => {
+                let name = ["db-leader-abcde", "mine"][self.random.below(2)];
+                if self.server.rivals.contains_key(&key(name)) {
+                    self.server.remove_rival(&key(name));
+                } else {
+                    let service = ["db-leader", "other"][self.random.below(2)].into();
+                    self.server.put_rival(Rival { meta: meta(name), service, manager: None });
                 }
             }
             _ => {}
@@ -415,5 +425,10 @@ impl History {
             !server.services[&leader].annotations.contains_key(names::ENABLED),
             "it asks for a leader itself"
         );
+        let status = Status::read(source.annotations.get(names::STATUS)).unwrap();
+        let told =
+            status.conditions.iter().filter(|one| one.starts_with("NameConflict: EndpointSlice")).count();
+        let rivals = server.rivals.values().filter(|rival| rival.service == leader.name).count();
+        assert_eq!(told, rivals, "{status:?}");
     }
 }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::routing::apply::{service_of, slice_of};
 use crate::routing::calls::Call;
 use crate::routing::job::{Current, Outcome};
-use crate::routing::kept::{Meta, Node, Pod, Service, Slice, controller};
+use crate::routing::kept::{Meta, Node, Pod, Rival, Service, Slice, controller};
 use crate::routing::key::Key;
 use crate::routing::names;
 use crate::routing::objects::families;
@@ -25,6 +25,8 @@ pub(super) struct Server {
     pub(super) slices: BTreeMap<Key, Slice>,
     pub(super) pods: BTreeMap<Key, Pod>,
     pub(super) nodes: BTreeMap<Arc<str>, Node>,
+    /// Slices that others keep.
+    pub(super) rivals: BTreeMap<Key, Rival>,
     /// What watches have to tell, in order.
     pub(super) told: Vec<Change>,
     /// The highest epoch of each slice by name, and the pod it named, as headworks wrote them.
@@ -46,6 +48,7 @@ impl Server {
             slices: BTreeMap::new(),
             pods: BTreeMap::new(),
             nodes: BTreeMap::new(),
+            rivals: BTreeMap::new(),
             told: Vec::new(),
             epochs: HashMap::new(),
             writes: 0,
@@ -113,6 +116,19 @@ impl Server {
     pub(super) fn put_node(&mut self, node: Node) {
         self.told.push(Change::Node(node.clone()));
         self.nodes.insert(node.name.clone(), node);
+    }
+
+    pub(super) fn put_rival(&mut self, mut rival: Rival) {
+        self.stamp(&mut rival.meta);
+        self.told.push(Change::Rival(rival.meta.clone(), Some(rival.clone())));
+        self.rivals.insert(rival.meta.key.clone(), rival);
+    }
+
+    pub(super) fn remove_rival(&mut self, key: &Key) {
+        if let Some(mut rival) = self.rivals.remove(key) {
+            self.stamp(&mut rival.meta);
+            self.told.push(Change::RivalGone(rival.meta));
+        }
     }
 
     /// Somebody wrote a slice by hand: what headworks wrote there counts no more.

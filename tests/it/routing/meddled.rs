@@ -5,9 +5,10 @@ use std::process::Command;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::Endpoints;
 use kube::ResourceExt;
-use kube::api::{Api, Patch, PatchParams};
-use serde_json::json;
+use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
+use serde_json::{Value, json};
 
 use super::rig::{NODE, Rig, ground, with_bare_rig, with_rig};
 use crate::command::{self, Said};
@@ -105,6 +106,54 @@ fn a_lease_is_judged_by_what_its_holder_does_whatever_its_clock_says() {
         rig.eventually("the status", told).await;
         let said = leader(&rig, &["why", "db"]);
         assert!(said.out.contains("the controller has seen no renewal for 10s"), "{}", said.out);
+    });
+}
+
+async fn conflict(rig: &Rig) -> Option<String> {
+    let told = rig.told("db").await?;
+    let conditions = told["conditions"].as_array()?.iter();
+    conditions.filter_map(Value::as_str).find(|one| one.starts_with("NameConflict")).map(str::to_owned)
+}
+
+#[test]
+fn another_slice_behind_the_leader_service_is_told_with_its_cure_until_it_goes() {
+    with_rig("rt-rivals", async |rig| {
+        rig.pod("db-0", "db").await;
+        // Left over from before: Kubernetes mirrors it as soon as there is a Service of its name without a selector.
+        let endpoints: Api<Endpoints> = Api::namespaced(rig.client.clone(), &rig.namespace);
+        let object = json!({"metadata": {"name": "db-leader"},
+            "subsets": [{"addresses": [{"ip": "10.244.0.200"}], "ports": [{"port": 5432}]}]});
+        endpoints.create(&PostParams::default(), &serde_json::from_value(object).unwrap()).await.unwrap();
+        rig.led("db").await;
+        rig.leads("db", "db-0").await;
+        let told = rig.eventually("the conflict", async || conflict(&rig).await).await;
+        assert!(told.contains("from the Endpoints db-leader: delete that object"), "{told}");
+        assert!(rig.event("NameConflict").await.contains("routes db-leader too"));
+        let said = leader(&rig, &["why", "db"]);
+        assert!(
+            !said.ok && said.out.contains("db-leader routes to db-0") && said.out.contains(&told),
+            "{}",
+            said.out
+        );
+        let said = leader(&rig, &["list"]);
+        assert!(said.out.contains(&format!("rt-rivals/db: {told}")), "{}", said.out);
+        endpoints.delete("db-leader", &DeleteParams::default()).await.unwrap();
+        let well = async || conflict(&rig).await.is_none().then_some(());
+        rig.eventually("the conflict to end", well).await;
+        let said = leader(&rig, &["why", "db"]);
+        assert!(said.ok, "{}{}", said.out, said.err);
+
+        // One that somebody made by hand.
+        let object = json!({"metadata": {"name": "mine", "labels": {"kubernetes.io/service-name": "db-leader"}},
+            "addressType": "IPv4", "endpoints": [{"addresses": ["10.244.0.201"]}]});
+        let made =
+            rig.slices().create(&PostParams::default(), &serde_json::from_value(object).unwrap()).await;
+        let told = rig.eventually("the conflict", async || conflict(&rig).await).await;
+        assert!(told.contains("EndpointSlice mine routes db-leader too"), "{told}");
+        let now = rig.slice("mine").await.unwrap();
+        assert_eq!(now.resource_version(), made.unwrap().resource_version(), "it is not ours to touch");
+        rig.slices().delete("mine", &DeleteParams::default()).await.unwrap();
+        rig.eventually("the conflict to end", well).await;
     });
 }
 
