@@ -294,5 +294,16 @@ pub fn unresolved(source: &Service, leader: Option<&Leader<'_>>) -> Vec<String> 
         .collect()
 }
 
+/// The families of a source in which its leader has no address, as conditions.
+pub fn unaddressed(families: &[Family], leader: Option<&Leader<'_>>) -> Vec<String> {
+    let Some(Leader { pod, .. }) = leader else { return Vec::new() };
+    let lacking = families.iter().filter(|family| pod.address(**family).is_none());
+    let line = |family: &Family| {
+        let (name, family) = (&pod.meta.key.name, family.as_str());
+        format!("NoAddress: {name} leads without an {family} address: clients of that family reach nobody")
+    };
+    lacking.map(line).collect()
+}
+
 #[cfg(test)]
 mod tests;

@@ -13,7 +13,7 @@ use super::kept::{Family, Meta, Service, Slice, controller, plausible};
 use super::key::Key;
 use super::memory::{Kind, Memory};
 use super::names;
-use super::objects::{LeaderService, Told, families, slice_key, unresolved};
+use super::objects::{LeaderService, Told, families, slice_key, unaddressed, unresolved};
 use super::rivals;
 use super::settings::Strategy;
 use super::slices::{Slices, differs};
@@ -213,6 +213,7 @@ impl Situation<'_> {
             conditions.push("AmbiguousClaim: several pods match the candidate selector".to_owned());
         }
         if leader_service.is_some() {
+            conditions.extend(unaddressed(&families, answer.leader.as_ref()));
             conditions.extend(rivals::conflicts(&wanted, self.world.rivals_of(&wanted)));
         }
         // Of what is not asked for any more, no refusal matters.

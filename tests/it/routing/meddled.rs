@@ -48,7 +48,10 @@ fn a_lead_that_passes_to_a_pod_of_one_family_is_written_once() {
         rig.leads("db", "db-1").await;
         // The status and the leader Service are written when nothing more urgent is left.
         let told = async || rig.told("db").await.filter(|told| told["leader"] == "db-1");
-        assert_eq!(rig.eventually("the status", told).await["epoch"], 2);
+        let told = rig.eventually("the status", told).await;
+        assert_eq!(told["epoch"], 2);
+        let lacks = "NoAddress: db-1 leads without an IPv6 address: clients of that family reach nobody";
+        assert_eq!(told["conditions"], json!([lacks]));
         let tells = async || {
             let service = rig.services().get("db-leader").await.unwrap();
             (service.annotations().get("zen-lead.io/epoch")? == "2").then_some(())
