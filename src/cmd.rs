@@ -118,7 +118,7 @@ fn run(cli: Cli, out: &mut dyn Write) -> anyhow::Result<Outcome> {
         Command::Reject(args) => approve::run(&args, false, out),
         Command::Explain(args) => explain::run(&args, out),
         Command::Crd(args) => crd::run(&args, out),
-        Command::Leader(args) => leader::run(args, out),
+        Command::Leader(args) => leader::run(&args, out),
         Command::Certs(args) => certs::run(&args, style, out),
         Command::Run(run) => run.run().map(|()| Outcome::Sound),
         Command::Completions { shell } => {

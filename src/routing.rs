@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 pub mod calls;
 pub mod choose;
 pub mod core;
+pub mod incumbent;
 pub mod index;
 pub mod inspect;
 pub mod job;
@@ -46,6 +47,9 @@ mod apply;
 mod driver;
 mod ended;
 mod events;
+mod leases;
+mod limit;
+mod rivals;
 mod watch;
 mod wire;
 

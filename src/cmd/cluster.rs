@@ -20,13 +20,13 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[command(next_help_heading = "Cluster")]
 pub(crate) struct Connect {
     /// The namespace; by default that of the context
-    #[arg(short, long, value_name = "NAME")]
+    #[arg(short, long, global = true, value_name = "NAME")]
     namespace: Option<String>,
     /// The context of the kubeconfig to use instead of its current one
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, global = true, value_name = "NAME")]
     context: Option<String>,
     /// The kubeconfig, instead of $KUBECONFIG or ~/.kube/config
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
 }
 

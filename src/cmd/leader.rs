@@ -2,21 +2,20 @@
 
 use std::io::Write;
 
-use anyhow::Context;
 use clap::{Args as ClapArgs, Subcommand};
 use jiff::{SignedDuration, Timestamp};
 
 use super::Outcome;
-use headworks::routing::inspect::{self, InspectError, Row, Why};
+use super::cluster::{Connect, block_on};
+use headworks::routing::inspect::{self, InspectError, LeaseSeen, Row, Why};
 
 /// Which question.
 #[derive(ClapArgs, Debug)]
 pub(super) struct Args {
     #[command(subcommand)]
     verb: Verb,
-    /// The namespace; by default that of the kubeconfig
-    #[arg(short, long, global = true, value_name = "NAME")]
-    namespace: Option<String>,
+    #[command(flatten)]
+    connect: Connect,
 }
 
 #[derive(Debug, Subcommand)]
@@ -27,7 +26,7 @@ enum Verb {
         #[arg(short = 'A', long)]
         all_namespaces: bool,
     },
-    /// Tell of every pod why it may or may not lead; exit code 1 if nobody leads
+    /// Tell of every pod why it may or may not lead; exit code 1 if nobody leads, or another slice routes too
     Why {
         /// The Service
         service: String,
@@ -44,26 +43,26 @@ enum Verb {
     },
 }
 
-pub(super) fn run(args: Args, out: &mut dyn Write) -> anyhow::Result<Outcome> {
-    // More than one TLS provider is compiled in.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(ask(args, out))
+pub(super) fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<Outcome> {
+    block_on(ask(args, out))
 }
 
-async fn ask(args: Args, out: &mut dyn Write) -> anyhow::Result<Outcome> {
-    let Args { verb, namespace } = args;
-    let client = kube::Client::try_default().await.context("no cluster: set KUBECONFIG")?;
-    let namespace = namespace.unwrap_or_else(|| client.default_namespace().to_owned());
+async fn ask(args: &Args, out: &mut dyn Write) -> anyhow::Result<Outcome> {
+    let Args { verb, connect } = args;
+    let cluster = connect.cluster().await?;
+    let (client, namespace) = (cluster.client(), cluster.namespace.as_str());
     let answer = match verb {
         Verb::List { all_namespaces } => {
-            let rows = inspect::list(client, (!all_namespaces).then_some(namespace.as_str())).await;
-            rows.map(|rows| table(rows, out))
+            let rows = inspect::list(client, (!all_namespaces).then_some(namespace));
+            cluster.patience(rows).await?.map(|rows| table(rows, out))
         }
-        Verb::Why { service, node_grace } => inspect::why(client, &namespace, &service, node_grace)
-            .await
-            .map(|why| explain(&service, &why, out)),
+        Verb::Why { service, node_grace } => {
+            let why = inspect::why(client, namespace, service, *node_grace);
+            cluster.patience(why).await?.map(|why| explain(service, &why, out))
+        }
         Verb::Promote { service, pod } => {
-            inspect::promote(client, &namespace, &service, &pod).await.map(|standing| {
+            let promoted = inspect::promote(client, namespace, service, pod);
+            cluster.patience(promoted).await?.map(|standing| {
                 if standing.is_candidate() {
                     writeln!(out, "{pod} will lead {service} at once")?;
                 } else {
@@ -81,6 +80,7 @@ async fn ask(args: Args, out: &mut dyn Write) -> anyhow::Result<Outcome> {
             writeln!(out, "{error}")?;
             Ok(Outcome::Wrong)
         }
+        Err(InspectError::Kube(error)) => Err(cluster.explain(*error)),
         Err(error) => Err(error.into()),
     }
 }
@@ -93,6 +93,7 @@ fn table(rows: Vec<Row>, out: &mut dyn Write) -> anyhow::Result<Outcome> {
     let head = ["NAMESPACE", "SERVICE", "LEADER SERVICE", "LEADER", "SINCE", "CANDIDATES", "REASON"];
     let mut lines = vec![head.map(str::to_owned)];
     let now = Timestamp::now();
+    let conditions: Vec<String> = rows.iter().flat_map(conditions).collect();
     lines.extend(rows.into_iter().map(|row| {
         let status = row.status.unwrap_or_default();
         [
@@ -112,7 +113,17 @@ fn table(rows: Vec<Row>, out: &mut dyn Write) -> anyhow::Result<Outcome> {
             line.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
         writeln!(out, "{}", cells.join("   ").trim_end())?;
     }
+    for condition in conditions {
+        writeln!(out, "{condition}")?;
+    }
     Ok(Outcome::Sound)
+}
+
+/// What is told of a Service beside who leads.
+fn conditions(row: &Row) -> impl Iterator<Item = String> {
+    let Row { namespace, service, status, .. } = row;
+    let conditions = status.iter().flat_map(|status| &status.conditions);
+    conditions.map(move |condition| format!("{namespace}/{service}: {condition}"))
 }
 
 fn explain(service: &str, why: &Why, out: &mut dyn Write) -> anyhow::Result<Outcome> {
@@ -125,7 +136,7 @@ fn explain(service: &str, why: &Why, out: &mut dyn Write) -> anyhow::Result<Outc
         let since = status.since.map(|since| age(Timestamp::now().duration_since(since)));
         let since = since.map(|since| format!(", for {since}")).unwrap_or_default();
         writeln!(out, "  {}{since}; {} may lead", status.reason, status.candidates)?;
-        for condition in &status.conditions {
+        for condition in status.conditions.iter().filter(|told| !why.conflicts.contains(told)) {
             writeln!(out, "  {condition}")?;
         }
         for port in &status.unresolved_ports {
@@ -134,8 +145,11 @@ fn explain(service: &str, why: &Why, out: &mut dyn Write) -> anyhow::Result<Outc
     } else {
         writeln!(out, "  the controller has not told anything yet: is headworks running?")?;
     }
-    if let Some((lease, holder)) = &why.lease {
-        writeln!(out, "  Lease {lease} is held by {}", holder.as_deref().unwrap_or("nobody"))?;
+    for conflict in &why.conflicts {
+        writeln!(out, "  {conflict}")?;
+    }
+    if let Some(lease) = &why.lease {
+        writeln!(out, "  {}", held(lease))?;
     }
     if why.unreadable {
         writeln!(out, "  the annotations cannot be read: nobody new can lead")?;
@@ -143,8 +157,16 @@ fn explain(service: &str, why: &Why, out: &mut dyn Write) -> anyhow::Result<Outc
     for fault in &why.faults {
         writeln!(out, "  {fault}")?;
     }
-    if let Some(chosen) = &why.chosen {
-        writeln!(out, "  {chosen} should lead; the controller has not written it yet")?;
+    match (&why.chosen, &why.lease) {
+        (Some(chosen), Some(LeaseSeen { duration: Some(duration), .. })) => {
+            let seconds = duration.as_secs();
+            writeln!(
+                out,
+                "  {chosen} holds the Lease and may lead; if it does not soon, the controller has seen no renewal for {seconds}s"
+            )?;
+        }
+        (Some(chosen), _) => writeln!(out, "  {chosen} should lead; the controller has not written it yet")?,
+        (None, _) => {}
     }
     if why.pods.is_empty() {
         writeln!(out, "no pod matches the selector of {service}")?;
@@ -158,7 +180,23 @@ fn explain(service: &str, why: &Why, out: &mut dyn Write) -> anyhow::Result<Outc
         };
         writeln!(out, "  {name:width$}   {role}{standing}")?;
     }
-    Ok(if why.leader.is_some() { Outcome::Sound } else { Outcome::Wrong })
+    let sound = why.leader.is_some() && why.conflicts.is_empty();
+    Ok(if sound { Outcome::Sound } else { Outcome::Wrong })
+}
+
+/// What one look at a Lease can tell: not whether it has expired.
+fn held(lease: &LeaseSeen) -> String {
+    let LeaseSeen { name, holder, renewed, duration } = lease;
+    let Some(holder) = holder else { return format!("Lease {name} is held by nobody") };
+    let Some(duration) = duration else {
+        return format!("Lease {name} names {holder}, but has no leaseDurationSeconds: nobody holds it");
+    };
+    let renewed = renewed.map(|time| format!(", renewed at {time} by the holder's own clock"));
+    format!(
+        "Lease {name} is held by {holder} for {}s after each renewal{}; whether it still is, only the controller sees",
+        duration.as_secs(),
+        renewed.unwrap_or_default()
+    )
 }
 
 /// As kubectl writes ages.

@@ -62,11 +62,13 @@ pub struct Plan {
     pub due: Option<Timestamp>,
     /// How things are; absent where there is no source.
     pub view: Option<View>,
+    /// Kinds of writes that have to wait because there were too many.
+    pub held: Vec<Kind>,
 }
 
 impl Plan {
     fn nothing() -> Self {
-        Self { calls: Vec::new(), priority: Priority::Telling, due: None, view: None }
+        Self { calls: Vec::new(), priority: Priority::Telling, due: None, view: None, held: Vec::new() }
     }
 }
 
@@ -80,6 +82,12 @@ pub(super) struct Found {
 }
 
 impl Found {
+    /// Whether a write of this kind is wanted.
+    pub(super) fn has(&self, kind: Kind) -> bool {
+        let all = [&self.failover, &self.repair, &self.cleaning, &self.telling];
+        all.into_iter().flatten().any(|call| call.kind() == kind)
+    }
+
     /// The most urgent of those that need not wait.
     pub(super) fn first(
         self,
@@ -97,8 +105,9 @@ impl Found {
         ] {
             let (now_due, later): (Vec<Call>, Vec<Call>) =
                 calls.into_iter().partition(|call| memory.may(call.kind(), now));
-            let later = later.iter().filter_map(|call| memory.wait(call.kind()));
-            due = due.into_iter().chain(later).min();
+            let later = later.iter().map(Call::kind);
+            due = due.into_iter().chain(later.clone().filter_map(|kind| memory.wait(kind, now))).min();
+            plan.held.extend(later.filter(|kind| memory.is_limited(*kind, now)));
             if plan.calls.is_empty() && !now_due.is_empty() {
                 plan.calls = now_due;
                 plan.priority = priority;

@@ -8,7 +8,7 @@ use std::fmt;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::kept::{Family, Lease, Pod};
+use super::kept::{Family, Pod};
 use super::settings::{Claim, Settings, Strategy};
 
 /// What is asked.
@@ -25,10 +25,19 @@ pub struct Question<'a> {
     pub down: &'a dyn Fn(&str) -> Option<Timestamp>,
     /// How long a node may be not Ready until its pods are given up.
     pub node_grace: SignedDuration,
-    /// The Lease that strategy lease names, if it is there.
-    pub lease: Option<&'a Lease>,
+    /// The Lease that strategy lease names, if somebody holds it.
+    pub lease: Option<Held<'a>>,
     /// The time.
     pub now: Timestamp,
+}
+
+/// A Lease that somebody holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held<'a> {
+    /// The holder, as it calls itself.
+    pub holder: &'a str,
+    /// Until when, by the clock of whoever asks.
+    pub until: Timestamp,
 }
 
 /// What is answered.
@@ -237,8 +246,7 @@ impl<'a> Question<'a> {
         standings: &[(&'a Pod, Standing)],
         due: &mut Option<Timestamp>,
     ) -> (Option<Leader<'a>>, Reason) {
-        let claim = self.lease.and_then(|lease| lease.holder.as_deref().zip(lease.until));
-        let Some((holder, until)) = claim.filter(|(_, until)| *until > self.now) else {
+        let Some(Held { holder, until }) = self.lease.filter(|held| held.until > self.now) else {
             return (None, Reason::NoLeaseHolder);
         };
         *due = Some(due.map_or(until, |due| due.min(until)));

@@ -12,7 +12,7 @@ use super::calls::{Call, Plan, Priority};
 use super::job::{Current, Job, Outcome};
 use super::key::Key;
 use super::memory::{Kind, Memory};
-use super::notes::{Note, Outcomes, news};
+use super::notes::{Note, Outcomes, limited, news};
 use super::plan::{Situation, View, is_owned};
 use super::status::Status;
 use super::world::{Change, World};
@@ -128,6 +128,11 @@ impl Core {
             }
             let state = self.states.get_mut(&key)?;
             state.in_flight = true;
+            for kind in plan.calls.iter().map(Call::kind) {
+                if state.memory.sent(kind, now) {
+                    self.notes.push(Note::Delayed(kind));
+                }
+            }
             return Some(Job {
                 source: key,
                 calls: plan.calls,
@@ -170,16 +175,13 @@ impl Core {
             state.in_flight = false;
         }
         let after = self.situation(key, now).incumbent();
-        if let Some(state) = self.states.get_mut(key) {
-            if before != after {
-                if before.pod.as_ref().map(|(_, uid)| uid) != after.pod.as_ref().map(|(_, uid)| uid) {
-                    told.switched = told.acknowledged.then(|| (before.clone(), after.clone()));
-                }
-                state.memory.incumbent = Some(after);
+        if let Some(state) = self.states.get_mut(key).filter(|_| before != after) {
+            if before.pod.as_ref().map(|(_, uid)| uid) != after.pod.as_ref().map(|(_, uid)| uid) {
+                told.switched = told.acknowledged.then(|| (before.clone(), after.clone()));
+                told.last = state.memory.last.clone();
             }
-            if told.failed.is_none() {
-                state.memory.trouble = None;
-            }
+            state.memory.last = after.pod.clone().or_else(|| state.memory.last.take());
+            state.memory.incumbent = Some(after);
         }
         self.note_outcomes(job, &told, now);
         touched.insert(key.clone());
@@ -269,10 +271,9 @@ impl Core {
                         if ours {
                             world.take(Change::Slice(slice), now, touched);
                         } else {
-                            memory.trouble = Some(format!(
-                                "NameConflict: EndpointSlice {} exists and is not ours",
-                                name.name
-                            ));
+                            let what =
+                                format!("NameConflict: EndpointSlice {} exists and is not ours", name.name);
+                            memory.set_trouble(kind, what);
                             told.failed = Some((kind, "conflict"));
                             (0..20).for_each(|_| memory.failed(kind, now));
                         }
@@ -287,7 +288,7 @@ impl Core {
             Outcome::Failed(word) => {
                 memory.failed(kind, now);
                 told.failed = Some((kind, word));
-                memory.trouble = Some(format!("WriteRefused: {} ({word})", what(kind)));
+                memory.set_trouble(kind, format!("WriteRefused: {} ({word})", kind.what()));
             }
         }
     }
@@ -324,10 +325,12 @@ impl Core {
 
     fn plan(&mut self, key: &Key, now: Timestamp) -> Plan {
         let seen = self.situation(key, now).incumbent();
-        if let Some(state) = self.states.get_mut(key)
-            && state.memory.incumbent.as_ref() != Some(&seen)
-        {
-            state.memory.incumbent = Some(seen);
+        if let Some(state) = self.states.get_mut(key) {
+            state.memory.look(now);
+            if state.memory.incumbent.as_ref() != Some(&seen) {
+                state.memory.last = seen.pod.clone().or_else(|| state.memory.last.take());
+                state.memory.incumbent = Some(seen);
+            }
         }
         self.situation(key, now).plan()
     }
@@ -338,6 +341,11 @@ impl Core {
         let uid = known.map(|service| service.meta.uid.clone());
         let published = known.and_then(|service| Status::read(service.annotations.get(super::names::STATUS)));
         let Some(state) = self.states.get_mut(key) else { return };
+        for kind in plan.held.iter().copied() {
+            if state.memory.tell_limit(kind) {
+                self.notes.extend(limited(key, uid.as_ref(), kind));
+            }
+        }
         if let Some(timer) = state.timer.take() {
             self.timers.remove(&(timer, key.clone()));
         }
@@ -370,13 +378,5 @@ impl Core {
             self.states.remove(key);
             self.world.wait_only_for(None, key);
         }
-    }
-}
-
-fn what(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Slice => "the EndpointSlice",
-        Kind::Service => "the leader Service",
-        Kind::Source => "the Service",
     }
 }

@@ -18,7 +18,7 @@ use super::core::{Core, Options};
 use super::events::Events;
 use super::job::{Job, Outcome};
 use super::key::Key;
-use super::metrics::Metrics;
+use super::metrics::{self, Metrics};
 use super::notes::Note;
 use super::watch::{Heard, LISTINGS, Listing, Watches};
 
@@ -223,6 +223,10 @@ impl Driver {
                 }
                 Note::Failed(kind, error) => {
                     tracing::warn!(?kind, error, "a write failed and is tried again");
+                }
+                Note::Limited(source, kind) => {
+                    let object = metrics::object(kind);
+                    tracing::warn!(service = %source, object, "written too often; once a second from now on");
                 }
                 Note::Event { .. } => self.events.publish(note),
                 _ => {}

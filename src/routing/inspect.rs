@@ -6,18 +6,20 @@ use kube::{Client, Resource};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use super::choose::{Question, Standing};
-use super::kept::{Lease, Node, Pod, Service, Slice};
+use super::choose::{Held, Question, Standing};
+use super::incumbent::Incumbent;
+use super::kept::{Lease, Node, Pod, Rival, Service, Slice};
+use super::key::Key;
 use super::settings::{self, Claim, Settings, Strategy};
 use super::status::Status;
-use super::{names, objects, wire};
+use super::{names, objects, rivals, wire};
 
 /// Why a question has no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum InspectError {
     /// The API server refused, or could not be reached.
-    #[error("the API server does not answer: {0}")]
-    Kube(#[source] Box<kube::Error>),
+    #[error(transparent)]
+    Kube(Box<kube::Error>),
     /// No such Service.
     #[error("there is no Service {0}")]
     NoService(String),
@@ -70,10 +72,25 @@ pub struct Why {
     pub pods: Vec<(String, Standing)>,
     /// What is wrong with the annotations.
     pub faults: Vec<String>,
-    /// The Lease that decides, and who holds it.
-    pub lease: Option<(String, Option<String>)>,
+    /// The Lease that decides.
+    pub lease: Option<LeaseSeen>,
+    /// What other slices route the leader Service too: one line each.
+    pub conflicts: Vec<String>,
     /// The candidate selector, if it cannot be read.
     pub unreadable: bool,
+}
+
+/// A Lease, looked at once: whether it is still renewed, only those can tell who watch it.
+#[derive(Clone, Debug)]
+pub struct LeaseSeen {
+    /// Its name.
+    pub name: String,
+    /// Who holds it by its own words.
+    pub holder: Option<String>,
+    /// When the holder says that it renewed it, by the holder's clock.
+    pub renewed: Option<Timestamp>,
+    /// How long it holds after each renewal.
+    pub duration: Option<SignedDuration>,
 }
 
 async fn all<K>(api: &Api<K>, params: ListParams) -> Result<Vec<K>, kube::Error>
@@ -138,10 +155,13 @@ pub async fn why(
     let service = source(&client, namespace, name).await?;
     let settings = Settings::read(name, &service.annotations);
     let pods = selected(&client, &service).await?;
+    let family = objects::families(&service)[0];
     let slices: Api<wire::Slice> = Api::namespaced(client.clone(), namespace);
     let ours = ListParams::default().labels(&format!("{}={name}", names::SOURCE));
     let slices: Vec<Slice> = all(&slices, ours).await?.into_iter().map(Slice::from).collect();
-    let written = slices.iter().max_by_key(|slice| slice.epoch());
+    let written = Incumbent::read(None, slices.iter(), std::iter::empty(), Some(family));
+    let leader_service = Key::new(namespace, settings.leader_service.as_str());
+    let rivals = rivals_of(&client, &leader_service).await?;
     let lease = match &settings.strategy {
         Strategy::Lease(lease) => {
             let api: Api<wire::Lease> = Api::namespaced(client.clone(), namespace);
@@ -153,24 +173,29 @@ pub async fn why(
     let nodes: Api<wire::Node> = Api::all(client);
     let nodes: Vec<Node> =
         all(&nodes, ListParams::default()).await.unwrap_or_default().into_iter().map(Node::from).collect();
-    let incumbent = written.and_then(|slice| slice.leader()).map(|(_, uid)| uid.to_owned());
     let seen: Vec<&Pod> = pods.iter().collect();
     let question = Question {
         settings: &settings,
-        family: objects::families(&service)[0],
+        family,
         pods: &seen,
-        incumbent: incumbent.as_deref(),
+        incumbent: written.pod.as_ref().map(|(_, uid)| uid.as_str()),
         down: &|node| nodes.iter().find(|one| *one.name == *node)?.down,
         node_grace,
-        lease: lease.as_ref().and_then(|(_, lease)| lease.as_ref()),
+        // As if it were still renewed: one look cannot tell.
+        lease: lease.as_ref().and_then(|(_, lease)| {
+            let lease = lease.as_ref()?;
+            lease.duration?;
+            Some(Held { holder: lease.holder.as_deref()?, until: Timestamp::MAX })
+        }),
         now: Timestamp::now(),
     };
     let answer = question.answer();
-    let leader = written.and_then(|slice| slice.leader()).map(|(name, _)| name.to_owned());
+    let leader = written.pod.as_ref().map(|(name, _)| name.clone());
     let chosen = answer.leader.map(|leader| leader.pod.meta.key.name.to_string());
     Ok(Why {
         leader_service: settings.leader_service.clone(),
-        epoch: written.map_or(0, Slice::epoch),
+        epoch: written.epoch,
+        conflicts: rivals::conflicts(&leader_service, rivals.iter()),
         status: Status::read(service.annotations.get(names::STATUS)),
         standby: answer.standby.map(|pod| pod.meta.key.name.to_string()),
         chosen: chosen.filter(|name| Some(name) != leader.as_ref()),
@@ -178,8 +203,22 @@ pub async fn why(
         pods: pods.iter().map(|pod| (pod.meta.key.name.to_string(), question.standing(pod))).collect(),
         faults: settings::faults(&service),
         unreadable: settings.claim == Claim::Unreadable,
-        lease: lease.map(|(name, lease)| (name, lease.and_then(|lease| lease.holder))),
+        lease: lease.map(|(name, lease)| LeaseSeen {
+            name,
+            renewed: lease.as_ref().and_then(|lease| lease.renewed.or(lease.acquired)),
+            duration: lease.as_ref().and_then(|lease| lease.duration),
+            holder: lease.and_then(|lease| lease.holder),
+        }),
     })
+}
+
+/// The slices that others keep for this Service, whoever they are.
+async fn rivals_of(client: &Client, service: &Key) -> Result<Vec<Rival>, InspectError> {
+    let api: Api<wire::Outsider> = Api::namespaced(client.clone(), &service.namespace);
+    let (named, managed) = (names::SLICE_SERVICE, names::SLICE_MANAGED_BY);
+    let others = format!("{named}={},{managed}!={}", service.name, names::US);
+    let found = all(&api, ListParams::default().labels(&others)).await?;
+    Ok(found.iter().filter_map(Rival::of).collect())
 }
 
 /// Ask for a planned switchover to a pod. Gives whether it may lead at once.

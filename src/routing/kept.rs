@@ -14,7 +14,7 @@ use super::key::Key;
 use super::{names, wire};
 
 /// What every object has.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Meta {
     /// Namespace and name; the namespace of a node is empty.
     pub key: Key,
@@ -27,7 +27,7 @@ pub struct Meta {
 }
 
 impl Meta {
-    fn of(metadata: &ObjectMeta) -> Self {
+    pub(super) fn of(metadata: &ObjectMeta) -> Self {
         let text = |value: &Option<String>| Arc::from(value.as_deref().unwrap_or_default());
         Self {
             key: Key { namespace: text(&metadata.namespace), name: text(&metadata.name) },
@@ -208,9 +208,26 @@ impl Slice {
     }
 }
 
+/// A slice that somebody else keeps for a Service: what it routes adds to what ours does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rival {
+    /// Names.
+    pub meta: Meta,
+    /// The Service.
+    pub service: Arc<str>,
+    /// Who keeps it, as its label says.
+    pub manager: Option<Box<str>>,
+}
+
 /// The epoch among annotations, 0 where there is none.
 pub fn epoch(annotations: &BTreeMap<String, String>) -> u64 {
-    annotations.get(names::EPOCH).and_then(|text| text.parse().ok()).unwrap_or_default()
+    annotations.get(names::EPOCH).and_then(|text| text.parse().ok()).map_or(0, plausible)
+}
+
+/// An epoch as somebody wrote it, or 0 if nobody can have counted so far: a number at the end of its type, written by
+/// hand, could not grow.
+pub fn plausible(epoch: u64) -> u64 {
+    if epoch <= u64::MAX / 2 { epoch } else { 0 }
 }
 
 /// The Service that controls an object.
@@ -231,15 +248,29 @@ pub struct Node {
     pub down: Option<Timestamp>,
 }
 
-/// A Lease.
+/// A Lease. Its times are of its holder's clock, and only tell whether it was written since.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Lease {
     /// Names.
     pub meta: Meta,
     /// Who holds it.
     pub holder: Option<String>,
-    /// Until when.
-    pub until: Option<Timestamp>,
+    /// How long it is held after each renewal.
+    pub duration: Option<SignedDuration>,
+    /// When the holder says that it renewed it.
+    pub renewed: Option<Timestamp>,
+    /// When the holder says that it took it.
+    pub acquired: Option<Timestamp>,
+    /// How often it changed hands.
+    pub transitions: Option<i32>,
+}
+
+impl Lease {
+    /// Whether its holder has written nothing since `earlier`. Labels and annotations do not count.
+    pub fn is_as(&self, earlier: &Self) -> bool {
+        let record = |lease: &Self| (lease.duration, lease.renewed, lease.acquired, lease.transitions);
+        self.meta.uid == earlier.meta.uid && self.holder == earlier.holder && record(self) == record(earlier)
+    }
 }
 
 impl From<wire::Pod> for Pod {
@@ -303,6 +334,18 @@ impl From<wire::Service> for Service {
     }
 }
 
+impl Rival {
+    /// What is kept of a slice, if it names a Service.
+    pub(super) fn of(slice: &wire::Outsider) -> Option<Self> {
+        let mut labels = slice.metadata.labels.clone().unwrap_or_default();
+        Some(Self {
+            meta: Meta::of(&slice.metadata),
+            service: labels.remove(names::SLICE_SERVICE)?.into(),
+            manager: labels.remove(names::SLICE_MANAGED_BY).map(String::into_boxed_str),
+        })
+    }
+}
+
 impl From<wire::Slice> for Slice {
     fn from(slice: wire::Slice) -> Self {
         let wire::Slice { metadata, address_type, endpoints, ports } = slice;
@@ -342,12 +385,13 @@ impl From<wire::Node> for Node {
 impl From<wire::Lease> for Lease {
     fn from(lease: wire::Lease) -> Self {
         let spec = lease.spec;
-        let renewed = spec.renew_time.or(spec.acquire_time);
-        let length = spec.lease_duration_seconds.map(|seconds| SignedDuration::from_secs(seconds.into()));
         Self {
             meta: Meta::of(&lease.metadata),
             holder: spec.holder_identity.filter(|holder| !holder.is_empty()),
-            until: renewed.zip(length).and_then(|(time, length)| time.0.checked_add(length).ok()),
+            duration: spec.lease_duration_seconds.map(|seconds| SignedDuration::from_secs(seconds.into())),
+            renewed: spec.renew_time.map(|time| time.0),
+            acquired: spec.acquire_time.map(|time| time.0),
+            transitions: spec.lease_transitions,
         }
     }
 }

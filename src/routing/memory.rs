@@ -3,7 +3,8 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::plan::Incumbent;
+use super::incumbent::Incumbent;
+use super::limit::Limit;
 
 /// Kinds of writes, each of which waits after its own failures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,21 +22,32 @@ pub enum Kind {
 pub struct Memory {
     /// The leader that was last seen written.
     pub incumbent: Option<Incumbent>,
+    /// The pod that led last, name and UID: also while nobody leads.
+    pub last: Option<(String, String)>,
     /// When the status was last written.
     pub told_at: Option<Timestamp>,
-    /// What the API server refuses, for the status.
-    pub trouble: Option<String>,
     waits: [Wait; 3],
 }
 
-/// The wait after failures.
-#[derive(Clone, Copy, Debug, Default)]
+/// The wait of one kind of writes: after failures, and after too many.
+#[derive(Clone, Debug, Default)]
 struct Wait {
     failures: u32,
     until: Option<Timestamp>,
+    trouble: Option<String>,
+    limit: Limit,
 }
 
 impl Kind {
+    /// What is written, for people.
+    pub(super) fn what(self) -> &'static str {
+        match self {
+            Self::Slice => "the EndpointSlice",
+            Self::Service => "the leader Service",
+            Self::Source => "the Service",
+        }
+    }
+
     /// Waits after the first failure and at most, in milliseconds. A failover must not wait for long.
     fn limits(self) -> (i64, i64) {
         match self {
@@ -48,12 +60,45 @@ impl Kind {
 impl Memory {
     /// Whether a write of this kind may be tried.
     pub fn may(&self, kind: Kind, now: Timestamp) -> bool {
-        self.wait(kind).is_none_or(|until| until <= now)
+        self.wait(kind, now).is_none()
     }
 
-    /// Until when writes of this kind wait.
-    pub fn wait(&self, kind: Kind) -> Option<Timestamp> {
-        self.waits[kind as usize].until
+    /// Until when writes of this kind wait, if they do.
+    pub fn wait(&self, kind: Kind, now: Timestamp) -> Option<Timestamp> {
+        let Wait { until, limit, .. } = &self.waits[kind as usize];
+        until.filter(|until| *until > now).max(limit.until(now))
+    }
+
+    /// Whether writes of this kind wait only because there were too many.
+    pub fn is_limited(&self, kind: Kind, now: Timestamp) -> bool {
+        self.waits[kind as usize].limit.until(now).is_some()
+    }
+
+    /// A write of this kind is sent. Gives whether such writes have been waiting because there were too many.
+    pub fn sent(&mut self, kind: Kind, now: Timestamp) -> bool {
+        let limit = &mut self.waits[kind as usize].limit;
+        limit.spend(now);
+        limit.is_told()
+    }
+
+    /// Note that it is told that writes of this kind wait because there were too many. Gives whether that is news.
+    pub fn tell_limit(&mut self, kind: Kind) -> bool {
+        self.waits[kind as usize].limit.tell()
+    }
+
+    /// Let time pass.
+    pub fn look(&mut self, now: Timestamp) {
+        self.waits.iter_mut().for_each(|wait| wait.limit.look(now));
+    }
+
+    /// What the API server refuses, for the status.
+    pub fn trouble(&self, kind: Kind) -> Option<&String> {
+        self.waits[kind as usize].trouble.as_ref()
+    }
+
+    /// The API server refuses writes of this kind, until one works.
+    pub fn set_trouble(&mut self, kind: Kind, what: String) {
+        self.waits[kind as usize].trouble = Some(what);
     }
 
     /// A write failed: the next one waits, twice as long as before.
@@ -78,7 +123,8 @@ impl Memory {
 
     /// A write worked.
     pub fn worked(&mut self, kind: Kind) {
-        self.waits[kind as usize] = Wait::default();
+        let wait = &mut self.waits[kind as usize];
+        *wait = Wait { limit: wait.limit, ..Wait::default() };
     }
 }
 
@@ -93,13 +139,13 @@ mod tests {
         assert!(memory.may(Kind::Slice, now));
         memory.failed(Kind::Slice, now);
         memory.failed(Kind::Service, now);
-        let after = |kind| memory.wait(kind).unwrap().as_millisecond();
+        let after = |kind| memory.wait(kind, now).unwrap().as_millisecond();
         assert_eq!((after(Kind::Slice), after(Kind::Service)), (20, 500));
         for _ in 0..40 {
             memory.failed(Kind::Slice, now);
             memory.failed(Kind::Service, now);
         }
-        let after = |kind| memory.wait(kind).unwrap().as_millisecond();
+        let after = |kind| memory.wait(kind, now).unwrap().as_millisecond();
         assert_eq!((after(Kind::Slice), after(Kind::Service)), (5_000, 60_000));
         memory.worked(Kind::Slice);
         assert!(memory.may(Kind::Slice, now) && !memory.may(Kind::Service, now));

@@ -37,6 +37,7 @@ pub struct Metrics {
     pub(super) reconciliation: Histogram,
     cache: Family<KindLabels, Gauge>,
     writes: Family<WriteLabels, Counter>,
+    delayed: Family<WriteLabels, Counter>,
     waiting: Gauge,
     leading: Gauge,
     shown: Arc<Mutex<HashSet<SourceLabels>>>,
@@ -90,6 +91,7 @@ impl Metrics {
             reconciliation: Histogram::new(LATENCY),
             cache: Family::default(),
             writes: Family::default(),
+            delayed: Family::default(),
             waiting: Gauge::default(),
             leading: Gauge::default(),
             shown: Arc::default(),
@@ -128,6 +130,11 @@ impl Metrics {
         );
         registry.register("cache_size", "Objects kept in memory, by kind", all.cache);
         registry.register("writes", "Writes sent to the API server, by object", all.writes);
+        registry.register(
+            "writes_delayed",
+            "Writes that had to wait because the objects of one Service were written too often, by object",
+            all.delayed,
+        );
         registry.register("queue_depth", "Jobs that wait", all.waiting);
         registry.register("leading", "1 while this replica writes", all.leading);
         metrics
@@ -145,6 +152,7 @@ impl Metrics {
         self.errors.get_or_create(&ErrorLabels { object: "x", error: "x" }).inc();
         self.cache.get_or_create(&KindLabels { kind: "x" }).set(0);
         self.writes.get_or_create(&WriteLabels { object: "x" }).inc();
+        self.delayed.get_or_create(&WriteLabels { object: "x" }).inc();
     }
 
     pub(super) fn note(&self, note: &Note) {
@@ -178,7 +186,10 @@ impl Metrics {
                 self.shown().insert(labels);
             }
             Note::Forgotten(source) => self.forget(&labels(source)),
-            Note::Event { .. } => {}
+            Note::Delayed(kind) => {
+                self.delayed.get_or_create(&WriteLabels { object: object(*kind) }).inc();
+            }
+            Note::Event { .. } | Note::Limited(..) => {}
         }
     }
 
@@ -204,7 +215,7 @@ impl Metrics {
         [Kind::Slice, Kind::Service, Kind::Source].into_iter().map(of).sum()
     }
 
-    pub(super) fn sizes(&self, sizes: [(&'static str, usize); 5], waiting: usize) {
+    pub(super) fn sizes(&self, sizes: [(&'static str, usize); 6], waiting: usize) {
         for (kind, size) in sizes {
             self.cache.get_or_create(&KindLabels { kind }).set(i64::try_from(size).unwrap_or(i64::MAX));
         }
@@ -227,7 +238,7 @@ fn labels(source: &Key) -> SourceLabels {
     SourceLabels { namespace: source.namespace.to_string(), service: source.name.to_string() }
 }
 
-fn object(kind: Kind) -> &'static str {
+pub(super) fn object(kind: Kind) -> &'static str {
     match kind {
         Kind::Slice => "endpointslice",
         Kind::Service => "leader_service",

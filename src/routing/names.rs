@@ -33,7 +33,7 @@ pub const CURRENT_LEADER: &str = "zen-lead.io/current-leader";
 pub const LEADER_UID: &str = "zen-lead.io/leader-pod-uid";
 /// Written on the leader Service: when it took over.
 pub const LAST_SWITCH: &str = "zen-lead.io/leader-last-switch-time";
-/// Written on the slices and the leader Service: grows with every new leader.
+/// Written on the slices and the leader Service: grows whenever the lead changes, also to nobody.
 pub const EPOCH: &str = "zen-lead.io/epoch";
 /// Written on the slices: the UID of the source, so that a slice whose leader Service was deleted is still known.
 pub const SOURCE_UID: &str = "zen-lead.io/source-uid";
@@ -44,6 +44,8 @@ pub const SOURCE: &str = "zen-lead.io/source-service";
 pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 /// Label of slices: who writes them.
 pub const SLICE_MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
+/// Who writes the slices of Services that have a selector.
+pub const SLICE_CONTROLLER: &str = "endpointslice-controller.k8s.io";
 /// Label of slices: the Service they belong to.
 pub const SLICE_SERVICE: &str = "kubernetes.io/service-name";
 /// Annotation of slices: when what they tell of happened.

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::incumbent::Incumbent;
 use super::job::Job;
 use super::key::Key;
 use super::memory::Kind;
-use super::plan::{Incumbent, View};
+use super::plan::View;
 use super::status::Status;
 
 /// Something to tell.
@@ -45,6 +46,10 @@ pub enum Note {
     Failed(Kind, &'static str),
     /// A write will be tried again.
     Retry,
+    /// Writes of this kind for this source wait from now on, because there were too many.
+    Limited(Key, Kind),
+    /// A write of this kind was sent that had waited for that.
+    Delayed(Kind),
     /// Ports could not be resolved.
     Unresolved(Key, usize),
     /// How a source is now.
@@ -69,6 +74,8 @@ pub(super) struct Outcomes {
     pub(super) failed: Option<(Kind, &'static str)>,
     /// Before and after.
     pub(super) switched: Option<(Incumbent, Incumbent)>,
+    /// Who led last, where nobody did just before.
+    pub(super) last: Option<(String, String)>,
 }
 
 impl Outcomes {
@@ -84,12 +91,18 @@ impl Outcomes {
         }
         if let Some((before, after)) = &self.switched {
             let cause = job.cause.unwrap_or("first");
-            notes.extend(match (&before.pod, &after.pod) {
-                (Some((from, _)), Some((to, _))) if from == to => {
-                    event(false, "LeaderChanged", format!("{to} leads again, as another pod ({cause})"))
+            notes.extend(match (before.pod.as_ref().or(self.last.as_ref()), &after.pod) {
+                (Some((_, from)), Some((to, uid))) if from == uid => {
+                    event(false, "LeaderRoutingAvailable", format!("{to} leads again"))
                 }
-                (Some((from, _)), Some((to, _))) => {
-                    event(false, "LeaderChanged", format!("{to} leads instead of {from} ({cause})"))
+                (Some((from, _)), Some((to, uid))) => {
+                    let what = if from == to {
+                        format!("{to} leads again, as another pod of that name, UID {uid}")
+                    } else {
+                        format!("{to} leads instead of {from}")
+                    };
+                    let gap = if before.pod.is_none() { "; nobody led in between" } else { "" };
+                    event(false, "LeaderChanged", format!("{what} ({cause}){gap}"))
                 }
                 (None, Some((to, _))) => event(false, "LeaderRoutingAvailable", format!("{to} leads")),
                 _ => None,
@@ -111,6 +124,21 @@ impl Outcomes {
         }
         notes
     }
+}
+
+/// Tell that writes of this kind wait because there were too many.
+pub(super) fn limited(source: &Key, uid: Option<&Arc<str>>, kind: Kind) -> impl Iterator<Item = Note> {
+    let event = uid.cloned().map(|uid| Note::Event {
+        source: source.clone(),
+        uid,
+        warning: true,
+        reason: "TooManyWrites".to_owned(),
+        message: format!(
+            "{} was written too often, and is written once a second until that ends; somebody may undo what headworks writes",
+            kind.what()
+        ),
+    });
+    event.into_iter().chain([Note::Limited(source.clone(), kind)])
 }
 
 /// What is new since `before`: each once.

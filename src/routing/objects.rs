@@ -16,6 +16,7 @@ use super::kept::{Family, Meta, Service};
 use super::key::Key;
 use super::names;
 use super::settings::Settings;
+use crate::api::names::LEADER_PREFIX;
 
 const HEADLESS: &str = "None";
 
@@ -131,7 +132,8 @@ impl LeaderService {
             ip_family_policy: from.ip_family_policy.clone(),
             session_affinity: from.session_affinity.clone(),
             session_affinity_config: from.session_affinity_config.clone(),
-            internal_traffic_policy: from.internal_traffic_policy.clone(),
+            // Local would drop what clients on every node send but that of the one endpoint.
+            internal_traffic_policy: Some("Cluster".to_owned()),
             traffic_distribution: from.traffic_distribution.clone(),
             ..ServiceSpec::default()
         };
@@ -153,6 +155,15 @@ impl LeaderService {
         }
     }
 
+    /// Whether the one that is there can never become this one: the API server lets nobody change these. A source can,
+    /// by way of an `ExternalName`.
+    pub fn needs_another(&self, known: &Service) -> bool {
+        let first = |spec: &ServiceSpec| spec.ip_families.as_ref().and_then(|all| all.first().cloned());
+        let families = first(&self.spec).zip(first(&known.spec));
+        self.headless != (known.spec.cluster_ip.as_deref() == Some(HEADLESS))
+            || families.is_some_and(|(wanted, known)| wanted != known)
+    }
+
     /// What has to change in the one that is there.
     pub fn difference(&self, known: &Service, told: &Told) -> Option<Difference> {
         let mut metadata = Map::new();
@@ -169,10 +180,13 @@ impl LeaderService {
         if known.owners.len() != 1 || known.owners.first() != Some(&self.owner) {
             metadata.insert("ownerReferences".to_owned(), json!([self.owner]));
         }
-        let routes = !metadata.is_empty() || !spec.is_empty();
         let told = told.annotations();
+        // What would make it a source, or looks as if it came from us.
+        let stray = |key: &str| key.starts_with(LEADER_PREFIX) && !told.contains_key(key);
+        let routes =
+            !metadata.is_empty() || !spec.is_empty() || known.annotations.keys().any(|key| stray(key));
         let annotations =
-            changes(told.iter().map(|(key, value)| (*key, value.as_deref())), &known.annotations, |_| false);
+            changes(told.iter().map(|(key, value)| (*key, value.as_deref())), &known.annotations, stray);
         if !annotations.is_empty() {
             metadata.insert("annotations".to_owned(), annotations.into());
         }
@@ -198,10 +212,6 @@ impl LeaderService {
         }
         if known.type_ != wanted.type_ {
             set("type", json!(wanted.type_));
-        }
-        if self.headless != (known.cluster_ip.as_deref() == Some(HEADLESS)) {
-            // The API server refuses this, and says so: a source cannot change it either.
-            set("clusterIP", json!(wanted.cluster_ip));
         }
         let ports = |spec: &ServiceSpec| -> Vec<ServicePort> {
             let ports = spec.ports.iter().flatten().cloned();
@@ -229,9 +239,7 @@ impl LeaderService {
         if known.session_affinity_config != wanted.session_affinity_config {
             set("sessionAffinityConfig", json!(wanted.session_affinity_config));
         }
-        if wanted.internal_traffic_policy.is_some()
-            && known.internal_traffic_policy != wanted.internal_traffic_policy
-        {
+        if known.internal_traffic_policy != wanted.internal_traffic_policy {
             set("internalTrafficPolicy", json!(wanted.internal_traffic_policy));
         }
         if known.traffic_distribution != wanted.traffic_distribution {
@@ -284,6 +292,17 @@ pub fn unresolved(source: &Service, leader: Option<&Leader<'_>>) -> Vec<String> 
             format!("{}/{} ({target})", port.port, protocol(port))
         })
         .collect()
+}
+
+/// The families of a source in which its leader has no address, as conditions.
+pub fn unaddressed(families: &[Family], leader: Option<&Leader<'_>>) -> Vec<String> {
+    let Some(Leader { pod, .. }) = leader else { return Vec::new() };
+    let lacking = families.iter().filter(|family| pod.address(**family).is_none());
+    let line = |family: &Family| {
+        let (name, family) = (&pod.meta.key.name, family.as_str());
+        format!("NoAddress: {name} leads without an {family} address: clients of that family reach nobody")
+    };
+    lacking.map(line).collect()
 }
 
 #[cfg(test)]

@@ -3,18 +3,18 @@
 //! Of everything that is not as it should be, the most urgent part comes first, alone: after it is written, what is
 //! known is asked again. The slice comes before all else; what only informs comes last, and never keeps it waiting.
 
-use std::collections::BTreeMap;
-
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 
 use super::calls::{Call, Found, Plan};
 use super::choose::{Answer, Question, Reason, Standing};
-use super::kept::{Meta, Service, Slice, controller, epoch};
+use super::incumbent::Incumbent;
+use super::kept::{Family, Meta, Service, Slice, controller, plausible};
 use super::key::Key;
-use super::memory::Memory;
+use super::memory::{Kind, Memory};
 use super::names;
-use super::objects::{LeaderService, Told, families, slice_key, unresolved};
+use super::objects::{LeaderService, Told, families, slice_key, unaddressed, unresolved};
+use super::rivals;
 use super::settings::Strategy;
 use super::slices::{Slices, differs};
 use super::status::Status;
@@ -52,17 +52,6 @@ pub struct Situation<'a> {
     pub now: Timestamp,
 }
 
-/// The pod that leads, as far as the objects and the memory tell: the highest epoch is right.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Incumbent {
-    /// The epoch.
-    pub epoch: u64,
-    /// Name and UID.
-    pub pod: Option<(String, String)>,
-    /// Since when.
-    pub since: Option<Timestamp>,
-}
-
 impl Situation<'_> {
     /// What to do.
     pub fn plan(&self) -> Plan {
@@ -80,33 +69,15 @@ impl Situation<'_> {
 
     /// The leader as it is written.
     pub fn incumbent(&self) -> Incumbent {
-        let slices = self.world.slices_of(self.key).map(|slice| Incumbent {
-            epoch: slice.epoch(),
-            since: since(&slice.annotations),
-            pod: slice.leader().map(|(name, uid)| (name.to_owned(), uid.to_owned())),
-        });
-        let services = self.world.leaders_of(self.key).map(|service| {
-            let get = |key: &str| service.annotations.get(key).cloned();
-            Incumbent {
-                epoch: epoch(&service.annotations),
-                since: since(&service.annotations),
-                pod: get(names::CURRENT_LEADER).zip(get(names::LEADER_UID)),
-            }
-        });
-        // Of equals the first: what was acknowledged here, then the slices; a Service is behind its slices.
-        let remembered = self.memory.incumbent.clone();
-        let mut best = remembered.unwrap_or_default();
-        let nothing = self.memory.incumbent.is_none();
-        for (i, one) in slices.chain(services).enumerate() {
-            if one.epoch > best.epoch || (nothing && i == 0) {
-                best = one;
-            } else if one.epoch == best.epoch && one.pod == best.pod && one.since.is_some() && i == 0 {
-                // Two controllers may have made the same decision at different times: what is written counts.
-                best.since = one.since;
-            }
-        }
-        let told = self.world.service(self.key).and_then(|known| published(&known.service));
-        best.epoch = best.epoch.max(told.map_or(0, |status| status.epoch));
+        let known = self.world.service(self.key).map(|known| &known.service);
+        let mut best = Incumbent::read(
+            self.memory.incumbent.as_ref(),
+            self.world.slices_of(self.key),
+            self.world.leaders_of(self.key),
+            known.map(|source| families(source)[0]),
+        );
+        let told = known.and_then(published).map_or(0, |status| plausible(status.epoch));
+        best.epoch = best.epoch.max(told);
         best
     }
 
@@ -136,9 +107,8 @@ impl Situation<'_> {
     }
 
     fn remove_all(&self, found: &mut Found) {
-        found
-            .cleaning
-            .extend(self.world.slices_of(self.key).map(|slice| Call::DeleteSlice(slice.meta.clone())));
+        let slices = self.world.slices_of(self.key).filter(|slice| !slice.meta.terminating);
+        found.cleaning.extend(slices.map(|slice| Call::DeleteSlice(slice.meta.clone())));
         let leaders = self.world.leaders_of(self.key).filter(|leader| !leader.meta.terminating);
         found.cleaning.extend(leaders.map(|leader| Call::DeleteService(leader.meta.clone())));
     }
@@ -169,11 +139,10 @@ impl Situation<'_> {
         let changes = leads != led;
         let wanted = self.key.sibling(settings.leader_service.as_str());
         // Somebody else wrote under the very epoch, by hand or after an epoch was lost: a new one tells them apart.
-        let contested = self.world.slices_of(self.key).any(|slice| {
-            slice.epoch() == incumbent.epoch
-                && slice.leader().map(|(_, uid)| uid) != led
-                && is_for(slice, &wanted)
-        });
+        let contested = self
+            .world
+            .slices_of(self.key)
+            .any(|slice| is_for(slice, &wanted) && incumbent.is_contradicted_by(slice, families[0]));
         let told = Told {
             pod: answer
                 .leader
@@ -201,7 +170,11 @@ impl Situation<'_> {
                 &mut found,
             );
             let desired = LeaderService::of(service, settings, answer.leader.as_ref(), Some(leader_service));
-            if !leader_service.meta.terminating
+            if desired.needs_another(leader_service) {
+                if !leader_service.meta.terminating {
+                    found.repair.push(Call::DeleteService(leader_service.meta.clone()));
+                }
+            } else if !leader_service.meta.terminating
                 && let Some(difference) = desired.difference(leader_service, &told)
             {
                 // What only informs waits until it is true.
@@ -213,7 +186,8 @@ impl Situation<'_> {
             }
         } else {
             // A slice under a name that is not ours would route somebody else's Service.
-            let stale = self.world.slices_of(self.key).filter(|slice| is_for(slice, &wanted));
+            let stale = self.world.slices_of(self.key).filter(|slice| !slice.meta.terminating);
+            let stale = stale.filter(|slice| is_for(slice, &wanted));
             if self.world.waits_for(&wanted, self.key) {
                 conditions.push(format!("NameConflict: {} exists and is not ours", wanted.name));
                 routed = true;
@@ -230,14 +204,21 @@ impl Situation<'_> {
             let obsolete = obsolete.filter(|one| !one.meta.terminating);
             found.cleaning.extend(obsolete.map(|one| Call::DeleteService(one.meta.clone())));
             let kept: Vec<Key> = families.iter().map(|family| slice_key(&wanted, *family)).collect();
-            let left = self.world.slices_of(self.key).filter(|slice| !kept.contains(&slice.meta.key));
+            let left = self.world.slices_of(self.key).filter(|slice| !slice.meta.terminating);
+            let left = left.filter(|slice| !kept.contains(&slice.meta.key));
             found.cleaning.extend(left.map(|slice| Call::DeleteSlice(slice.meta.clone())));
         }
 
         if answer.ambiguous {
             conditions.push("AmbiguousClaim: several pods match the candidate selector".to_owned());
         }
-        conditions.extend(self.memory.trouble.clone());
+        if leader_service.is_some() {
+            conditions.extend(unaddressed(&families, answer.leader.as_ref()));
+            conditions.extend(rivals::conflicts(&wanted, self.world.rivals_of(&wanted)));
+        }
+        // Of what is not asked for any more, no refusal matters.
+        let refused = [Kind::Slice, Kind::Service].into_iter().filter(|kind| found.has(*kind));
+        conditions.extend(refused.filter_map(|kind| self.memory.trouble(kind).cloned()));
         conditions.extend(invalid(source));
         let unrouted = leader_service.is_none();
         let status = Status {
@@ -249,17 +230,18 @@ impl Situation<'_> {
             conditions,
             unresolved_ports: unresolved(service, answer.leader.as_ref()),
         };
-        routed |= unrouted && self.memory.trouble.is_some();
-        let status = if routed {
+        routed |= unrouted && self.memory.trouble(Kind::Service).is_some();
+        let (mut status, told_at) = if routed {
             self.tell(service, source, status, answer.reason, &mut found)
         } else {
             (status, None)
         };
-        let mut due = answer.due;
-        due = due.into_iter().chain(status.1).min();
+        // In the status itself it would be untrue as soon as it could be read.
+        status.conditions.extend(self.memory.trouble(Kind::Source).cloned());
+        let due = answer.due.into_iter().chain(told_at).min();
         let cause = (changes && !unrouted).then(|| Self::cause(&question, &pods, led));
         let view = View {
-            status: status.0,
+            status,
             served: !unrouted && answer.leader.is_some_and(|leader| leader.serving),
             cause,
             leader: leads.map(str::to_owned),
@@ -272,7 +254,7 @@ impl Situation<'_> {
     fn slices(
         &self,
         service: &Service,
-        families: &[super::kept::Family],
+        families: &[Family],
         leader_service: &Service,
         answer: &Answer<'_>,
         told: &Told,
@@ -296,6 +278,13 @@ impl Situation<'_> {
         for family in families {
             let key = slice_key(&leader_service.meta.key, *family);
             let known = self.world.slices_of(self.key).find(|slice| slice.meta.key == key);
+            if let Some(known) = known.filter(|known| known.family != Some(*family)) {
+                // The family of a slice can never change.
+                if !known.meta.terminating {
+                    found.failover.push(Call::DeleteSlice(known.meta.clone()));
+                }
+                break;
+            }
             let wanted = slices.slice(*family, known);
             if known.is_some_and(|known| !differs(&wanted, known)) {
                 continue;
@@ -352,10 +341,6 @@ impl Situation<'_> {
 
 fn published(source: &Service) -> Option<Status> {
     Status::read(source.annotations.get(names::STATUS))
-}
-
-fn since(annotations: &BTreeMap<String, String>) -> Option<Timestamp> {
-    annotations.get(names::LAST_SWITCH)?.parse().ok()
 }
 
 fn is_for(slice: &Slice, leader: &Key) -> bool {

@@ -3,15 +3,19 @@
 //!
 //! Held in every history: every slice that is written has at most one endpoint; never a terminating one while the
 //! writer knew of a pod that may lead; the epoch grows with every new leader and never shrinks; nothing foreign is
-//! touched; and once events stop, everything is as it should be and nobody writes any more.
+//! touched; and once events stop, everything is as it should be and nobody writes any more. And in every state: when what
+//! is planned has been written, nothing more is planned, by whoever wrote it or by a controller that has just started; and
+//! one change of the world takes one new epoch.
 //!
 //! `HEADWORKS_HISTORIES` sets how many are run, `HEADWORKS_SEED` runs one again.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 mod history;
+mod lease;
 mod random;
 mod replica;
+mod rest;
 mod server;
 
 use random::Random;

@@ -13,7 +13,7 @@ use kube::{Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 
-use super::kept::Node;
+use super::kept::{Node, Rival};
 use super::key::Key;
 use super::world::Change;
 use super::{kept, names, wire};
@@ -31,10 +31,12 @@ pub(super) enum Listing {
     Pods,
     Services,
     Slices,
+    Rivals,
     Nodes,
 }
 
-pub(super) const LISTINGS: [Listing; 4] = [Listing::Pods, Listing::Services, Listing::Slices, Listing::Nodes];
+pub(super) const LISTINGS: [Listing; 5] =
+    [Listing::Pods, Listing::Services, Listing::Slices, Listing::Rivals, Listing::Nodes];
 
 /// A pod that has ended leads nothing for ever, and a cluster that runs Jobs keeps them by the thousand. When one ends, the
 /// API server says that it is gone.
@@ -88,13 +90,25 @@ impl Watches {
             listed: Change::Slices,
             listing: Some(Listing::Slices),
         };
+        let rivals = Told {
+            put: |slice: wire::Outsider| {
+                let meta = kept::Meta::of(&slice.metadata);
+                Change::Rival(meta, Rival::of(&slice))
+            },
+            gone: |slice| Change::RivalGone(kept::Meta::of(&slice.metadata)),
+            listed: Change::Rivals,
+            listing: Some(Listing::Rivals),
+        };
         let nodes = Told {
             put: |node: wire::Node| Change::Node(node.into()),
             gone: |node| Change::NodeGone(Node::from(node).name),
             listed: |keys| Change::Nodes(keys.into_iter().map(|key| key.name).collect::<HashSet<Arc<str>>>()),
             listing: Some(Listing::Nodes),
         };
-        let ours = format!("{}={}", names::SLICE_MANAGED_BY, names::US);
+        let (managed, us) = (names::SLICE_MANAGED_BY, names::US);
+        let ours = format!("{managed}={us}");
+        // Those without the label, too. Not those that the cluster makes for every ordinary Service.
+        let others = format!("{managed} notin ({us},{})", names::SLICE_CONTROLLER);
         // Small pages: a page is decoded as a whole, and what is not kept of it is most of it.
         let config = watcher::Config::default().page_size(100);
         let nodes_api: Api<wire::Node> = Api::all(self.client.clone());
@@ -102,6 +116,7 @@ impl Watches {
             self.watch(self.api(), config.clone().fields(NOT_ENDED), pods),
             self.watch(self.api(), config.clone(), services),
             self.watch(self.api(), config.clone().labels(&ours), slices),
+            self.watch(self.api(), config.clone().labels(&others), rivals),
             self.watch(nodes_api, config, nodes),
         );
     }

@@ -102,6 +102,14 @@ pub(super) struct Slice {
     pub(super) ports: Vec<EndpointPort>,
 }
 
+/// A slice that is not ours: who keeps it, and for which Service.
+#[derive(Clone, Debug, Deserialize, Resource)]
+#[resource(inherit = EndpointSlice)]
+pub(super) struct Outsider {
+    #[serde(deserialize_with = "lean")]
+    pub(super) metadata: ObjectMeta,
+}
+
 /// A node.
 #[derive(Clone, Debug, Deserialize, Resource)]
 #[resource(inherit = NodeObject)]
@@ -135,6 +143,7 @@ pub(super) struct LeaseSpec {
     pub(super) lease_duration_seconds: Option<i32>,
     pub(super) renew_time: Option<MicroTime>,
     pub(super) acquire_time: Option<MicroTime>,
+    pub(super) lease_transitions: Option<i32>,
 }
 
 /// The metadata that routing reads: no managed fields, and of the annotations only ours.

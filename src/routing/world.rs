@@ -5,10 +5,13 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::choose::Held;
 use super::ended::{Ended, Sort};
 use super::index::Index;
-use super::kept::{Lease, Meta, Node, Pod, Service, Slice, controller};
+use super::kept::{Lease, Meta, Node, Pod, Rival, Service, Slice, controller};
 use super::key::Key;
+use super::leases::Leases;
+use super::rivals::Rivals;
 use super::settings::{self, Settings, Strategy};
 
 /// Something that was seen.
@@ -46,6 +49,12 @@ pub enum Change {
     Slices(HashSet<Key>),
     /// All nodes there are.
     Nodes(HashSet<Arc<str>>),
+    /// Somebody else's slice is there; nothing is kept of one that names no Service.
+    Rival(Meta, Option<Rival>),
+    /// Somebody else's slice is gone.
+    RivalGone(Meta),
+    /// All slices of others there are.
+    Rivals(HashSet<Key>),
     /// Nothing.
     Nothing,
 }
@@ -82,8 +91,8 @@ pub struct World {
     slices: HashMap<Key, (Slice, Key)>,
     slices_of: HashMap<Key, BTreeSet<Key>>,
     nodes: HashMap<Arc<str>, (Node, bool)>,
-    leases: HashMap<Key, Lease>,
-    users_of: HashMap<Key, BTreeSet<Key>>,
+    leases: Leases,
+    rivals: Rivals,
     awaited: HashMap<Key, BTreeSet<Key>>,
     /// Services and slices that are gone, with the version at which: an answer that comes after its object's end must
     /// not bring it back.
@@ -141,20 +150,28 @@ impl World {
                     self.remove_node(name, now, touched);
                 }
             }
-            Change::Lease(lease) => {
-                let key = lease.meta.key.clone();
-                if self.leases.get(&key).is_some_and(|known| lease.meta.is_older_than(&known.meta)) {
-                    return;
-                }
-                touched.extend(self.users_of.get(&key).into_iter().flatten().cloned());
-                self.leases.insert(key, lease);
+            Change::Lease(lease) => self.leases.put(lease, now, touched),
+            Change::LeaseGone(meta) => self.leases.remove(&meta, touched),
+            Change::Rival(meta, rival) => {
+                let services = self.rivals.put(&meta, rival);
+                self.touch_sources_of(&services, touched);
             }
-            Change::LeaseGone(meta) => {
-                if self.leases.get(&meta.key).is_some_and(|known| known.meta.uid == meta.uid) {
-                    self.leases.remove(&meta.key);
-                    touched.extend(self.users_of.get(&meta.key).into_iter().flatten().cloned());
-                }
+            Change::RivalGone(meta) => {
+                let service = self.rivals.remove(&meta);
+                self.touch_sources_of(service.as_slice(), touched);
             }
+            Change::Rivals(listed) => {
+                let services = self.rivals.retain(&listed);
+                self.touch_sources_of(&services, touched);
+            }
+        }
+    }
+
+    /// Those of these Services that are leader Services concern their sources.
+    fn touch_sources_of(&self, services: &[Key], touched: &mut BTreeSet<Key>) {
+        for key in services {
+            let source = self.services.get(key).and_then(|known| known.leads_for.clone());
+            touched.extend(source.map(|source| key.sibling(source)));
         }
     }
 
@@ -187,7 +204,7 @@ impl World {
         }
         if !asks && leads_for.is_none() && !tells {
             self.pods.unsubscribe(&key);
-            self.drop_leases();
+            self.leases.drop_unused();
             return;
         }
         if let Some(source) = &leads_for {
@@ -203,12 +220,12 @@ impl World {
                 self.pods.subscribe(&key, selector);
             }
             if let Strategy::Lease(lease) = &source.settings.strategy {
-                self.users_of.entry(key.sibling(lease.as_str())).or_default().insert(key.clone());
+                self.leases.begin(key.sibling(lease.as_str()), key.clone());
             }
         } else {
             self.pods.unsubscribe(&key);
         }
-        self.drop_leases();
+        self.leases.drop_unused();
         self.services.insert(key, Known { service, source, leads_for });
     }
 
@@ -218,15 +235,9 @@ impl World {
         if known.is_some_and(|known| known.uid == meta.uid) {
             self.forget_service(&meta.key, touched);
             self.pods.unsubscribe(&meta.key);
-            self.drop_leases();
+            self.leases.drop_unused();
             self.ended.ends(Sort::Service, meta, watched, now);
         }
-    }
-
-    /// Forget the Leases that nobody names any more.
-    fn drop_leases(&mut self) {
-        let users = &self.users_of;
-        self.leases.retain(|key, _| users.contains_key(key));
     }
 
     /// Nobody has this name any more: whoever waits for it may try.
@@ -244,8 +255,7 @@ impl World {
             touched.insert(key.clone());
         }
         if let Some(Strategy::Lease(lease)) = known.source.as_ref().map(|source| &source.settings.strategy) {
-            let lease = key.sibling(lease.as_str());
-            take_out(&mut self.users_of, &lease, key);
+            self.leases.end(&key.sibling(lease.as_str()), key);
         }
     }
 
@@ -339,14 +349,19 @@ impl World {
         self.nodes.get(node)?.0.zone.as_deref()
     }
 
-    /// A Lease.
-    pub fn lease(&self, key: &Key) -> Option<&Lease> {
-        self.leases.get(key)
+    /// Who holds a Lease, and until when if nothing more is heard of it.
+    pub fn lease(&self, key: &Key) -> Option<Held<'_>> {
+        self.leases.held(key)
     }
 
     /// The Leases that have to be watched.
     pub fn wanted_leases(&self) -> impl Iterator<Item = &Key> {
-        self.users_of.keys()
+        self.leases.wanted()
+    }
+
+    /// The slices that others keep for the Service of this name.
+    pub fn rivals_of(&self, service: &Key) -> impl Iterator<Item = &Rival> {
+        self.rivals.of(service)
     }
 
     /// Everything that names a source, or is one.
@@ -376,11 +391,12 @@ impl World {
     }
 
     /// How many objects are kept, by kind.
-    pub fn sizes(&self) -> [(&'static str, usize); 5] {
+    pub fn sizes(&self) -> [(&'static str, usize); 6] {
         [
             ("pods", self.pods.len()),
             ("services", self.services.len()),
             ("endpointslices", self.slices.len()),
+            ("foreign_endpointslices", self.rivals.len()),
             ("nodes", self.nodes.len()),
             ("leases", self.leases.len()),
         ]
@@ -411,7 +427,7 @@ fn is_published(key: &str) -> bool {
     matches!(key, super::names::STATUS | super::names::LEADER_SERVICE)
 }
 
-fn take_out(map: &mut HashMap<Key, BTreeSet<Key>>, outer: &Key, inner: &Key) {
+pub(super) fn take_out(map: &mut HashMap<Key, BTreeSet<Key>>, outer: &Key, inner: &Key) {
     if let Some(set) = map.get_mut(outer) {
         set.remove(inner);
         if set.is_empty() {

@@ -3,6 +3,7 @@
 mod bench;
 mod crowd;
 mod kills;
+mod meddled;
 mod objects;
 mod rig;
 mod rights;

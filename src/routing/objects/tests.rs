@@ -70,6 +70,42 @@ fn a_difference_is_the_smallest_patch_and_carries_the_version() {
 }
 
 #[test]
+fn local_is_never_mirrored_and_taken_from_one_that_says_it() {
+    let source = service(&json!({"ports": [{"port": 80}], "internalTrafficPolicy": "Local"}));
+    let desired = LeaderService::of(&source, &settings(), None, None);
+    let made = desired.object(&Key::new("ns", "db-leader")).spec.unwrap();
+    assert_eq!(made.internal_traffic_policy.as_deref(), Some("Cluster"));
+    // As an earlier version made it.
+    let mut known = stored(&source);
+    known.spec.internal_traffic_policy = Some("Local".to_owned());
+    let difference = desired.difference(&known, &Told::default()).unwrap();
+    assert!(difference.routes);
+    assert_eq!(difference.patch["spec"], json!({"internalTrafficPolicy": "Cluster"}));
+}
+
+#[test]
+fn annotations_that_ask_for_a_leader_are_taken_from_a_leader_service() {
+    let source = service(&json!({"ports": [{"port": 80}]}));
+    let desired = LeaderService::of(&source, &settings(), None, None);
+    let mut known = stored(&source);
+    known.annotations.insert("zen-lead.io/enabled".to_owned(), "true".to_owned());
+    let difference = desired.difference(&known, &Told::default()).unwrap();
+    assert!(difference.routes, "it is repaired, not only told");
+    assert_eq!(difference.patch["metadata"]["annotations"], json!({"zen-lead.io/enabled": null}));
+}
+
+#[test]
+fn what_nobody_may_change_takes_another_leader_service() {
+    let known = stored(&service(&json!({"ports": [{"port": 80}], "ipFamilies": ["IPv4"]})));
+    let needs =
+        |spec: &Value| LeaderService::of(&service(spec), &settings(), None, None).needs_another(&known);
+    assert!(needs(&json!({"ports": [{"port": 80}], "clusterIP": "None"})));
+    assert!(needs(&json!({"ports": [{"port": 80}], "ipFamilies": ["IPv6"]})));
+    assert!(!needs(&json!({"ports": [{"port": 80}], "ipFamilies": ["IPv4", "IPv6"]})));
+    assert!(!needs(&json!({"ports": [{"port": 80}]})));
+}
+
+#[test]
 fn a_family_is_the_sources_and_the_primary_comes_first() {
     assert_eq!(families(&service(&json!({"ipFamilies": ["IPv6", "IPv4"]}))), [Family::V6, Family::V4]);
     assert_eq!(families(&service(&json!({}))), [Family::V4]);

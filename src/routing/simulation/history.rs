@@ -6,13 +6,15 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::discovery::v1::Endpoint;
 use serde_json::json;
 
-use super::Random;
 use super::replica::{GRACE, Replica};
 use super::server::{Server, key, service};
-use crate::routing::kept::{Meta, Node, Pod, Service, Slice, controller};
+use super::{Random, rest};
+use crate::routing::kept::{Family, Meta, NamedPort, Node, Pod, Rival, Service, Slice, controller};
 use crate::routing::key::Key;
 use crate::routing::names;
+use crate::routing::objects;
 use crate::routing::settings::{self, Settings};
+use crate::routing::status::Status;
 
 const SOURCE: &str = "db";
 const STEPS: usize = 60;
@@ -21,6 +23,7 @@ pub(super) fn meta(name: &str) -> Meta {
     Meta { key: key(name), uid: "".into(), version: "".into(), terminating: false }
 }
 
+/// A pod with the addresses of both families and no named port.
 pub(super) fn pod(name: &str, node: &str, now: Timestamp, n: u8) -> Pod {
     Pod {
         meta: meta(name),
@@ -54,7 +57,12 @@ pub(super) fn run(seed: u64, aloud: bool) {
         server.put_node(Node { name: node.into(), zone: None, down: None });
     }
     let replicas = vec![Replica::start(&server)];
-    let families = if random.once_in(4) { json!(["IPv4", "IPv6"]) } else { json!(["IPv4"]) };
+    let families = match random.below(6) {
+        0 => json!(["IPv4", "IPv6"]),
+        1 => json!(["IPv6", "IPv4"]),
+        2 => json!(["IPv6"]),
+        _ => json!(["IPv4"]),
+    };
     let mut settings = vec![("enabled", "true")];
     if random.once_in(3) {
         settings.push(("sticky", "false"));
@@ -66,12 +74,16 @@ pub(super) fn run(seed: u64, aloud: bool) {
         settings.push(("failover-min-delay", "2s"));
     }
     let spec = json!({"type": "ClusterIP", "selector": {"app": "db"}, "ipFamilies": families,
-        "ports": [{"port": 80, "targetPort": 8080}]});
+        "ports": [{"name": "a", "port": 80, "targetPort": 8080}, {"name": "b", "port": 81, "targetPort": "http"}]});
     server.put_service(service(SOURCE, &settings, &spec));
     let mut history = History { server, replicas, random, pods: 0, aloud };
-    for _ in 0..STEPS {
+    for step in 0..STEPS {
         history.step();
         history.spread();
+        // In one of eight: it takes as long as the history itself.
+        if seed.is_multiple_of(8) && step % 10 == 9 {
+            rest::rests(&history.server);
+        }
     }
     history.end();
 }
@@ -138,7 +150,7 @@ impl History {
     /// Users, kubelets and accidents.
     fn happen(&mut self) {
         let now = self.server.now;
-        let what = self.random.below(24);
+        let what = self.random.below(26);
         self.say(&format!("happens {what}"));
         match what {
             0..=3 if self.server.pods.len() < 4 => {
@@ -147,7 +159,9 @@ impl History {
                 let name = format!("db-{}", self.random.below(4));
                 if !self.server.pods.contains_key(&key(&name)) {
                     let node = ["n0", "n1"][self.random.below(2)];
-                    self.server.put_pod(pod(&name, node, now, self.pods));
+                    let mut pod = pod(&name, node, now, self.pods);
+                    self.lack(&mut pod);
+                    self.server.put_pod(pod);
                 }
             }
             4..=8 => {
@@ -179,9 +193,10 @@ impl History {
             14 => {
                 let name: Arc<str> = ["n0", "n1"][self.random.below(2)].into();
                 let down = self.server.nodes[&name].down;
+                let zone = self.random.once_in(2).then(|| "z".into());
                 self.server.put_node(Node {
                     name,
-                    zone: None,
+                    zone,
                     down: if down.is_some() { None } else { Some(now) },
                 });
             }
@@ -210,7 +225,45 @@ impl History {
                     self.server.put_service(source);
                 }
             }
+            22 => {
+                if let Some(mut pod) = self.any_pod() {
+                    self.lack(&mut pod);
+                    self.server.put_pod(pod);
+                }
+            }
+            23 => {
+                let name = ["db-leader-abcde", "mine"][self.random.below(2)];
+                if self.server.rivals.contains_key(&key(name)) {
+                    self.server.remove_rival(&key(name));
+                } else {
+                    let service = ["db-leader", "other"][self.random.below(2)].into();
+                    self.server.put_rival(Rival { meta: meta(name), service, manager: None });
+                }
+            }
             _ => {}
+        }
+    }
+
+    /// A pod has its addresses, its port and its node, or some of them.
+    fn lack(&mut self, pod: &mut Pod) {
+        let n = self.pods;
+        let (four, six) = (format!("10.0.1.{n}").parse().unwrap(), format!("fd00::1:{n:x}").parse().unwrap());
+        pod.addresses = match self.random.below(6) {
+            0 => Box::new([four]),
+            1 => Box::new([six]),
+            2 if self.random.once_in(4) => Box::new([]),
+            _ => Box::new([four, six]),
+        };
+        pod.ports = match self.random.below(3) {
+            0 => Box::new([]),
+            port => Box::new([NamedPort {
+                name: "http".into(),
+                number: 8000 + u16::try_from(port).unwrap(),
+                protocol: "TCP".into(),
+            }]),
+        };
+        if self.random.once_in(10) {
+            pod.node = None;
         }
     }
 
@@ -243,6 +296,8 @@ impl History {
             && self.random.once_in(2)
         {
             leader.spec.selector = Some([("a".to_owned(), "b".to_owned())].into());
+            leader.spec.internal_traffic_policy = Some("Local".to_owned());
+            leader.annotations.insert(names::ENABLED.to_owned(), "true".to_owned());
             self.server.put_service(leader);
         }
     }
@@ -287,6 +342,7 @@ impl History {
             self.server.now = due.max(now);
         }
         assert!(quiet, "somebody writes for ever");
+        rest::rests(&self.server);
         // No timer is left: whatever waited for time is past.
         self.server.pass(60_000);
         self.right();
@@ -317,6 +373,7 @@ impl History {
         assert_eq!(services, [&leader]);
         let families = source.spec.ip_families.as_ref().map_or(1, Vec::len);
         assert_eq!(slices.len(), families, "{slices:?}");
+        let primary = objects::families(source)[0];
         let past = |time: Timestamp, span: SignedDuration| time.checked_add(span).unwrap() <= server.now;
         let may = |pod: &Pod| {
             let down = pod
@@ -326,12 +383,13 @@ impl History {
                 .is_some_and(|since| past(since, GRACE));
             pod.ready
                 && !pod.meta.terminating
+                && pod.address(primary).is_some()
                 && &*pod.labels[0] == "app=db"
                 && !down
                 && past(pod.since, settings.min_ready)
         };
         let able: Vec<&Pod> = server.pods.values().filter(|pod| may(pod)).collect();
-        for slice in slices {
+        for slice in &slices {
             assert_eq!(slice.labels[names::SLICE_SERVICE], *leader.name);
             assert_eq!(*controller(&slice.owners).unwrap().uid, *server.services[&leader].meta.uid);
             match slice.leader() {
@@ -348,10 +406,29 @@ impl History {
                             || able.is_empty()
                     );
                 }
-                None => assert!(able.is_empty(), "nobody leads though {able:?} may"),
+                None if slice.family == Some(primary) => {
+                    assert!(able.is_empty(), "nobody leads though {able:?} may");
+                }
+                None => {
+                    // Empty, since its leader has no address of this family.
+                    let of = |family: Option<Family>| slices.iter().find(|slice| slice.family == family);
+                    let led = of(Some(primary)).and_then(|slice| slice.leader()).map(|(_, uid)| uid);
+                    let pod = server.pods.values().find(|pod| Some(&*pod.meta.uid) == led);
+                    assert!(pod.is_none_or(|pod| pod.address(slice.family.unwrap()).is_none()), "{pod:?}");
+                }
             }
         }
         let spec = &server.services[&leader].spec;
         assert!(spec.selector.is_none(), "drift is left");
+        assert_eq!(spec.internal_traffic_policy.as_deref(), Some("Cluster"));
+        assert!(
+            !server.services[&leader].annotations.contains_key(names::ENABLED),
+            "it asks for a leader itself"
+        );
+        let status = Status::read(source.annotations.get(names::STATUS)).unwrap();
+        let told =
+            status.conditions.iter().filter(|one| one.starts_with("NameConflict: EndpointSlice")).count();
+        let rivals = server.rivals.values().filter(|rival| rival.service == leader.name).count();
+        assert_eq!(told, rivals, "{status:?}");
     }
 }

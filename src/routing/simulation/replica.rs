@@ -16,8 +16,8 @@ pub(super) const GRACE: SignedDuration = SignedDuration::from_secs(5);
 
 pub(super) struct Replica {
     pub(super) core: Core,
-    /// What watches have not delivered yet: pods, Services, slices, nodes.
-    pub(super) inbox: [VecDeque<Change>; 4],
+    /// What watches have not delivered yet: pods, Services, slices, nodes, slices of others.
+    pub(super) inbox: [VecDeque<Change>; 5],
     /// Writes that were decided, and not sent yet.
     pub(super) waiting: Vec<Job>,
     /// Writes whose answers are under way.
@@ -29,6 +29,7 @@ fn lane(change: &Change) -> usize {
         Change::Pod(_) | Change::PodGone(_) | Change::Pods(_) => 0,
         Change::Service(_) | Change::ServiceGone(_) | Change::Services(_) => 1,
         Change::Slice(_) | Change::SliceGone(_) | Change::Slices(_) => 2,
+        Change::Rival(..) | Change::RivalGone(_) | Change::Rivals(_) => 4,
         _ => 3,
     }
 }
@@ -53,7 +54,8 @@ impl Replica {
             .map(|pod| Change::Pod(pod.clone()))
             .chain(server.services.values().map(|service| Change::Service(service.clone())))
             .chain(server.labelled().map(|slice| Change::Slice(slice.clone())))
-            .chain(server.nodes.values().map(|node| Change::Node(node.clone())));
+            .chain(server.nodes.values().map(|node| Change::Node(node.clone())))
+            .chain(server.rivals.values().map(|one| Change::Rival(one.meta.clone(), Some(one.clone()))));
         for change in all {
             self.core.take(change, now);
         }
@@ -62,6 +64,7 @@ impl Replica {
         self.core.take(Change::Services(keys(server.services.keys().cloned().collect())), now);
         self.core
             .take(Change::Slices(keys(server.labelled().map(|slice| slice.meta.key.clone()).collect())), now);
+        self.core.take(Change::Rivals(keys(server.rivals.keys().cloned().collect())), now);
         self.core.take(Change::Nodes(server.nodes.keys().cloned().collect()), now);
     }
 
@@ -71,7 +74,7 @@ impl Replica {
 
     /// Deliver the next event of one watch, perhaps twice, perhaps after the one behind it.
     pub(super) fn deliver(&mut self, random: &mut Random, now: Timestamp) {
-        let lane = random.below(4);
+        let lane = random.below(5);
         if random.once_in(20) && self.inbox[lane].len() > 1 {
             self.inbox[lane].swap(0, 1);
         }
@@ -83,7 +86,7 @@ impl Replica {
     }
 
     pub(super) fn deliver_all(&mut self, now: Timestamp) {
-        for lane in 0..4 {
+        for lane in 0..5 {
             while let Some(change) = self.inbox[lane].pop_front() {
                 self.core.take(change, now);
             }
@@ -114,7 +117,7 @@ impl Replica {
         let pods = world.pods.pods_of(&job.source);
         let question = Question {
             settings: &source.source.as_ref().unwrap().settings,
-            family: crate::routing::kept::Family::V4,
+            family: crate::routing::objects::families(&source.service)[0],
             pods: &pods,
             incumbent: None,
             down: &|node| world.down(node),

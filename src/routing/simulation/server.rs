@@ -10,19 +10,23 @@ use serde_json::{Value, json};
 use crate::routing::apply::{service_of, slice_of};
 use crate::routing::calls::Call;
 use crate::routing::job::{Current, Outcome};
-use crate::routing::kept::{Meta, Node, Pod, Service, Slice, controller};
+use crate::routing::kept::{Meta, Node, Pod, Rival, Service, Slice, controller};
 use crate::routing::key::Key;
 use crate::routing::names;
+use crate::routing::objects::families;
 use crate::routing::wire;
 use crate::routing::world::Change;
 
+#[derive(Clone)]
 pub(super) struct Server {
     pub(super) now: Timestamp,
-    version: u64,
+    pub(super) version: u64,
     pub(super) services: BTreeMap<Key, Service>,
     pub(super) slices: BTreeMap<Key, Slice>,
     pub(super) pods: BTreeMap<Key, Pod>,
     pub(super) nodes: BTreeMap<Arc<str>, Node>,
+    /// Slices that others keep.
+    pub(super) rivals: BTreeMap<Key, Rival>,
     /// What watches have to tell, in order.
     pub(super) told: Vec<Change>,
     /// The highest epoch of each slice by name, and the pod it named, as headworks wrote them.
@@ -44,6 +48,7 @@ impl Server {
             slices: BTreeMap::new(),
             pods: BTreeMap::new(),
             nodes: BTreeMap::new(),
+            rivals: BTreeMap::new(),
             told: Vec::new(),
             epochs: HashMap::new(),
             writes: 0,
@@ -111,6 +116,19 @@ impl Server {
     pub(super) fn put_node(&mut self, node: Node) {
         self.told.push(Change::Node(node.clone()));
         self.nodes.insert(node.name.clone(), node);
+    }
+
+    pub(super) fn put_rival(&mut self, mut rival: Rival) {
+        self.stamp(&mut rival.meta);
+        self.told.push(Change::Rival(rival.meta.clone(), Some(rival.clone())));
+        self.rivals.insert(rival.meta.key.clone(), rival);
+    }
+
+    pub(super) fn remove_rival(&mut self, key: &Key) {
+        if let Some(mut rival) = self.rivals.remove(key) {
+            self.stamp(&mut rival.meta);
+            self.told.push(Change::RivalGone(rival.meta));
+        }
     }
 
     /// Somebody wrote a slice by hand: what headworks wrote there counts no more.
@@ -239,13 +257,20 @@ impl Server {
         }
     }
 
+    fn is_secondary(&self, slice: &Slice) -> bool {
+        let source = slice.source().and_then(|source| self.services.get(&key(source)));
+        source.is_some_and(|source| slice.family != Some(families(source)[0]))
+    }
+
     /// What holds of every slice that headworks writes.
     fn judge(&mut self, slice: &Slice) {
         assert!(slice.endpoints.len() <= 1, "two endpoints");
         let (epoch, uid) = (slice.epoch(), slice.leader().map(|(_, uid)| uid.to_owned()));
         if let Some((before, led)) = self.epochs.get(&slice.meta.key) {
             assert!(epoch >= *before, "the epoch shrinks from {before} to {epoch}");
-            assert!(uid == *led || epoch > *before, "a new leader with an old epoch {epoch}");
+            // The leader has got an address of a further family, or lost it: it leads as before.
+            let same = uid == *led || (self.is_secondary(slice) && (uid.is_none() || led.is_none()));
+            assert!(same || epoch > *before, "a new leader with an old epoch {epoch}");
         }
         self.epochs.insert(slice.meta.key.clone(), (epoch, uid));
     }

@@ -139,7 +139,8 @@ fn what_the_source_says_is_mirrored_and_followed() {
         let spec = &service["spec"];
         assert_eq!(spec["sessionAffinity"], "ClientIP");
         assert_eq!(spec["sessionAffinityConfig"]["clientIP"]["timeoutSeconds"], 60);
-        assert_eq!(spec["internalTrafficPolicy"], "Local");
+        // With Local, clients of every node but the leader's would be dropped.
+        assert_eq!(spec["internalTrafficPolicy"], "Cluster");
         assert_eq!(spec["trafficDistribution"], "PreferClose");
         assert_eq!(service["metadata"]["labels"]["team"], "red");
         assert!(service["metadata"]["labels"].get("secret").is_none());
@@ -427,13 +428,17 @@ fn what_is_edited_or_deleted_by_hand_is_repaired() {
         let merge = async |patch: Value| {
             rig.services().patch("db-leader", &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
         };
-        merge(json!({"spec": {"selector": {"app": "evil"}, "ports": [{"port": 9}]},
-            "metadata": {"labels": {"zen-lead.io/source-service": null, "extra": "x"}}}))
+        merge(json!({"spec": {"selector": {"app": "evil"}, "ports": [{"port": 9}], "internalTrafficPolicy": "Local"},
+            "metadata": {"labels": {"zen-lead.io/source-service": null, "extra": "x"},
+                "annotations": {"zen-lead.io/enabled": "true", "zen-lead.io/sticky": "false"}}}))
         .await;
         let right = async || {
             let service = leader_service(&rig, "db-leader").await;
             (service["spec"].get("selector").is_none()
                 && service["spec"]["ports"][0]["port"] == 80
+                && service["spec"]["internalTrafficPolicy"] == "Cluster"
+                && service["metadata"]["annotations"].get("zen-lead.io/enabled").is_none()
+                && service["metadata"]["annotations"].get("zen-lead.io/sticky").is_none()
                 && service["metadata"]["labels"]["zen-lead.io/source-service"] == "db"
                 && service["metadata"]["labels"].get("extra").is_none())
             .then_some(())
