@@ -161,8 +161,37 @@ fn another_slice_behind_the_leader_service_is_told_with_its_cure_until_it_goes()
 }
 
 #[test]
+fn who_undoes_every_write_is_told_of_and_keeps_no_failover_waiting() {
+    with_rig("rt-undone", async |rig| {
+        for name in ["db-0", "db-1"] {
+            rig.pod(name, "db").await;
+        }
+        rig.led("db").await;
+        rig.leads("db", "db-0").await;
+        // As a policy does that labels every Service.
+        let services = rig.services();
+        let undo = tokio::spawn(async move {
+            let patch = Patch::Merge(json!({"metadata": {"labels": {"team": "red"}}}));
+            loop {
+                services.patch("db-leader", &PatchParams::default(), &patch).await.unwrap();
+            }
+        });
+        let note = rig.event("TooManyWrites").await;
+        assert!(note.starts_with("the leader Service was written too often"), "{note}");
+        rig.delete("db-0").await;
+        rig.leads("db", "db-1").await;
+        undo.abort();
+        let right = async || {
+            let service = rig.services().get("db-leader").await.unwrap();
+            (!service.labels().contains_key("team")).then_some(())
+        };
+        rig.eventually("the leader Service to be right", right).await;
+    });
+}
+
+#[test]
 fn a_leader_that_comes_back_under_its_name_is_told_as_another() {
-    with_rig("rt-again", async |rig| {
+    with_rig("rt-return", async |rig| {
         rig.pod("db-0", "db").await;
         rig.led("db").await;
         rig.leads("db", "db-0").await;
