@@ -191,7 +191,7 @@ fn who_undoes_every_write_is_told_of_and_keeps_no_failover_waiting() {
 
 #[test]
 fn a_leader_that_comes_back_under_its_name_is_told_as_another() {
-    with_rig("rt-again", async |rig| {
+    with_rig("rt-return", async |rig| {
         rig.pod("db-0", "db").await;
         rig.led("db").await;
         rig.leads("db", "db-0").await;
