@@ -69,6 +69,7 @@ pub struct Election {
     timing: Timing,
     claim: watch::Sender<Claim>,
     metrics: Metrics,
+    fit: Box<dyn Fn() -> bool + Send + Sync>,
 }
 
 impl Election {
@@ -80,6 +81,7 @@ impl Election {
             timing,
             claim: watch::Sender::new(Claim::Following { holder: None }),
             metrics: Metrics::default(),
+            fit: Box::new(|| true),
         }
     }
 
@@ -87,6 +89,13 @@ impl Election {
     #[must_use]
     pub fn with_metrics(self, metrics: Metrics) -> Self {
         Self { metrics, ..self }
+    }
+
+    /// Lead only while `fit` says so: who is not fit gives up its term, and writes the Lease no more. It is not released,
+    /// but runs out, so that what was on its way has ended when another leads.
+    #[must_use]
+    pub fn while_fit(self, fit: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        Self { fit: Box::new(fit), ..self }
     }
 
     /// How the campaign stands, now and later. Before [`run`](Self::run), and after it, nobody leads here.
@@ -98,9 +107,12 @@ impl Election {
     ///
     /// Stop what writes as the leader *before* `stopped`: after the release another leads at once.
     pub async fn run(self, stopped: CancellationToken) {
-        let Self { mut leases, identity, timing, claim, metrics } = self;
+        let Self { mut leases, identity, timing, claim, metrics, fit } = self;
         let mut campaign = Campaign::new(identity, timing, Instant::now());
         loop {
+            if campaign.stand_aside(!fit(), Instant::now()) {
+                tracing::warn!("not fit to lead: watches are silent; another replica may take the Lease");
+            }
             let next = campaign.next(Instant::now());
             show(&claim, &metrics, campaign.claim());
             let call = match next {

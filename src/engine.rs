@@ -19,6 +19,7 @@ mod events;
 mod flows;
 mod metrics;
 mod observe;
+mod pace;
 mod queue;
 mod refusal;
 mod run;
@@ -29,6 +30,7 @@ mod write;
 
 pub use cache::Cache;
 pub use events::{EventLevel, Events};
+pub(crate) use metrics::resource;
 pub use metrics::{ApiCalls, Metrics};
 pub use run::{Config, Engine};
 pub use watch::Watches;

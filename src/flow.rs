@@ -19,6 +19,7 @@ pub mod outcome;
 pub mod outline;
 pub mod path;
 pub mod pattern;
+pub mod pinned;
 pub mod plan;
 pub mod problem;
 pub mod quantity;

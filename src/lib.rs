@@ -2,6 +2,7 @@
 
 pub mod admission;
 pub mod api;
+pub mod client;
 pub mod election;
 pub mod engine;
 pub mod flow;

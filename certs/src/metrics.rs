@@ -34,6 +34,8 @@ pub struct Metrics {
     phase_since: Gauge,
     /// Times a caBundle that another tool had changed was set right
     repairs: Counter,
+    /// Writes of the certificate Secret or a caBundle that had to wait because there were too many
+    held: Counter,
     shown: Arc<Mutex<BTreeSet<(CertKind, String)>>>,
 }
 
@@ -58,7 +60,8 @@ impl Metrics {
     /// Makes the metrics and registers them under their full names, `headworks_cert_..`.
     pub fn registered(registry: &mut Registry) -> Self {
         let metrics = Self::default();
-        let Self { not_after, not_before, source, phase, phase_since, repairs, shown: _ } = metrics.clone();
+        let Self { not_after, not_before, source, phase, phase_since, repairs, held, shown: _ } =
+            metrics.clone();
         registry.register(
             "headworks_cert_not_after_seconds",
             "End of validity of the certificates in use, in seconds since 1970",
@@ -88,6 +91,11 @@ impl Metrics {
             "headworks_cabundle_repairs",
             "Times a caBundle that another tool had changed was set right",
             repairs,
+        );
+        registry.register(
+            "headworks_cert_writes_held",
+            "Writes of the certificate Secret or a caBundle that had to wait because there were too many",
+            held,
         );
         registry.register(
             "headworks_cert_watch_backend",
@@ -128,6 +136,10 @@ impl Metrics {
     pub(crate) fn phase(&self, number: u8, since: Option<Timestamp>) {
         self.phase.set(i64::from(number));
         self.phase_since.set(since.map_or(0, Timestamp::as_second));
+    }
+
+    pub(crate) fn held(&self) {
+        self.held.inc();
     }
 
     pub(crate) fn repaired(&self) {

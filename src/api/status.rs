@@ -34,7 +34,7 @@ pub struct JobFlowStatus {
     /// Counts of steps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress: Option<Progress>,
-    /// Ready, Complete and Failed.
+    /// Ready, Complete, Failed and SpecNoLongerValid.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
@@ -50,6 +50,9 @@ pub struct JobFlowStatus {
     /// Who started it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audit: Option<Audit>,
+    /// A hash of what of the spec was pinned at the start: all but the fields that may change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spec_hash: Option<String>,
 }
 
 /// Where a flow stands.
@@ -252,6 +255,7 @@ impl JobFlowStatus {
             steps: Vec::new(),
             resource_refs: self.resource_refs.clone(),
             audit: self.audit.clone(),
+            spec_hash: self.spec_hash.clone(),
         }
     }
 }

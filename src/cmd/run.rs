@@ -13,7 +13,6 @@ use headworks_certs::{
 use headworks_webhook::{Limits, Metrics, Phase, Probes, Server, Service, Shutdown};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::ObjectReference;
-use kube::client::ClientBuilder;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
@@ -23,6 +22,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use headworks::admission::{JobFlows, Look, Services};
+use headworks::client::{self, WatchAges};
 use headworks::engine::ApiCalls;
 use headworks::flow::validate::Options;
 use headworks::telemetry::{self, LogFormat};
@@ -137,7 +137,8 @@ impl Run {
             CertMode::Mounted => Identity::new(),
         };
         let calls = ApiCalls::registered(&mut registry);
-        let client = self.client(&calls).await?;
+        let ages = WatchAges::registered(&mut registry);
+        let client = self.client(&calls, &ages).await?;
         let (readiness, certificate) =
             self.keep_certificate(client.as_ref(), &identity, hooks.clone(), heard, &stopped);
         let callers = ClientCaMetrics::registered(&mut registry);
@@ -147,7 +148,13 @@ impl Run {
         let controllers = match &client {
             Some(client) if self.controllers.are_on() => {
                 let options = self.options();
-                Some(self.controllers.start(client, &self.namespace, options, &calls, &mut registry)?)
+                Some(self.controllers.start(
+                    client,
+                    &self.namespace,
+                    options,
+                    (&calls, &ages),
+                    &mut registry,
+                )?)
             }
             _ => None,
         };
@@ -156,6 +163,9 @@ impl Run {
         let mut checks = probes_of(registry, &readiness, shutdown.clone());
         if let Some(controllers) = &controllers {
             checks = controllers.check(checks);
+        }
+        if client.is_some() {
+            checks = checks.tell("watches, last heard of", move || ages.words());
         }
         trigger_on_signals(&shutdown)?;
         tracing::info!(
@@ -184,8 +194,8 @@ impl Run {
         Ok(())
     }
 
-    /// A client whose calls are counted, if anything needs one.
-    async fn client(&self, calls: &ApiCalls) -> anyhow::Result<Option<kube::Client>> {
+    /// A client whose calls are counted and bounded, if anything needs one.
+    async fn client(&self, calls: &ApiCalls, ages: &WatchAges) -> anyhow::Result<Option<kube::Client>> {
         if self.cert_mode == CertMode::Mounted && !self.controllers.are_on() {
             return Ok(None);
         }
@@ -194,7 +204,7 @@ impl Run {
         )?;
         let agent = concat!("headworks/", env!("CARGO_PKG_VERSION"));
         config.headers.push(("user-agent".parse()?, agent.parse()?));
-        Ok(Some(ClientBuilder::try_from(config)?.with_layer(calls).build()))
+        Ok(Some(client::client(config, calls, ages)?))
     }
 
     /// Start whatever feeds `identity`.

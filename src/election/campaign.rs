@@ -66,6 +66,7 @@ pub(super) enum Answer {
 
 /// One candidate's view of a campaign.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "four facts that say nothing of each other")]
 pub(super) struct Campaign {
     identity: String,
     timing: Timing,
@@ -83,6 +84,8 @@ pub(super) struct Campaign {
     beaten: bool,
     /// Whether the Lease may carry our name.
     may_hold: bool,
+    /// Whether we do not want to lead now.
+    aside: bool,
     pauses: u64,
 }
 
@@ -98,14 +101,28 @@ impl Campaign {
             due: now,
             beaten: false,
             may_hold: false,
+            aside: false,
             pauses: 0,
         }
+    }
+
+    /// Want to lead no more, or again. Whether a term ends by it.
+    pub(super) fn stand_aside(&mut self, aside: bool, now: Instant) -> bool {
+        self.aside = aside;
+        let ends = aside && self.leading.is_some();
+        if ends {
+            self.step_down(now);
+        }
+        ends
     }
 
     /// What to do at `now`. Steps down first if the claim has run out.
     pub(super) fn next(&mut self, now: Instant) -> Next {
         if self.leading.is_some_and(|until| until <= now) {
             self.step_down(now);
+        }
+        if self.aside {
+            return Next::Wait { until: now + self.timing.retry() };
         }
         let until = self.wake();
         if now < until {

@@ -13,6 +13,7 @@ use index::{Index, PodEntry, Stage, has_ended};
 use super::flows::{self, FlowKey};
 use super::queue::Urgency;
 use crate::api::JobFlow;
+use crate::flow::eval::Source;
 use crate::flow::observed::{Job, Pod};
 use crate::flow::plan::{self, JobSeen, Observed, Refusal, Verdict};
 
@@ -226,6 +227,21 @@ impl Cache {
     pub(super) fn not_refused(&self, flow: &str, step: &str, attempt: i64) {
         if let Some(memory) = self.lock().memories.get_mut(flow) {
             memory.refused.remove(&(step.to_owned(), attempt));
+        }
+    }
+
+    /// A ConfigMap or Secret could not be read for the flow; how often in a row, with this time.
+    pub(super) fn not_read(&self, flow: &str, source: Source) -> u32 {
+        let mut index = self.lock();
+        let tries = index.memories.entry(flow.into()).or_default().unread.entry(source).or_default();
+        *tries = tries.saturating_add(1);
+        *tries
+    }
+
+    /// It was read.
+    pub(super) fn was_read(&self, flow: &str, source: &Source) {
+        if let Some(memory) = self.lock().memories.get_mut(flow) {
+            memory.unread.remove(source);
         }
     }
 

@@ -24,6 +24,7 @@ mod calls;
 mod standing;
 
 pub use calls::ApiCalls;
+pub(crate) use calls::resource;
 
 /// What steps and people take, in seconds: 10 ms to 6 h.
 const LONG: [f64; 18] = [
@@ -107,6 +108,8 @@ metrics! {
     dispatch_latency: Histogram = "headworks_dispatch_latency_seconds", Histogram::new(DISPATCH);
     /// Events that were not written because too many waited
     events_dropped: Counter = "headworks_events_dropped", Counter::default();
+    /// Writes of a status that had to wait because that flow's had been written too often
+    writes_held: Counter = "headworks_status_writes_held", Counter::default();
 }
 
 fn long<L: Clone + Eq + std::hash::Hash>() -> Histograms<L> {
@@ -145,6 +148,11 @@ impl Metrics {
     /// Counts Events that are dropped.
     pub fn events_dropped(&self) -> Counter {
         self.events_dropped.clone()
+    }
+
+    /// A write of a status has to wait.
+    pub(super) fn held(&self) {
+        self.writes_held.inc();
     }
 
     /// Derive from `watches` what stands.

@@ -16,12 +16,21 @@ pub(super) fn read(error: &kube::Error, before: Option<&Refusal>, now: Timestamp
         // A broken connection may have an answer that nobody heard: the same name makes trying again safe.
         other => (RefusalKind::Transient, other.to_string()),
     };
-    let again = matches!(kind, RefusalKind::Quota | RefusalKind::Transient).then(|| {
-        let last = before.and_then(|before| Some(before.again?.duration_since(before.at)));
-        let wait = last.map_or(FIRST, |last| (last * 2).clamp(FIRST, LONGEST));
-        now.checked_add(wait).unwrap_or(now)
-    });
+    let again = matches!(kind, RefusalKind::Quota | RefusalKind::Transient).then(|| later(before, now));
     Refusal { kind, message, at: now, again }
+}
+
+/// No answer came: it may have been done, and the same name makes trying again safe.
+pub(super) fn late(before: Option<&Refusal>, now: Timestamp) -> Refusal {
+    let message = "the API server did not answer in time".to_owned();
+    Refusal { kind: RefusalKind::Transient, message, at: now, again: Some(later(before, now)) }
+}
+
+/// When to try again: the waits grow.
+fn later(before: Option<&Refusal>, now: Timestamp) -> Timestamp {
+    let last = before.and_then(|before| Some(before.again?.duration_since(before.at)));
+    let wait = last.map_or(FIRST, |last| (last * 2).clamp(FIRST, LONGEST));
+    now.checked_add(wait).unwrap_or(now)
 }
 
 /// 403 has three meanings: a quota, which changes; a right that we lack, which somebody may still give us; a policy

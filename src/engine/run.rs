@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use futures::{FutureExt, StreamExt, stream};
@@ -18,9 +18,10 @@ use super::cache::{FlowEntry, Snapshot};
 use super::events::Events;
 use super::flows::{self, FlowKey};
 use super::metrics::Metrics;
+use super::pace::Pace;
 use super::queue::{Done, Urgency};
 use super::watch::{self, Watches};
-use super::{apply, observe};
+use super::{apply, observe, refusal};
 use crate::api::JobFlow;
 use crate::flow::observed::Job;
 use crate::flow::observed::view::JobView;
@@ -37,6 +38,8 @@ const UNSEEN: SignedDuration = SignedDuration::from_secs(8);
 const GATHER: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 /// Creations and deletions of one flow at one time.
 const ACTIONS: usize = 16;
+/// An action that failed is tried again after so long; what else the flow needs is not kept waiting.
+const AGAIN: SignedDuration = SignedDuration::from_secs(10);
 /// How often one look at a flow plans anew, because of something that was read, refused or changed meanwhile.
 const ROUNDS: usize = 12;
 
@@ -64,6 +67,7 @@ pub struct Engine {
     pub(super) config: Config,
     /// Flows of one line start one after the other: each has to see that the one before it has.
     lines: Mutex<HashMap<(String, String), Weak<Turn>>>,
+    pace: Mutex<Pace>,
     /// How long the last write of a status took, in milliseconds.
     pub(super) wrote_in: AtomicU64,
 }
@@ -94,6 +98,7 @@ impl Engine {
             metrics: Metrics::default(),
             config,
             lines: Mutex::default(),
+            pace: Mutex::default(),
             wrote_in: AtomicU64::new(0),
         }
     }
@@ -166,7 +171,7 @@ impl Engine {
             let Some(Snapshot { entry, mut observed, unseen }) = cache.snapshot(key) else { return Ok(None) };
             tracing::Span::current().record("correlation", entry.uid());
             let Ok(flow) = &entry.flow else { return self.tell_malformed(key, &entry).await };
-            if self.verify(flow, &unseen).await? {
+            if self.verify(flow, &unseen).await {
                 continue;
             }
             let plan = self.plan(flow, &mut observed).await?;
@@ -180,6 +185,12 @@ impl Engine {
                     return Ok(Some(plan.due.map_or(until, |due| due.min(until))));
                 }
             }
+            if flow.status.as_ref() != Some(&plan.status)
+                && let Some(wait) = self.too_fast(key, flow)
+            {
+                let until = Timestamp::now().checked_add(wait).unwrap_or(Timestamp::MAX);
+                return Ok(Some(until));
+            }
             if !self.write(flow, &plan).await? {
                 continue;
             }
@@ -190,11 +201,31 @@ impl Engine {
             self.events.tell(&flow.metadata, &plan.status, plan.events);
             cache.spend(&plan.spent);
             tracing::Span::current().record("actions", plan.actions.len());
-            if self.act(flow, &observed, plan.actions, decided, stopped).await? {
-                return Ok(plan.due);
+            match self.act(flow, &observed, plan.actions, decided, stopped).await {
+                Acted::Refused => {}
+                Acted::All => return Ok(plan.due),
+                Acted::Failed(error) => {
+                    tracing::warn!(flow = %key, error = %error, "an action failed and is tried again");
+                    let again = Timestamp::now().checked_add(AGAIN).unwrap_or(Timestamp::MAX);
+                    return Ok(Some(plan.due.map_or(again, |due| due.min(again))));
+                }
             }
         }
         Err(Error::Unsteady)
+    }
+
+    /// How long the flow's next write has to wait, if it has written too often: a second wall, behind which a mistake of
+    /// ours costs one write a second and not all that the API server can take.
+    fn too_fast(&self, key: &FlowKey, flow: &JobFlow) -> Option<Duration> {
+        let uid = flow.metadata.uid.as_deref().unwrap_or_default();
+        let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = pace.take(uid, flow.spec.steps.len(), Instant::now()).err()?;
+        drop(pace);
+        self.metrics.held();
+        if held.first {
+            tracing::warn!(flow = %key, "the status is written too often; it is written slowly from now on");
+        }
+        Some(held.wait)
     }
 
     /// How long a change of a status may wait now: longer where the API server has much to do.
@@ -205,18 +236,25 @@ impl Engine {
 
     /// A Job that we created and that no watch shows after a while may have been deleted before a watch saw it. Whether
     /// one was.
-    async fn verify(&self, flow: &JobFlow, unseen: &[Arc<Job>]) -> Result<bool, Error> {
+    async fn verify(&self, flow: &JobFlow, unseen: &[Arc<Job>]) -> bool {
         let api: Api<JobView> =
             Api::namespaced(self.client.clone(), flow.metadata.namespace.as_deref().unwrap_or_default());
         let mut lost = false;
         for job in unseen.iter().filter(|job| Timestamp::now().duration_since(job.created) > UNSEEN) {
-            let there = in_time(api.get_opt(&job.name)).await?;
+            let there = match in_time(api.get_opt(&job.name)).await {
+                Ok(there) => there,
+                // Not known is not deleted: it is asked again with the next look.
+                Err(error) => {
+                    tracing::debug!(job = %job.name, %error, "whether a Job is there could not be read");
+                    continue;
+                }
+            };
             if there.is_none_or(|there| there.metadata.uid.as_deref() != Some(&job.uid)) {
                 self.watches.cache.job_deleted(&job.uid);
                 lost = true;
             }
         }
-        Ok(lost)
+        lost
     }
 
     /// Plan, reading what the plan asks for.
@@ -228,25 +266,27 @@ impl Engine {
                 return Ok(plan);
             }
             if plan.needs.resources {
-                let created = observe::create_resources(&self.client, flow, None);
-                observed.resources = Some(in_time(created.map(Ok)).await?);
+                let created = in_time(observe::create_resources(&self.client, flow, None).map(Ok)).await;
+                observed.resources =
+                    Some(created.unwrap_or_else(|_| Err(refusal::late(None, Timestamp::now()))));
             }
             for job in plan.needs.complaints {
-                let complaint = in_time(observe::read_complaint(&self.client, namespace, &job)).await?;
+                // It would tell more of a step; that it cannot be read keeps nothing from going on.
+                let complaint = in_time(observe::read_complaint(&self.client, namespace, &job)).await;
+                let complaint = complaint.unwrap_or_else(|error| {
+                    tracing::debug!(%error, "what the Job controller says could not be read");
+                    None
+                });
                 observed.complaints.insert(job, complaint);
             }
-            in_time(observe::read_sources(
-                &self.client,
-                namespace,
-                plan.needs.sources,
-                &mut observed.sources,
-            ))
-            .await?;
+            let memory = (&*self.watches.cache, flow.metadata.uid.as_deref().unwrap_or_default());
+            let sources = &mut observed.sources;
+            observe::read_sources(&self.client, namespace, plan.needs.sources, memory, sources).await;
         }
         Err(Error::Unsteady)
     }
 
-    /// Do what the plan wants done. `false`: something was refused, and the status has to say so.
+    /// Do what the plan wants done, each whatever becomes of the others.
     async fn act(
         &self,
         flow: &JobFlow,
@@ -254,17 +294,25 @@ impl Engine {
         actions: Vec<Action>,
         decided: Option<Timestamp>,
         stopped: &CancellationToken,
-    ) -> Result<bool, Error> {
+    ) -> Acted {
         let mut results = stream::iter(actions)
             .map(|action| self.act_once(flow, observed, action, decided, stopped))
             .buffer_unordered(ACTIONS);
-        let mut all = true;
+        let (mut all, mut failed) = (true, None);
         while let Some(result) = results.next().await {
-            all &= result?;
+            match result {
+                Ok(done) => all &= done,
+                Err(error) => failed = failed.or(Some(error)),
+            }
         }
-        Ok(all)
+        match failed {
+            _ if !all => Acted::Refused,
+            Some(error) => Acted::Failed(error),
+            None => Acted::All,
+        }
     }
 
+    /// One of them. `false`: it was refused.
     async fn act_once(
         &self,
         flow: &JobFlow,
@@ -284,7 +332,8 @@ impl Engine {
                 let before = observed.refused.get(&(step_name.clone(), attempt));
                 let created = apply::create_job(&self.client, flow, step, attempt, &name, &rendered, before);
                 let span = tracing::debug_span!("step", step = step_name, attempt, job = name);
-                match in_time(created.map(Ok)).instrument(span).await? {
+                let created = in_time(created.map(Ok)).instrument(span).await;
+                match created.unwrap_or_else(|_| Err(refusal::late(before, Timestamp::now()))) {
                     Ok(job) => {
                         self.metrics.dispatched(decided);
                         if job.is_some_and(|job| self.watches.cache.job_created(job)) {
@@ -326,6 +375,16 @@ impl Engine {
         lines.insert(line, Arc::downgrade(&turn));
         Some(turn)
     }
+}
+
+/// What came of the actions of a plan.
+enum Acted {
+    /// All were done.
+    All,
+    /// Something was refused, and the status has to say so.
+    Refused,
+    /// One failed, and has to be tried again.
+    Failed(Error),
 }
 
 /// A key that is handed back whatever happens: a worker that is stopped must not keep it.

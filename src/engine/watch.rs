@@ -1,10 +1,9 @@
 //! The three watches that feed the [`Cache`]. They run in every replica, all the time.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::{Stream, StreamExt};
-use kube::runtime::utils::{Backoff, WatchStreamExt};
+use kube::runtime::utils::WatchStreamExt;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client};
 use tokio::sync::watch;
@@ -14,6 +13,7 @@ use super::cache::{Cache, Kind, Touched, Watch};
 use super::flows::{self, FlowKey, FlowView};
 use super::queue::{Queue, Urgency};
 use crate::api::names;
+use crate::client::Patience;
 use crate::flow::observed::view::{JobView, PodView};
 use crate::flow::observed::{Job, Pod};
 use crate::flow::plan::Verdict;
@@ -192,36 +192,6 @@ fn pod(cache: &Cache, change: Change<PodView>, scope: usize) -> Touched {
             let uid = view.metadata.uid.clone().unwrap_or_default();
             Pod::from_view(view).map_or_else(Vec::new, |pod| cache.pod_deleted(&pod.job, &uid))
         }
-    }
-}
-
-/// An interrupted watch is soon taken up again: what a flow waits for may come at any moment.
-struct Patience(Duration);
-
-impl Patience {
-    const FIRST: Duration = Duration::from_millis(50);
-    const LONGEST: Duration = Duration::from_secs(5);
-}
-
-impl Default for Patience {
-    fn default() -> Self {
-        Self(Self::FIRST)
-    }
-}
-
-impl Iterator for Patience {
-    type Item = Duration;
-
-    fn next(&mut self) -> Option<Duration> {
-        let wait = self.0;
-        self.0 = (wait * 2).min(Self::LONGEST);
-        Some(wait)
-    }
-}
-
-impl Backoff for Patience {
-    fn reset(&mut self) {
-        self.0 = Self::FIRST;
     }
 }
 

@@ -51,10 +51,23 @@ pub struct Scene<'a> {
     pub document: &'a dyn Fn(&str) -> Option<Value>,
 }
 
-/// ConfigMaps and Secrets that were read for one decision: their data, or that there is no such object. They are never
-/// kept.
+/// ConfigMaps and Secrets that were read for one decision. They are never kept.
 #[derive(Clone, Default)]
-pub struct Sources(pub BTreeMap<Source, Option<BTreeMap<String, Vec<u8>>>>);
+pub struct Sources {
+    /// Their data, or that there is no such object.
+    pub read: BTreeMap<Source, Option<BTreeMap<String, Vec<u8>>>>,
+    /// Those that could not be read.
+    pub unread: BTreeMap<Source, Unread>,
+}
+
+/// Why a ConfigMap or Secret could not be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unread {
+    /// An error that may pass by itself, and is not worth telling of yet.
+    Passing,
+    /// For people: what is wrong, and the cure.
+    Told(String),
+}
 
 /// A ConfigMap or Secret in the flow's namespace.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -79,8 +92,10 @@ impl fmt::Display for Source {
 pub enum Unready {
     /// These have to be read first.
     Needs(BTreeSet<Source>),
-    /// Something that is read does not exist yet: the step waits. The text says what.
+    /// Something that is read does not exist yet, or cannot be read: the step waits. The text says what.
     Missing(String),
+    /// Something could not be read just now, and is read again soon.
+    Unread,
     /// The step fails.
     Failed(Failure),
 }
@@ -160,6 +175,9 @@ enum Lack {
     Missing(String),
     /// The object that it is read from was not read.
     Needs(Source),
+    /// The object that it is read from cannot be read. Unlike an absent one it is never passed over: a default, or
+    /// nothing, in place of a value that is there would be another flow.
+    Unread(Unread),
     /// It cannot be computed; where, is told by whoever asked.
     Wrong(String),
     /// The step fails.
@@ -186,8 +204,9 @@ impl Lack {
 impl From<Lack> for Unready {
     fn from(lack: Lack) -> Self {
         match lack {
-            Lack::Missing(what) => Self::Missing(what),
+            Lack::Missing(what) | Lack::Unread(Unread::Told(what)) => Self::Missing(what),
             Lack::Needs(source) => Self::Needs(BTreeSet::from([source])),
+            Lack::Unread(Unread::Passing) => Self::Unread,
             Lack::Failed(failure) => Self::Failed(failure),
             Lack::Absent(message) | Lack::Wrong(message) => {
                 Self::Failed(Failure::new("ExpressionFailed", &message))

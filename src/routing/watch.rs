@@ -17,6 +17,7 @@ use super::kept::{Node, Rival};
 use super::key::Key;
 use super::world::Change;
 use super::{kept, names, wire};
+use crate::client::Patience;
 
 /// A change, and when it was received; or the word that a kind was listed.
 #[derive(Debug)]
@@ -139,7 +140,7 @@ impl Watches {
         K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
     {
         let mut listed: HashSet<Key> = HashSet::new();
-        let mut stream = std::pin::pin!(watcher(api, config).default_backoff());
+        let mut stream = std::pin::pin!(watcher(api, config).backoff(Patience::default()));
         while let Some(event) = stream.next().await {
             let now = Timestamp::now();
             let heard = match event {

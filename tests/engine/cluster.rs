@@ -68,6 +68,12 @@ impl Cluster {
         Client::try_from(self.config.clone()).unwrap()
     }
 
+    /// Run `headworks` as a person does.
+    pub(crate) fn headworks(&self, args: &[&str]) -> Said {
+        let mut headworks = Command::new(env!("CARGO_BIN_EXE_headworks"));
+        command::run(headworks.args(args).env("KUBECONFIG", &self.kubeconfig), "")
+    }
+
     pub(crate) fn audit_log(&self) -> PathBuf {
         self.kubeconfig.with_file_name("audit.log")
     }

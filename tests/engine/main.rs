@@ -35,7 +35,10 @@ mod rbac;
 mod refusals;
 mod rig;
 mod rough;
+mod rules;
+mod silence;
 mod sweep;
+mod unread;
 mod watches;
 
 /// Whether the long forms are wanted.

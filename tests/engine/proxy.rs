@@ -5,6 +5,7 @@
 //! that may change at any time.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 
 use futures::future::BoxFuture;
@@ -111,6 +112,11 @@ struct Shared {
     watching: watch::Sender<Watching>,
     /// Nothing comes through, either way.
     gap: watch::Sender<bool>,
+    /// Connections that were accepted before this one are silent for good: nothing comes, and nothing says so.
+    mute: watch::Sender<u64>,
+    accepted: AtomicU64,
+    /// Reads at addresses with this end, how many of them go wrong, and how: a code, or nothing is ever answered.
+    wrong_reads: Mutex<(String, usize, Option<u16>)>,
     /// Calls that write, by what they write.
     counts: Mutex<BTreeMap<String, usize>>,
 }
@@ -127,6 +133,9 @@ impl Proxy {
             hook: RwLock::new(Arc::new(|_| Fate::pass())),
             watching: watch::Sender::new(Watching::default()),
             gap: watch::Sender::new(false),
+            mute: watch::Sender::new(0),
+            accepted: AtomicU64::new(0),
+            wrong_reads: Mutex::default(),
             counts: Mutex::default(),
         });
         let mut task = JoinSet::new();
@@ -152,6 +161,22 @@ impl Proxy {
         self.shared.watching.send_replace(watching);
     }
 
+    /// Every connection that is established falls silent for good, as if a firewall had forgotten it: what is sent on it is
+    /// lost, and it is not closed. New ones work.
+    pub(crate) fn mute(&self) {
+        self.shared.mute.send_replace(self.shared.accepted.load(Ordering::SeqCst));
+    }
+
+    /// The next reads at addresses with this end are answered with a code, or never.
+    pub(crate) fn spoil_reads(&self, end: &str, count: usize, code: Option<u16>) {
+        *self.shared.wrong_reads.lock().unwrap() = (end.to_owned(), count, code);
+    }
+
+    /// Reads that are still to go wrong.
+    pub(crate) fn reads_to_spoil(&self) -> usize {
+        self.shared.wrong_reads.lock().unwrap().1
+    }
+
     /// Whether nothing comes through. What is under way when a gap begins is never answered.
     pub(crate) fn gap(&self, gap: bool) {
         self.shared.gap.send_replace(gap);
@@ -163,8 +188,9 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     while let Ok((stream, _)) = listener.accept().await {
         stream.set_nodelay(true).unwrap();
         let shared = shared.clone();
+        let number = shared.accepted.fetch_add(1, Ordering::SeqCst);
         connections.spawn(async move {
-            let service = service_fn(move |request| shared.clone().serve(request));
+            let service = service_fn(move |request| shared.clone().unless_muted(number, request));
             let mut server = hyper::server::conn::http1::Builder::new();
             // An error here is a connection that was closed, which is what this program is for.
             let _ = server.timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service).await;
@@ -174,6 +200,22 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
 }
 
 impl Shared {
+    /// Serve, for as long as the connection of this number is not silent.
+    async fn unless_muted(
+        self: Arc<Self>,
+        number: u64,
+        request: Request<Incoming>,
+    ) -> Result<Response<Body>, Error> {
+        let mute = self.mute.subscribe();
+        tokio::select! {
+            biased;
+            () = stream::muted(number, mute.clone()) => std::future::pending().await,
+            told = self.clone().serve(request) => {
+                told.map(|response| response.map(|body| stream::until_muted(body, number, mute.clone())))
+            }
+        }
+    }
+
     async fn serve(self: Arc<Self>, request: Request<Incoming>) -> Result<Response<Body>, Error> {
         let mut gap = self.gap.subscribe();
         if *gap.borrow_and_update() {
@@ -222,6 +264,12 @@ impl Shared {
         if watches && self.watching.borrow().of(&path).gone {
             return Ok(status(410, "Expired"));
         }
+        if !watches && let Some(wrong) = self.spoilt(&path) {
+            return match wrong {
+                Answer::Status(code, reason) => Ok(status(code, reason)),
+                _ => std::future::pending().await,
+            };
+        }
         let told = tokio::select! {
             told = self.forward(parts, body) => told?,
             Ok(()) = gap.changed() => return silence(gap).await,
@@ -230,6 +278,14 @@ impl Shared {
         Ok(told.map(
             |body| if watches { stream::watched(body, path, watching, gap) } else { stream::whole(body) },
         ))
+    }
+
+    /// The answer to a read that goes wrong.
+    fn spoilt(&self, path: &str) -> Option<Answer> {
+        let mut wrong = self.wrong_reads.lock().unwrap();
+        let is = wrong.1 > 0 && path.ends_with(&wrong.0);
+        wrong.1 -= usize::from(is);
+        is.then(|| wrong.2.map_or(Answer::Silence, |code| Answer::Status(code, "InternalError")))
     }
 
     fn count(&self, call: &Call) -> usize {

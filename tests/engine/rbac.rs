@@ -142,12 +142,17 @@ fn what_is_granted_is_what_is_used() {
     });
 }
 
-/// The account, its rights and the webhook configurations; an engine that calls as that account.
-async fn prepare(cluster: &'static Cluster) -> Arc<Rig> {
-    cluster.kubectl(&["create", "namespace", NAMESPACE], "");
+/// Grant what is granted.
+pub(crate) fn grant(cluster: &Cluster) {
     for object in objects("rbac.yaml") {
         cluster.must(&["apply", "-f", "-"], &object.to_string());
     }
+}
+
+/// The account, its rights and the webhook configurations; an engine that calls as that account.
+pub(crate) async fn prepare(cluster: &'static Cluster) -> Arc<Rig> {
+    cluster.kubectl(&["create", "namespace", NAMESPACE], "");
+    grant(cluster);
     for mut configuration in objects("webhook.yaml") {
         for webhook in configuration["webhooks"].as_array_mut().unwrap() {
             // Nobody answers here, and nobody is to wait.

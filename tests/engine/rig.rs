@@ -118,6 +118,25 @@ impl Rig {
         *self.engine.lock().unwrap() = Some(Engine::start(self.proxy.port, &self.log, args));
     }
 
+    /// The answer of the engine that runs now to a probe such as `/metrics`.
+    pub(crate) fn probe(&self, path: &str) -> Option<String> {
+        use std::io::{Read, Write};
+        let log = std::fs::read_to_string(&self.log).ok()?;
+        let mut lines = log.lines().rev().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let address = lines.find_map(|line| Some(line["probes"].as_str()?.to_owned()))?;
+        let mut stream = std::net::TcpStream::connect(address).ok()?;
+        stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
+        write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        Some(answer.split_once("\r\n\r\n")?.1.to_owned())
+    }
+
+    /// What the engines of this rig have written to their log.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
     /// Kill the engine.
     pub(crate) fn kill(&self) {
         drop(self.engine.lock().unwrap().take());

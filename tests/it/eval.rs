@@ -89,10 +89,11 @@ fn with_sources(
             Err(Unready::Failed(failure)) => return Err(failure.message),
             // A key of which the corpus knows no better.
             Err(Unready::Missing(what)) => return Err(what),
+            Err(Unready::Unread) => return Err("nothing is unreadable here".to_owned()),
             Err(Unready::Needs(needs)) => {
                 for source in needs {
                     let data = keys(flow, &source).map(|key| (key, b"1".to_vec())).collect();
-                    sources.0.insert(source, Some(data));
+                    sources.read.insert(source, Some(data));
                 }
             }
         }

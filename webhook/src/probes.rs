@@ -33,6 +33,7 @@ const CONNECTIONS: usize = 64;
 const HEADER: Duration = Duration::from_mins(1);
 
 type Check = Box<dyn Fn() -> Result<(), String> + Send + Sync>;
+type Word = Box<dyn Fn() -> String + Send + Sync>;
 
 /// Named checks and the registry of metrics.
 ///
@@ -41,13 +42,14 @@ type Check = Box<dyn Fn() -> Result<(), String> + Send + Sync>;
 pub struct Probes {
     live: Vec<(String, Check)>,
     ready: Vec<(String, Check)>,
+    told: Vec<(String, Word)>,
     registry: Arc<Registry>,
 }
 
 impl Probes {
     /// Probes with one check: readiness fails, by the name `shutdown`, from the first trigger on.
     pub fn new(registry: Arc<Registry>, shutdown: Shutdown) -> Self {
-        let probes = Self { live: Vec::new(), ready: Vec::new(), registry };
+        let probes = Self { live: Vec::new(), ready: Vec::new(), told: Vec::new(), registry };
         probes.ready(
             "shutdown",
             move || {
@@ -78,6 +80,17 @@ impl Probes {
         self
     }
 
+    /// With one more line of `/readyz?verbose`, for people: readiness doesn't depend on it.
+    #[must_use]
+    pub fn tell(
+        mut self,
+        name: impl Into<String>,
+        what: impl Fn() -> String + Send + Sync + 'static,
+    ) -> Self {
+        self.told.push((name.into(), Box::new(what)));
+        self
+    }
+
     /// Answers one probe: 200, or 503 naming the checks that failed.
     pub fn handle<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
         if ![Method::GET, Method::HEAD].contains(request.method()) {
@@ -88,8 +101,8 @@ impl Probes {
             .query()
             .is_some_and(|query| query.split('&').any(|pair| pair.split('=').next() == Some("verbose")));
         match request.uri().path() {
-            "/healthz" => report("healthz", &self.live, verbose),
-            "/readyz" => report("readyz", &self.ready, verbose),
+            "/healthz" => report("healthz", &self.live, &[], verbose),
+            "/readyz" => report("readyz", &self.ready, &self.told, verbose),
             "/metrics" => self.metrics(),
             _ => text(StatusCode::NOT_FOUND, "there are /healthz, /readyz and /metrics\n".into()),
         }
@@ -144,7 +157,12 @@ impl Probes {
     }
 }
 
-fn report(probe: &str, checks: &[(String, Check)], verbose: bool) -> Response<Full<Bytes>> {
+fn report(
+    probe: &str,
+    checks: &[(String, Check)],
+    told: &[(String, Word)],
+    verbose: bool,
+) -> Response<Full<Bytes>> {
     let mut lines = String::from("[+]ping ok\n");
     let mut passed = true;
     for (name, check) in checks {
@@ -158,6 +176,12 @@ fn report(probe: &str, checks: &[(String, Check)], verbose: bool) -> Response<Fu
                 writeln!(lines, "[-]{name} failed: {why}")
             }
         };
+    }
+    for (name, what) in told {
+        let words =
+            catch_unwind(AssertUnwindSafe(what)).unwrap_or_else(|_| "unknown: asking panicked".to_owned());
+        // Writing to a String cannot fail.
+        _ = writeln!(lines, "[i]{name}: {words}");
     }
     match (passed, verbose) {
         (true, false) => text(StatusCode::OK, "ok".into()),
@@ -191,6 +215,9 @@ mod tests {
         let probes = Probes::new(Arc::default(), Shutdown::new()).ready("certificate", || Ok(()));
         assert_eq!(get(&probes, "/readyz").await, (200, "ok".into()));
         let all = "[+]ping ok\n[+]shutdown ok\n[+]certificate ok\nreadyz check passed\n";
+        assert_eq!(get(&probes, "/readyz?verbose").await, (200, all.into()));
+        let probes = probes.tell("watches", || "pods 3s".into());
+        let all = "[+]ping ok\n[+]shutdown ok\n[+]certificate ok\n[i]watches: pods 3s\nreadyz check passed\n";
         assert_eq!(get(&probes, "/readyz?verbose").await, (200, all.into()));
         let probes = probes.ready("store", || Err("not synced".into())).ready("odd", || panic!("oh"));
         let (status, body) = get(&probes, "/readyz").await;

@@ -19,9 +19,11 @@ use super::{
     Step, Wait, api::Api, decide, mint, observe::View, replicas::Roll,
 };
 use crate::{Hooks, Identity, IssueError};
+use pace::Pace;
 use repairs::Repairs;
 use vigil::Vigil;
 
+mod pace;
 mod patience;
 mod repairs;
 mod tell;
@@ -45,6 +47,7 @@ pub(crate) struct Keeper<'a> {
     failures: u32,
     told: Vec<Due>,
     written: Option<Instant>,
+    pace: Pace,
     repairs: Repairs,
     vigil: Vigil,
     roll: Roll,
@@ -81,6 +84,7 @@ impl<'a> Keeper<'a> {
             failures: 0,
             told: Vec::new(),
             written: None,
+            pace: Pace::default(),
             repairs: Repairs::new(config.configurations()),
             vigil: Vigil::default(),
             roll: Roll::default(),
@@ -195,6 +199,9 @@ impl<'a> Keeper<'a> {
         if published && self.moved(seen).await? {
             return Ok(Some(now));
         }
+        if let Some(at) = self.too_fast(now) {
+            return Ok(Some(at));
+        }
         self.written = Some(now);
         let Some(next) = mint(step, state, &self.policy, self.hooks.clock.now())? else { return Ok(None) };
         match self.api.put_secret(known, &next).await {
@@ -241,6 +248,10 @@ impl<'a> Keeper<'a> {
             if let Some(at) = repair.filter(|at| now < *at) {
                 again = Some(again.map_or(at, |other| other.min(at)));
                 continue;
+            }
+            if let Some(at) = self.too_fast(now) {
+                again = Some(again.map_or(at, |other| other.min(at)));
+                break;
             }
             match self.api.publish(configuration, bundle).await {
                 Ok(written) => {

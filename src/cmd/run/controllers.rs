@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use headworks::admission::Look;
+use headworks::client::WatchAges;
 use headworks::election::{self, Election, Timing};
 use headworks::engine::{ApiCalls, Config, Engine, EventLevel, Events, Metrics, Watches};
 use headworks::flow::validate::Options;
@@ -73,7 +74,7 @@ impl ControllerArgs {
         client: &Client,
         namespace: &str,
         options: Options,
-        calls: &ApiCalls,
+        (calls, ages): (&ApiCalls, &WatchAges),
         registry: &mut Registry,
     ) -> anyhow::Result<Controllers> {
         let timing = Timing::new(self.lease_duration, self.renew_deadline, self.retry_period)?;
@@ -93,7 +94,11 @@ impl ControllerArgs {
         let engine = Arc::new(engine);
         let routing = self.routing(client, registry, &campaigning)?;
         let election = Election::new(client.clone(), namespace, &self.lease_name, &identity, timing)
-            .with_metrics(election::Metrics::registered(registry));
+            .with_metrics(election::Metrics::registered(registry))
+            .while_fit({
+                let ages = ages.clone();
+                move || ages.are_fresh()
+            });
         let claim = election.claim();
         let leading = election::while_leading(claim, working.clone(), {
             let (watches, routing) = (watches.clone(), routing.clone());

@@ -86,8 +86,14 @@ fn pending(standing: &Standing<'_>, step: usize, status: &StepStatus, now: Times
         Some("Quota") => Blame::new(with("the namespace's quota is used up"))
             .cure("free some, or have it raised; it is tried again by itself")
             .cure(format!("kubectl -n {} describe resourcequota", standing.namespace())),
-        Some("Reference") => Blame::new(with("a ConfigMap or Secret that it reads is missing"))
-            .cure("make it; the step starts by itself then"),
+        Some("Reference") if said.as_ref().is_some_and(|said| said.contains("may not read")) => {
+            Blame::new(with("a ConfigMap or Secret cannot be read"))
+                .cure("grant the right; the step starts by itself then")
+        }
+        Some("Reference") => {
+            Blame::new(with("a ConfigMap or Secret that it reads is missing, or cannot be read"))
+                .cure("make it, or set right what is told; the step starts by itself then")
+        }
         Some("Unavailable") => {
             Blame::new(format!("{}{due}", with("the API server did not take its Job, and is asked again")))
         }

@@ -266,3 +266,24 @@ fn a_call_may_take_half_the_renew_deadline() {
     let hand = Hand::new();
     assert_eq!(hand.campaign.deadline(hand.now), hand.now + RENEW / 2);
 }
+
+#[test]
+fn who_is_not_fit_gives_up_its_term_and_writes_no_more_until_it_is() {
+    let mut hand = Hand::leading();
+    let now = hand.now;
+    assert!(hand.campaign.stand_aside(true, now), "a term ends");
+    assert!(!hand.leads());
+    assert!(hand.campaign.may_hold(), "the Lease runs out, or is released at the end");
+    for _ in 0..20 {
+        let rest = hand.rest();
+        assert!(rest > Duration::ZERO && rest <= RETRY);
+        let now = hand.after(rest).now;
+        assert!(!hand.campaign.stand_aside(true, now));
+    }
+    // Fit again, and another leads.
+    let now = hand.now;
+    assert!(!hand.campaign.stand_aside(false, now));
+    assert_eq!(hand.call(), Call::Read);
+    hand.told(Answer::Found(held("other", 7)));
+    assert!(!hand.leads());
+}

@@ -9,6 +9,7 @@ use super::{FlowEntry, Touched, Uid, Watch};
 use crate::api::{FlowPhase, JobFlow};
 use crate::engine::flows::{self, FlowKey};
 use crate::engine::queue::Urgency;
+use crate::flow::eval::Source;
 use crate::flow::observed::{Job, JobConditionKind, Pod, PodPhase};
 use crate::flow::plan::{Refusal, Rival, Verdict, durations};
 
@@ -65,6 +66,8 @@ pub(super) struct PodEntry {
 pub(super) struct Memory {
     pub(super) gone: BTreeSet<(String, i64)>,
     pub(super) refused: BTreeMap<(String, i64), Refusal>,
+    /// How often in a row a ConfigMap or Secret could not be read.
+    pub(super) unread: BTreeMap<Source, u32>,
     /// Since when a change of its status waits to be written.
     pub(super) waits: Option<Timestamp>,
 }

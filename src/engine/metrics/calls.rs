@@ -142,6 +142,11 @@ impl Drop for Call {
     }
 }
 
+/// The resource that a path names, as a label may.
+pub(crate) fn resource(path: &str) -> &'static str {
+    named(&Method::GET, path, None).1
+}
+
 /// Verb and resource of a call, as Kubernetes names them.
 fn named(method: &Method, path: &str, query: Option<&str>) -> (&'static str, &'static str) {
     let mut parts = path.trim_matches('/').split('/');

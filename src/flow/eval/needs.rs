@@ -24,7 +24,9 @@ pub(super) fn of<'r>(
         if let Some(found) = Parameter::find(reader.scene.flow, reader.step, &name) {
             let config = found.config_map_key().map(|key| Source::ConfigMap(key.name.clone()));
             let secret = found.secret_key().map(|key| Source::Secret(key.name.clone()));
-            let unread = |source: &Source| !reader.scene.sources.0.contains_key(source);
+            let sources = reader.scene.sources;
+            let unread =
+                |source: &Source| !sources.read.contains_key(source) && !sources.unread.contains_key(source);
             needed.extend(config.into_iter().chain(secret).filter(unread));
             if let Some(text) = found.expression() {
                 let place = reader.place(found).field("valueFrom").field("expression");

@@ -137,7 +137,10 @@ impl Reader<'_> {
         let missing = |what: String| {
             if reference.optional == Some(true) { Lack::Absent(what) } else { Lack::Missing(what) }
         };
-        let object = match self.scene.sources.0.get(source) {
+        if let Some(unread) = self.scene.sources.unread.get(source) {
+            return Err(Lack::Unread(unread.clone()));
+        }
+        let object = match self.scene.sources.read.get(source) {
             None => return Err(Lack::Needs(source.clone())),
             Some(None) => return Err(missing(format!("{source} does not exist"))),
             Some(Some(object)) => object,

@@ -71,7 +71,7 @@ impl<'a> Reader<'a> {
 
     /// Whether a Secret was read and has a key.
     pub(super) fn has_key(&self, reference: &KeyRef) -> bool {
-        let object = self.scene.sources.0.get(&Source::Secret(reference.name.clone()));
+        let object = self.scene.sources.read.get(&Source::Secret(reference.name.clone()));
         object.and_then(Option::as_ref).is_some_and(|object| object.contains_key(&reference.key))
     }
 

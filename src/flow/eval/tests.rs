@@ -107,7 +107,7 @@ impl World {
         let owned = |data: &[(&str, &str)]| {
             data.iter().map(|(key, value)| ((*key).to_owned(), value.as_bytes().to_vec())).collect()
         };
-        self.sources.0.insert(source, data.map(owned));
+        self.sources.read.insert(source, data.map(owned));
         self
     }
 

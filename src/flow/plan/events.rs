@@ -1,6 +1,7 @@
 //! What people are told: the transitions between two statuses.
 
 use super::Event;
+use super::report::NO_LONGER_VALID;
 use super::work::{WaitingReason, is_waiting};
 use crate::api::{FlowPhase, JobFlow, JobFlowStatus, StepPhase, StepStatus};
 
@@ -15,6 +16,14 @@ pub(super) fn between(flow: &JobFlow, before: &JobFlowStatus, after: &JobFlowSta
         if old.is_none_or(|old| old != step) {
             step_events(place, old, step, &mut events);
         }
+    }
+    let invalid = |status: &JobFlowStatus| {
+        status.conditions.iter().find(|condition| condition.type_ == NO_LONGER_VALID).cloned()
+    };
+    if let (None, Some(condition)) = (invalid(before), invalid(after)) {
+        let what =
+            "the flow goes on with the spec that it started with, which would not be admitted any more";
+        events.push(event(NO_LONGER_VALID, true, None, format!("{what}: {}", condition.message)));
     }
     if before.phase != after.phase {
         flow_event(flow, before, after, &mut events);

@@ -3,7 +3,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::policy::stamp;
-use super::stop::Stop;
+use super::stop::{self, Stop};
 use super::work::{RETRIES_USED_UP, WaitingReason, Work, is_final, is_waiting};
 use crate::api::{FlowPhase, JobFlowStatus, Progress, StepPhase, StepStatus};
 use crate::flow::duration;
@@ -13,6 +13,8 @@ use crate::flow::outline::count;
 pub(super) const LARGE: usize = 250;
 /// A status beyond this many bytes would soon be refused by the API server (etcd takes 1.5 MiB of the whole object).
 const TOO_LARGE: usize = 1_000_000;
+/// The condition of a flow that goes on though its spec would not be admitted any more.
+pub(super) const NO_LONGER_VALID: &str = "SpecNoLongerValid";
 /// The longest sentence about a flow.
 const LONGEST: usize = 1_024;
 
@@ -24,7 +26,7 @@ pub(super) fn report(work: &mut Work<'_>) {
             message: "what is known of its steps does not fit into one object; hand less from step to step"
                 .to_owned(),
         });
-        super::stop::wind_down(work);
+        stop::wind_down(work);
     }
     let over = (0..work.steps.len()).all(|place| is_final(work.phase(place)));
     let (phase, reason, message) = if over { end(work) } else { middle(work) };
@@ -145,6 +147,7 @@ fn tell(work: &mut Work<'_>, phase: FlowPhase, reason: &'static str, message: Op
     let progress = progress(&work.steps);
     let generation = work.flow.metadata.generation;
     let now = work.now;
+    let (invalid, judged) = (stop::no_longer_valid(work), work.was_judged());
     let status = &mut work.status;
     status.phase = Some(phase);
     status.message = message.map(|text| cut(&text));
@@ -158,6 +161,14 @@ fn tell(work: &mut Work<'_>, phase: FlowPhase, reason: &'static str, message: Op
         FlowPhase::Succeeded => tell("Complete", true),
         FlowPhase::Failed => tell("Failed", true),
         _ => {}
+    }
+    match invalid {
+        Some((reason, words)) => {
+            condition(status, NO_LONGER_VALID, true, reason, &cut(words), generation, now);
+        }
+        // Else nobody has judged it, and what was said still holds.
+        None if judged => status.conditions.retain(|condition| condition.type_ != NO_LONGER_VALID),
+        None => {}
     }
 }
 

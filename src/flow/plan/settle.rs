@@ -272,6 +272,10 @@ fn name(work: &Work<'_>, place: usize, attempt: i64, rendered: &eval::Rendered) 
 pub(super) fn unready_to_start(work: &mut Work<'_>, place: usize, unready: Unready) {
     match unready {
         Unready::Needs(sources) => work.needs.sources.extend(sources),
+        Unready::Unread => {
+            // Nothing to tell yet: it stands as it stood.
+            work.wake(after(work.now, SignedDuration::from_secs(1)));
+        }
         Unready::Failed(failure) => {
             if work.steps[place].start_time.is_none() {
                 work.steps[place].start_time = stamp(work.now);

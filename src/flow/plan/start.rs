@@ -5,6 +5,7 @@ use super::stop::{Stop, cause, place_in_line, wind_down};
 use super::work::{WaitingReason, Work};
 use super::{RefusalKind, line, report};
 use crate::api::{Audit, InitiatedBy, names};
+use crate::flow::pinned;
 
 /// Start the flow if it may; whether it has started. If not, the status says why.
 pub(super) fn start(work: &mut Work<'_>) -> bool {
@@ -38,6 +39,7 @@ pub(super) fn start(work: &mut Work<'_>) -> bool {
     }
     work.status.start_time = stamp(work.now);
     work.status.audit = Some(audit(work));
+    work.status.spec_hash = Some(pinned::hash(work.flow));
     true
 }
 

@@ -4,6 +4,7 @@ use super::advance::is_skipped_by_failure;
 use super::work::{WaitingReason, Work, is_final, is_waiting};
 use super::{Verdict, line};
 use crate::api::{OnStepFailure, StepPhase};
+use crate::flow::pinned;
 
 /// Why everything that runs is stopped.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,11 +39,21 @@ impl Stop {
 
 /// Whether something stops the flow that its own steps do not know of.
 pub(super) fn cause(work: &Work<'_>) -> Option<Stop> {
-    if let Verdict::Broken { reason, message } = &work.observed.verdict {
+    if let Verdict::Broken { reason, message } = &work.observed.verdict
+        && no_longer_valid(work).is_none()
+    {
         return Some(Stop::Broken { reason, message: message.clone() });
     }
     let newer = line::replaced_by(&work.observed.rivals, place_in_line(work))?;
     Some(Stop::Replaced(newer.name.clone()))
+}
+
+/// The validator's words about a flow that runs what it started with: rules have changed, the flow has not. Its work is
+/// not thrown away for that; a condition tells.
+pub(super) fn no_longer_valid<'w>(work: &Work<'w>) -> Option<(&'static str, &'w str)> {
+    let Verdict::Broken { reason, message } = &work.observed.verdict else { return None };
+    let same = work.has_started() && pinned::is_unchanged(work.flow, work.status.spec_hash.as_deref());
+    same.then_some((*reason, message.as_str()))
 }
 
 pub(super) fn place_in_line<'w>(work: &Work<'w>) -> line::Place<'w> {

@@ -390,6 +390,109 @@ fn a_flow_that_cannot_be_run_says_so_and_waits_to_be_mended() {
     assert_eq!(world.look(), "a/1");
 }
 
+impl World {
+    /// The words of the condition SpecNoLongerValid, if it stands.
+    fn no_longer_valid(&self) -> Option<&str> {
+        let conditions = &self.flow.status.as_ref().unwrap().conditions;
+        let condition = conditions.iter().find(|condition| condition.type_ == "SpecNoLongerValid")?;
+        assert_eq!((condition.status.as_str(), condition.reason.as_str()), ("True", "ValidationFailed"));
+        Some(&condition.message)
+    }
+
+    /// The spec is changed, and the validator says this of it.
+    fn changed(&mut self, change: impl FnOnce(&mut Value), verdict: Verdict) -> &mut Self {
+        let mut object = serde_json::to_value(&self.flow).unwrap();
+        change(&mut object["spec"]);
+        self.flow = serde_json::from_value(object).unwrap();
+        self.flow.metadata.generation = self.flow.metadata.generation.map(|generation| generation + 1);
+        self.observed.verdict = verdict;
+        self
+    }
+}
+
+fn broken() -> Verdict {
+    Verdict::Broken { reason: "ValidationFailed", message: "spec: a new rule".into() }
+}
+
+fn free(spec: &mut Value) {
+    spec["executionPolicy"] = json!({"ttlSecondsAfterFinished": 7_200});
+}
+
+#[test]
+fn what_runs_what_it_started_with_goes_on_when_it_would_not_be_admitted_any_more() {
+    let mut world = chain();
+    world.look();
+    assert!(world.flow.status.as_ref().unwrap().spec_hash.is_some());
+    world.changed(free, broken());
+    let plan = plan(&world.flow, &world.observed, at(0));
+    let told: Vec<&str> = plan.events.iter().map(|event| event.reason).collect();
+    assert_eq!(told, ["SpecNoLongerValid"]);
+    assert_eq!(world.look(), "", "nothing is stopped");
+    assert_eq!(world.told(), "Running: a Running, b Pending");
+    assert_eq!(world.no_longer_valid(), Some("spec: a new rule"));
+    // Of a generation that is known the validator is not asked: what was said stays, and is not said again.
+    world.observed.verdict = Verdict::Sound;
+    let before = world.flow.status.clone();
+    assert_eq!(world.later(60).look(), "");
+    assert_eq!(world.flow.status, before);
+    // It is asked when the spec changes, and has nothing to say.
+    world.changed(|spec| spec["suspend"] = json!(false), Verdict::Sound).look();
+    assert_eq!(world.no_longer_valid(), None);
+    assert_eq!(world.ends("a", 0).look(), "b/1");
+    world.ends("b", 0).look();
+    assert_eq!(world.told(), "Succeeded: a Succeeded, b Succeeded");
+}
+
+#[test]
+fn what_was_changed_into_something_that_cannot_be_run_is_stopped() {
+    let mut world = chain();
+    world.look();
+    world.changed(|spec| spec["steps"][1]["timeoutSeconds"] = json!(7), broken());
+    assert_eq!(world.look(), "-job-a-1");
+    assert_eq!(world.told(), "Failed: a Cancelled(FlowFailed), b Skipped(UpstreamFailed)");
+    assert_eq!((world.ready().as_str(), world.no_longer_valid()), ("ValidationFailed", None));
+}
+
+#[test]
+fn a_flow_that_started_before_hashes_were_kept_is_taken_for_unchanged() {
+    let mut world = chain();
+    world.look();
+    world.flow.status.as_mut().unwrap().spec_hash = None;
+    assert_eq!(world.changed(free, broken()).look(), "");
+    assert_eq!(world.told(), "Running: a Running, b Pending");
+    assert!(world.no_longer_valid().is_some());
+}
+
+#[test]
+fn a_source_that_cannot_be_read_keeps_its_step_and_nothing_else_from_going_on() {
+    use crate::flow::eval::{Source, Unread};
+    let secret = Source::Secret("creds".to_owned());
+    let mut reads = step("reads", &["a"], json!({"timeoutSeconds": 60}));
+    reads["template"] = json!({"metadata": {"annotations": {"x": "{{ parameters.token }}"}}, "spec": {}});
+    let mut world = World::new(json!({
+        "executionPolicy": {"activeDeadlineSeconds": 40, "onStepFailure": "RunIndependent"},
+        "parameters": [{"name": "token", "default": "d",
+            "valueFrom": {"secretKeyRef": {"name": "creds", "key": "token", "optional": true}}}],
+        "steps": [step("a", &[], json!({})), reads, step("b", &["a"], json!({})), step("c", &["b"], json!({}))],
+    }));
+    world.look();
+    // An error that may pass: nothing is told yet, and it is read again soon.
+    world.observed.sources.unread.insert(secret.clone(), Unread::Passing);
+    assert_eq!(world.later(5).ends("a", 0).look(), "b/1");
+    assert_eq!(world.step("reads").waiting.unwrap().reason, "Dependencies");
+    assert_eq!(world.due(), Some(6));
+    // A right is missing: neither the default nor `optional` stands in for a value that may be there.
+    world.observed.sources.unread.insert(secret, Unread::Told("may not read".to_owned()));
+    assert_eq!(world.later(1).ends("b", 0).look(), "c/1");
+    let waiting = world.step("reads").waiting.unwrap();
+    assert_eq!((waiting.reason.as_str(), waiting.message.as_deref()), ("Reference", Some("may not read")));
+    world.later(1).ends("c", 0).look();
+    assert_eq!(world.told(), "Running: a Succeeded, reads Pending, b Succeeded, c Succeeded");
+    assert!(world.due().unwrap() <= 40);
+    world.later(33).look();
+    assert_eq!((world.second, world.ready().as_str()), (40, "ActiveDeadlineExceeded"));
+}
+
 #[test]
 fn a_newer_flow_that_replaces_stops_the_older_one() {
     let rival = |created| Rival {

@@ -87,6 +87,12 @@ impl<'a> Work<'a> {
         self.status.start_time.is_some()
     }
 
+    /// Whether the validator looked at the spec for this plan: it does so when the generation is one that the status does
+    /// not tell of yet.
+    pub(super) fn was_judged(&self) -> bool {
+        self.before.observed_generation != self.flow.metadata.generation
+    }
+
     /// Take a started flow as far as it goes now.
     pub(super) fn run(&mut self) {
         self.stopped = stop::cause(self);

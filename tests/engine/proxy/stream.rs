@@ -49,6 +49,26 @@ pub(super) fn whole(body: kube::client::Body) -> Body {
     body.map_err(Error::from).boxed_unsync()
 }
 
+/// An answer of which nothing comes any more once the connection of this number is silent.
+pub(super) fn until_muted(from: Body, number: u64, mute: watch::Receiver<u64>) -> Body {
+    let frames = stream::unfold((from, mute), move |(mut from, mute)| async move {
+        let frame = tokio::select! {
+            biased;
+            () = muted(number, mute.clone()) => std::future::pending().await,
+            frame = from.frame() => frame?,
+        };
+        Some((frame, (from, mute)))
+    });
+    StreamBody::new(frames).boxed_unsync()
+}
+
+/// Once the connection of this number is silent.
+pub(super) async fn muted(number: u64, mut mute: watch::Receiver<u64>) {
+    if mute.wait_for(|mute| number < *mute).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
 struct Watched {
     from: kube::client::Body,
     path: String,

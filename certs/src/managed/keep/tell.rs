@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::{FIRST_RETRY, Keeper, LAST_RETRY, StepError};
 use crate::managed::{ConfigurationRef, Due, Step};
 
@@ -43,6 +45,17 @@ impl Keeper<'_> {
         } else {
             self.hooks.events.normal("CaBundlePublished", format!("caBundle written into {reference}"));
         }
+    }
+
+    /// Until when the next write has to wait, if there were too many of late.
+    pub(super) fn too_fast(&mut self, now: Instant) -> Option<Instant> {
+        let held = self.pace.take(now).err()?;
+        self.hooks.metrics.held();
+        if held.first {
+            let message = "the Secret or a caBundle is written too often, and slowly from now on";
+            self.hooks.events.warning("CertificateWritesHeld", message.to_owned());
+        }
+        Some(held.until)
     }
 
     pub(super) fn tell_due(&mut self, due: &[Due]) {

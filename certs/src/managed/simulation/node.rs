@@ -170,7 +170,12 @@ impl Node {
                 let done = world.change(which, Some(&version), false, |config| {
                     config.webhooks.iter_mut().for_each(|(_, held)| *held = bundle.clone().into_bytes());
                 });
-                let _ = done; // refused or not, it is read back
+                // Refused or not, it is read back; and what was written is as it ought to be, or it would be written for ever.
+                let written = world.config(which).filter(|_| done);
+                assert!(
+                    written.is_none_or(|config| config.carries(&bundle)),
+                    "a bundle that is written again"
+                );
                 self.configs[which] = world.configs[which].len() - 1;
                 self.op = Op::Patch(bundle, targets);
             }

@@ -173,7 +173,7 @@ fn a_missing_object_or_key_makes_the_step_wait_unless_it_may_be_missing() {
 fn a_key_that_holds_no_text_fails_the_step() {
     let mut world = world(config(false));
     let data = BTreeMap::from([("k".to_owned(), vec![0xff, 0xfe])]);
-    world.sources.0.insert(Source::ConfigMap("c".to_owned()), Some(data));
+    world.sources.read.insert(Source::ConfigMap("c".to_owned()), Some(data));
     let failure = failed(value(&world));
     assert_eq!(failure.message, format!("{HERE}: ConfigMap \"c\", key \"k\": is no UTF-8 text"));
 }

@@ -71,6 +71,7 @@ impl Shell<'_> {
             if !changed && !plan.events.is_empty() {
                 return Err(format!("events without a change: {:?}", plan.events));
             }
+            self.settled(&observed, &plan)?;
             self.world.spend(&plan.spent);
             let mut acted = false;
             for action in &plan.actions {
@@ -107,6 +108,17 @@ impl Shell<'_> {
             }
         }
         Err(format!("still something to do after {most} plans"))
+    }
+
+    /// Its status is stored: on the same world another plan writes nothing, whatever state the world is in. Else a plan
+    /// would follow its own writes for ever.
+    fn settled(&self, observed: &Observed, plan: &Plan) -> Result<(), String> {
+        let again = (self.planner)(&self.world.flow, observed, self.world.timestamp());
+        // What is due at this very instant comes with the next plan.
+        if again.status != plan.status && plan.due.is_none_or(|due| due > self.world.timestamp()) {
+            return Err(format!("a plan changes what it has just written to {:?}", again.status));
+        }
+        Ok(())
     }
 
     /// Nothing is left to do: hold that against the world, and find the next instant.
