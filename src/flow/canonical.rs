@@ -29,7 +29,7 @@ pub fn same_spec(one: &Value, other: &Value) -> bool {
 }
 
 /// The canonical form with steps in the order of their names.
-fn ordered(flow: &Value) -> Value {
+pub fn ordered(flow: &Value) -> Value {
     let mut spec = spec(flow);
     if let Some(steps) = spec.get_mut("steps").and_then(Value::as_array_mut) {
         steps.sort_by(|a, b| name(a).cmp(&name(b)));
@@ -39,6 +39,33 @@ fn ordered(flow: &Value) -> Value {
 
 fn name(step: &Value) -> Option<&str> {
     step.get("name").and_then(Value::as_str)
+}
+
+/// Write a canonical value as text, with keys in order: what is hashed.
+pub fn write(value: &Value, out: &mut String) {
+    match value {
+        Value::Object(map) => {
+            let mut entries: Vec<_> = map.iter().collect();
+            entries.sort_by_key(|(key, _)| *key);
+            out.push('{');
+            for (key, value) in entries {
+                *out += &Value::from(key.as_str()).to_string();
+                out.push(':');
+                write(value, out);
+                out.push(',');
+            }
+            out.push('}');
+        }
+        Value::Array(list) => {
+            out.push('[');
+            for value in list {
+                write(value, out);
+                out.push(',');
+            }
+            out.push(']');
+        }
+        other => *out += &other.to_string(),
+    }
 }
 
 /// Take out what is `null`: some ways to apply a manifest keep it, others leave it out.

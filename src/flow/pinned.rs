@@ -1,30 +1,29 @@
-//! What of a spec is pinned when its flow starts: everything but the fields that may change later.
+//! The part of a spec that is pinned when its flow starts: everything but the fields that may change later.
 
 use serde_json::Value;
 
+use super::canonical;
 use super::hash::fnv;
 use super::validate::update::MUTABLE;
-use crate::api::{JobFlow, defaults};
+use crate::api::JobFlow;
 
 /// How the hash is made. Another way, or other defaults, is another number: hashes that were made differently say nothing.
 const WAY: &str = "1-";
 
-/// A hash of what is pinned of a flow's spec. Values count, not how they are written: the order of keys, `2` for `2.0`, a
+/// A hash of the pinned part of a flow's spec, in its canonical form: the order of keys and of steps, `2` for `2.0`, a
 /// `null` and a default that is written out make no difference.
 pub fn hash(flow: &JobFlow) -> String {
-    let mut object = serde_json::to_value(flow).unwrap_or_default();
-    defaults::apply(&mut object);
+    let object = serde_json::to_value(flow).unwrap_or_default();
+    let mut spec = canonical::ordered(&object);
     for field in MUTABLE {
-        let (parent, field) =
-            field.rsplit_once('.').map_or(("/spec".to_owned(), field), |(parent, field)| {
-                (format!("/spec/{}", parent.replace('.', "/")), field)
-            });
-        if let Some(parent) = object.pointer_mut(&parent).and_then(Value::as_object_mut) {
+        let (parent, field) = field.rsplit_once('.').unwrap_or(("", field));
+        let parent = if parent.is_empty() { Some(&mut spec) } else { spec.get_mut(parent) };
+        if let Some(parent) = parent.and_then(Value::as_object_mut) {
             parent.remove(field);
         }
     }
     let mut text = String::new();
-    write(object.get("spec").unwrap_or(&Value::Null), &mut text);
+    canonical::write(&spec, &mut text);
     format!("{WAY}{:016x}", fnv(&text))
 }
 
@@ -32,37 +31,6 @@ pub fn hash(flow: &JobFlow) -> String {
 /// is taken for unchanged.
 pub fn is_unchanged(flow: &JobFlow, known: Option<&str>) -> bool {
     known.is_none_or(|known| !known.starts_with(WAY) || known == hash(flow))
-}
-
-/// Every value in one form of writing.
-fn write(value: &Value, out: &mut String) {
-    match value {
-        Value::Object(map) => {
-            let mut entries: Vec<_> = map.iter().filter(|(_, value)| !value.is_null()).collect();
-            entries.sort_by_key(|(key, _)| *key);
-            out.push('{');
-            for (key, value) in entries {
-                *out += &Value::from(key.as_str()).to_string();
-                out.push(':');
-                write(value, out);
-                out.push(',');
-            }
-            out.push('}');
-        }
-        Value::Array(list) => {
-            out.push('[');
-            for value in list {
-                write(value, out);
-                out.push(',');
-            }
-            out.push(']');
-        }
-        Value::Number(number) => match number.as_f64().filter(|_| number.is_f64()) {
-            Some(float) => *out += &float.to_string(),
-            None => *out += &number.to_string(),
-        },
-        other => *out += &other.to_string(),
-    }
 }
 
 #[cfg(test)]
@@ -119,6 +87,13 @@ mod tests {
             assert!(SPEC.contains(old));
             assert_ne!(of(&SPEC.replace(old, new)), before, "{new}");
         }
+    }
+
+    #[test]
+    fn steps_in_another_order_are_the_same_flow() {
+        let [a, b] = ["a", "b"].map(|name| format!(r#"{{"name": "{name}", "type": "Manual"}}"#));
+        let of_steps = |first: &str, second: &str| of(&format!(r#"{{"steps": [{first}, {second}]}}"#));
+        assert_eq!(of_steps(&a, &b), of_steps(&b, &a));
     }
 
     #[test]
