@@ -3,7 +3,6 @@
 //! Paths and texts are those of Kubernetes' own components: `/healthz`, `/readyz`, each with `?verbose`, and
 //! `/metrics` in `OpenMetrics` text.
 
-use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,12 +10,14 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::Full;
+use axum::Router;
+use axum::extract::{RawQuery, State};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use hyper::StatusCode;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
-use hyper::service::service_fn;
-use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
@@ -32,13 +33,14 @@ const CONNECTIONS: usize = 64;
 /// From the last answer to the end of the next head.
 const HEADER: Duration = Duration::from_mins(1);
 
-type Check = Box<dyn Fn() -> Result<(), String> + Send + Sync>;
-type Word = Box<dyn Fn() -> String + Send + Sync>;
+type Check = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
+type Word = Arc<dyn Fn() -> String + Send + Sync>;
 
 /// Named checks and the registry of metrics.
 ///
 /// A check is asked at each probe, so it should look at memory only; its error says why, to whoever can reach the
 /// port. Liveness should fail only where a restart would help.
+#[derive(Clone)]
 pub struct Probes {
     live: Vec<(String, Check)>,
     ready: Vec<(String, Check)>,
@@ -65,7 +67,7 @@ impl Probes {
         name: impl Into<String>,
         check: impl Fn() -> Result<(), String> + Send + Sync + 'static,
     ) -> Self {
-        self.live.push((name.into(), Box::new(check)));
+        self.live.push((name.into(), Arc::new(check)));
         self
     }
 
@@ -76,42 +78,43 @@ impl Probes {
         name: impl Into<String>,
         check: impl Fn() -> Result<(), String> + Send + Sync + 'static,
     ) -> Self {
-        self.ready.push((name.into(), Box::new(check)));
+        self.ready.push((name.into(), Arc::new(check)));
         self
     }
 
-    /// With one more line of `/readyz?verbose`, for people: readiness doesn't depend on it.
+    /// With one more line of `/readyz?verbose`, for people: readiness does not depend on it.
     #[must_use]
     pub fn tell(
         mut self,
         name: impl Into<String>,
         what: impl Fn() -> String + Send + Sync + 'static,
     ) -> Self {
-        self.told.push((name.into(), Box::new(what)));
+        self.told.push((name.into(), Arc::new(what)));
         self
     }
 
-    /// Answers one probe: 200, or 503 naming the checks that failed.
-    pub fn handle<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
-        if ![Method::GET, Method::HEAD].contains(request.method()) {
-            return text(StatusCode::METHOD_NOT_ALLOWED, "ask with GET\n".into());
-        }
-        let verbose = request
-            .uri()
-            .query()
-            .is_some_and(|query| query.split('&').any(|pair| pair.split('=').next() == Some("verbose")));
-        match request.uri().path() {
-            "/healthz" => report("healthz", &self.live, &[], verbose),
-            "/readyz" => report("readyz", &self.ready, &self.told, verbose),
-            "/metrics" => self.metrics(),
-            _ => text(StatusCode::NOT_FOUND, "there are /healthz, /readyz and /metrics\n".into()),
-        }
+    /// The routes. `/healthz` and `/readyz` answer 200, or 503 naming the checks that failed.
+    pub fn router(&self) -> Router {
+        let health = async |probes: State<Self>, query: RawQuery| {
+            report("healthz", &probes.live, &[], is_verbose(query))
+        };
+        let ready = async |probes: State<Self>, query: RawQuery| {
+            report("readyz", &probes.ready, &probes.told, is_verbose(query))
+        };
+        Router::new()
+            .route("/healthz", get(health).fallback(not_get))
+            .route("/readyz", get(ready).fallback(not_get))
+            .route("/metrics", get(async |probes: State<Self>| probes.metrics()).fallback(not_get))
+            .fallback(async || {
+                text(StatusCode::NOT_FOUND, "there are /healthz, /readyz and /metrics\n".into())
+            })
+            .with_state(self.clone())
     }
 
     /// Answers on `listener` until `until` ends, which should be the end of the server: readiness is asked for
     /// during shutdown too.
     pub async fn serve(self, listener: TcpListener, until: impl Future<Output = ()>) {
-        let probes = Arc::new(self);
+        let router = self.router();
         let slots = Arc::new(Semaphore::new(CONNECTIONS));
         let errors = Counter::default();
         let ended = CancellationToken::new();
@@ -125,17 +128,13 @@ impl Probes {
                 () = &mut until => return,
                 next = next => next,
             };
-            let (probes, ended) = (Arc::clone(&probes), ended.clone());
+            let (router, ended) = (router.clone(), ended.clone());
             tokio::spawn(async move {
                 let _slot = slot;
-                let service = service_fn(|request| {
-                    let response = probes.handle(&request);
-                    async { Ok::<_, Infallible>(response) }
-                });
                 let connection = hyper::server::conn::http1::Builder::new()
                     .timer(TokioTimer::new())
                     .header_read_timeout(HEADER)
-                    .serve_connection(TokioIo::new(stream), service);
+                    .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
                 tokio::select! {
                     () = ended.cancelled() => {}
                     // A prober that goes away early is no concern of ours.
@@ -145,7 +144,7 @@ impl Probes {
         }
     }
 
-    fn metrics(&self) -> Response<Full<Bytes>> {
+    fn metrics(&self) -> Response {
         let mut body = String::new();
         if encode(&mut body, &self.registry).is_err() {
             return text(StatusCode::INTERNAL_SERVER_ERROR, "a metric cannot be written\n".into());
@@ -157,17 +156,12 @@ impl Probes {
     }
 }
 
-fn report(
-    probe: &str,
-    checks: &[(String, Check)],
-    told: &[(String, Word)],
-    verbose: bool,
-) -> Response<Full<Bytes>> {
+fn report(probe: &str, checks: &[(String, Check)], told: &[(String, Word)], verbose: bool) -> Response {
     let mut lines = String::from("[+]ping ok\n");
     let mut passed = true;
     for (name, check) in checks {
         let outcome =
-            catch_unwind(AssertUnwindSafe(check)).unwrap_or_else(|_| Err("the check panicked".into()));
+            catch_unwind(AssertUnwindSafe(|| check())).unwrap_or_else(|_| Err("the check panicked".into()));
         // Writing to a String cannot fail.
         _ = match outcome {
             Ok(()) => writeln!(lines, "[+]{name} ok"),
@@ -178,8 +172,8 @@ fn report(
         };
     }
     for (name, what) in told {
-        let words =
-            catch_unwind(AssertUnwindSafe(what)).unwrap_or_else(|_| "unknown: asking panicked".to_owned());
+        let words = catch_unwind(AssertUnwindSafe(|| what()))
+            .unwrap_or_else(|_| "unknown: asking panicked".to_owned());
         // Writing to a String cannot fail.
         _ = writeln!(lines, "[i]{name}: {words}");
     }
@@ -190,21 +184,30 @@ fn report(
     }
 }
 
-fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from(body)));
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    response
+/// Whether a probe asks for each check, as `?verbose` or `?verbose=...`.
+fn is_verbose(RawQuery(query): RawQuery) -> bool {
+    query.is_some_and(|query| query.split('&').any(|pair| pair.split('=').next() == Some("verbose")))
+}
+
+async fn not_get() -> Response {
+    text(StatusCode::METHOD_NOT_ALLOWED, "ask with GET\n".into())
+}
+
+fn text(status: StatusCode, body: String) -> Response {
+    (status, body).into_response()
 }
 
 #[cfg(test)]
 mod tests {
+    use axum::body::Body;
     use http_body_util::BodyExt as _;
+    use hyper::Request;
+    use tower::ServiceExt as _;
 
     use super::*;
 
     async fn get(probes: &Probes, uri: &str) -> (u16, String) {
-        let response = probes.handle(&Request::get(uri).body(()).unwrap());
+        let response = probes.router().oneshot(Request::get(uri).body(Body::empty()).unwrap()).await.unwrap();
         let status = response.status().as_u16();
         let body = response.into_body().collect().await.unwrap().to_bytes();
         (status, String::from_utf8(body.to_vec()).unwrap())

@@ -5,19 +5,25 @@
 //! its worker nor the 503 that its own caller gets at the deadline. A review that runs on past its deadline keeps
 //! its turn until it ends, so what is counted as running is what runs.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use axum::body::Body;
+use axum::extract::{FromRequest, Request, State};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use axum::{BoxError, Router};
 use bytes::Bytes;
-use http_body_util::Full;
-use hyper::body::Body;
+use hyper::StatusCode;
 use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
-use hyper::{Method, Request, Response, StatusCode};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout, timeout_at};
+use tower::ServiceExt as _;
+use tower_http::catch_panic::CatchPanicLayer;
 use tracing::field::Empty;
 
-use crate::body::{self, Unread};
+use crate::body::{self, Held, Unread};
 use crate::deadline;
 use crate::limits::Limits;
 use crate::metrics::{Counted, Metrics, RefusedLabels};
@@ -29,25 +35,39 @@ use crate::verdict::Admit;
 /// A review that takes longer is logged as a warning.
 const SLOW_SECONDS: f64 = 0.1;
 
-/// Rule sets mounted at paths, with the bounds they run in.
+/// Rule sets mounted at paths, with the bounds they run in: an [`axum::Router`] and what its handlers share.
 ///
 /// [`Server`](crate::Server) puts it on a TLS listener; tests and benchmarks can call [`handle`](Self::handle)
 /// without one.
 pub struct Service {
-    routes: HashMap<String, Route>,
+    mounts: BTreeMap<String, Mount>,
+    router: Router,
     pub(crate) limits: Limits,
     pub(crate) metrics: Metrics,
+    bounds: Arc<Bounds>,
+}
+
+/// One phase of a rule set, and the bounds it shares with all others.
+#[derive(Clone)]
+struct Mount {
+    phase: Phase,
+    admit: Arc<dyn Admit>,
+    bounds: Arc<Bounds>,
+}
+
+/// The bounds on size, number and time of all requests together.
+struct Bounds {
+    limits: Limits,
+    metrics: Metrics,
     gate: Gate,
     budget: Arc<Semaphore>,
 }
 
-#[derive(Clone)]
-struct Route {
-    phase: Phase,
-    admit: Arc<dyn Admit>,
-}
+/// The instant at which the head of a request was complete.
+#[derive(Clone, Copy)]
+struct Arrived(Instant);
 
-/// Why a request gets an HTTP error and no review.
+/// The reason for an HTTP error in place of a review.
 enum Refusal {
     NoSuchPath,
     NotPost,
@@ -57,6 +77,7 @@ enum Refusal {
     BrokenBody,
     Overloaded,
     Late,
+    Panicked,
 }
 
 impl Service {
@@ -64,86 +85,121 @@ impl Service {
     pub fn new(limits: Limits, metrics: Metrics) -> Self {
         let gate = Gate::new(limits.in_flight, limits.queue);
         let budget = Arc::new(Semaphore::new(limits.bodies.min(Semaphore::MAX_PERMITS)));
-        Self { routes: HashMap::new(), limits, metrics, gate, budget }
+        let bounds = Arc::new(Bounds { limits: limits.clone(), metrics: metrics.clone(), gate, budget });
+        let mounts = BTreeMap::new();
+        Self { router: router(&mounts, &bounds), mounts, limits, metrics, bounds }
     }
 
     /// Mounts one phase of a rule set at an absolute path, in place of what was there.
     #[must_use]
     pub fn route(mut self, path: impl Into<String>, phase: Phase, admit: Arc<dyn Admit>) -> Self {
-        self.routes.insert(path.into(), Route { phase, admit });
+        let bounds = Arc::clone(&self.bounds);
+        self.mounts.insert(path.into(), Mount { phase, admit, bounds });
+        self.router = router(&self.mounts, &self.bounds);
         self
     }
 
     /// Answers one request. Must be called within a tokio runtime that has its timer enabled.
     ///
     /// A review is answered 200 with an `AdmissionReview`, whatever its verdict. All else is text: 404 unknown
-    /// path, 405 not POST, 415 not JSON, 413 body over the limit, 408 body too slow, 400 body broken off, and
-    /// with `Retry-After: 1`, upon which an API server calls again, 429 too many waiting and 503 past the deadline.
-    pub async fn handle<B>(&self, request: Request<B>) -> Response<Full<Bytes>>
+    /// path, 405 not POST, 415 not JSON, 413 body over the limit, 408 body too slow, 400 body broken off, 500 a
+    /// mistake of ours, and with `Retry-After: 1`, upon which an API server calls again, 429 too many waiting and
+    /// 503 past the deadline.
+    pub async fn handle<B>(&self, request: hyper::Request<B>) -> Response
     where
-        B: Body<Data = Bytes>,
+        B: hyper::body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
     {
-        let _counted = Counted::in_gauge(&self.metrics.in_flight);
-        match self.answer(request).await {
-            Ok(body) => json(body),
-            Err(refusal) => {
-                match refusal {
-                    Refusal::Overloaded => _ = self.metrics.overload.inc(),
-                    Refusal::Late => _ = self.metrics.deadline.inc(),
-                    _ => {}
-                }
-                let response = refusal.response();
-                let code = response.status().as_u16();
-                self.metrics.refused.get_or_create(&RefusedLabels { code }).inc();
-                // An overload is no time to write a line for each: the counter has them all.
-                tracing::debug!(code, "request refused");
-                response
-            }
+        match self.router.clone().oneshot(request.map(Body::new)).await {
+            Ok(response) => response,
+            Err(never) => match never {},
         }
-    }
-
-    async fn answer<B>(&self, request: Request<B>) -> Result<Vec<u8>, Refusal>
-    where
-        B: Body<Data = Bytes>,
-    {
-        let arrived = Instant::now();
-        let route = self.routes.get(request.uri().path()).ok_or(Refusal::NoSuchPath)?.clone();
-        if request.method() != Method::POST {
-            return Err(Refusal::NotPost);
-        }
-        if !is_json(request.headers()) {
-            return Err(Refusal::NotJson);
-        }
-        let deadline = arrived + deadline::allowance(request.uri().query(), &self.limits);
-        timeout_at(deadline, self.review(route, request.into_body(), arrived))
-            .await
-            .map_err(|_| Refusal::Late)?
-    }
-
-    async fn review<B>(&self, route: Route, body: B, arrived: Instant) -> Result<Vec<u8>, Refusal>
-    where
-        B: Body<Data = Bytes>,
-    {
-        let read = body::read(body, self.limits.body, &self.budget);
-        let held = timeout(self.limits.body_read, read).await.map_err(|_| Refusal::SlowBody)?;
-        let held = held.map_err(|unread| match unread {
-            Unread::TooLarge => Refusal::TooLarge(self.limits.body),
-            Unread::NoRoom => Refusal::Overloaded,
-            Unread::Broken => Refusal::BrokenBody,
-        })?;
-        let turn = self.gate.enter().map_err(|_| Refusal::Overloaded)?.turn().await;
-        let metrics = self.metrics.clone();
-        let judged = tokio::task::spawn_blocking(move || {
-            let answer = route.judge(&held.bytes, arrived, &metrics);
-            drop((held, turn));
-            answer.body
-        });
-        // It cannot panic, only be cancelled by a runtime that is going away.
-        judged.await.map_err(|_| Refusal::Late)
     }
 }
 
-impl Route {
+/// The routes, and around them from the inside out: the deadline, the counters, and a net for panics.
+fn router(mounts: &BTreeMap<String, Mount>, bounds: &Arc<Bounds>) -> Router {
+    let mut router = Router::new();
+    for (path, mount) in mounts {
+        let method = post(review).fallback(async || Refusal::NotPost).with_state(mount.clone());
+        router = router.route(path, method);
+    }
+    router
+        .fallback(async || Refusal::NoSuchPath)
+        .layer(middleware::from_fn_with_state(Arc::clone(bounds), within_deadline))
+        .layer(CatchPanicLayer::custom(|_| Refusal::Panicked.into_response()))
+        .layer(middleware::from_fn_with_state(Arc::clone(bounds), counted))
+}
+
+/// Counts a request while it is answered, and its refusal by status.
+async fn counted(State(bounds): State<Arc<Bounds>>, request: Request, next: Next) -> Response {
+    let metrics = &bounds.metrics;
+    let _counted = Counted::in_gauge(&metrics.in_flight);
+    let response = next.run(request).await;
+    let status = response.status();
+    if status != StatusCode::OK {
+        match status {
+            StatusCode::TOO_MANY_REQUESTS => _ = metrics.overload.inc(),
+            StatusCode::SERVICE_UNAVAILABLE => _ = metrics.deadline.inc(),
+            _ => {}
+        }
+        let code = status.as_u16();
+        metrics.refused.get_or_create(&RefusedLabels { code }).inc();
+        // An overload is no time to write a line for each: the counter has them all.
+        tracing::debug!(code, "request refused");
+    }
+    response
+}
+
+/// Gives a request as long as its caller waits.
+async fn within_deadline(State(bounds): State<Arc<Bounds>>, mut request: Request, next: Next) -> Response {
+    let arrived = Instant::now();
+    request.extensions_mut().insert(Arrived(arrived));
+    let deadline = arrived + deadline::allowance(request.uri().query(), &bounds.limits);
+    let answer = timeout_at(deadline, next.run(request)).await;
+    answer.unwrap_or_else(|_| Refusal::Late.into_response())
+}
+
+/// A review's body, read within its bounds, and the instant of its arrival.
+struct ReviewBody {
+    held: Held,
+    arrived: Instant,
+}
+
+impl FromRequest<Mount> for ReviewBody {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, mount: &Mount) -> Result<Self, Refusal> {
+        let Bounds { limits, budget, .. } = &*mount.bounds;
+        if !is_json(request.headers()) {
+            return Err(Refusal::NotJson);
+        }
+        let arrived = request.extensions().get().map_or_else(Instant::now, |Arrived(arrived)| *arrived);
+        let read = body::read(request.into_body(), limits.body, budget);
+        let held = timeout(limits.body_read, read).await.map_err(|_| Refusal::SlowBody)?;
+        let held = held.map_err(|unread| match unread {
+            Unread::TooLarge => Refusal::TooLarge(limits.body),
+            Unread::NoRoom => Refusal::Overloaded,
+            Unread::Broken => Refusal::BrokenBody,
+        })?;
+        Ok(Self { held, arrived })
+    }
+}
+
+/// Judges a body that has been read. The turn is taken here and by no layer: while a body arrives, another review runs.
+async fn review(State(mount): State<Mount>, body: ReviewBody) -> Result<Response, Refusal> {
+    let ReviewBody { held, arrived } = body;
+    let turn = mount.bounds.gate.enter().map_err(|_| Refusal::Overloaded)?.turn().await;
+    let judged = tokio::task::spawn_blocking(move || {
+        let answer = mount.judge(&held.bytes, arrived, &mount.bounds.metrics);
+        drop((held, turn));
+        answer.body
+    });
+    // It cannot panic, only be cancelled by a runtime that is going away.
+    Ok(json(judged.await.map_err(|_| Refusal::Late)?))
+}
+
+impl Mount {
     /// Judges in a span, and writes the one log line and the one observation of this review.
     fn judge(&self, body: &[u8], arrived: Instant, metrics: &Metrics) -> Answer {
         let span =
@@ -187,15 +243,15 @@ fn is_json(headers: &HeaderMap) -> bool {
     essence.trim().eq_ignore_ascii_case("application/json")
 }
 
-fn json(body: Vec<u8>) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from(body)));
+fn json(body: Vec<u8>) -> Response {
+    let mut response = Response::new(Body::from(body));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
 
-impl Refusal {
-    fn response(&self) -> Response<Full<Bytes>> {
-        let (status, text) = match self {
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let (status, text): (_, String) = match &self {
             Self::NoSuchPath => {
                 (StatusCode::NOT_FOUND, "no admission review is served at this path\n".into())
             }
@@ -220,11 +276,13 @@ impl Refusal {
                 StatusCode::SERVICE_UNAVAILABLE,
                 "no verdict was reached within the deadline, try again in a second\n".into(),
             ),
+            Self::Panicked => {
+                (StatusCode::INTERNAL_SERVER_ERROR, "internal error: please report it\n".into())
+            }
         };
-        let mut response = Response::new(Full::new(Bytes::from(text)));
-        *response.status_mut() = status;
+        // axum calls a String plain text.
+        let mut response = (status, text).into_response();
         let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
         match self {
             Self::NotPost => _ = headers.insert(ALLOW, HeaderValue::from_static("POST")),
             Self::Overloaded | Self::Late => _ = headers.insert(RETRY_AFTER, HeaderValue::from_static("1")),
@@ -232,7 +290,7 @@ impl Refusal {
             Self::TooLarge(_) | Self::SlowBody | Self::BrokenBody => {
                 headers.insert(CONNECTION, HeaderValue::from_static("close"));
             }
-            Self::NoSuchPath | Self::NotJson => {}
+            Self::NoSuchPath | Self::NotJson | Self::Panicked => {}
         }
         response
     }
