@@ -30,6 +30,12 @@ pub const APP_MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
 pub const APP_MANAGED_BY: &str = "headworks";
 /// Annotation of Jobs: the attempt at the step, counted from 1.
 pub const ATTEMPT_ANNOTATION: &str = "workflow.kube-zen.io/attempt";
+/// Annotation of Jobs: the containers of the step's template, a comma between each two, init containers last. The first
+/// one speaks for the step, whatever is put into its pods on their way.
+pub const CONTAINERS_ANNOTATION: &str = "workflow.kube-zen.io/containers";
+/// Annotation of Jobs: a hash of what the Job was made from. A Job of the right name that was made from something else
+/// is somebody else's.
+pub const RENDERED_ANNOTATION: &str = "workflow.kube-zen.io/rendered-hash";
 
 /// Label and annotation prefixes that belong to headworks on Jobs and pods.
 pub const RESERVED_PREFIXES: [&str; 4] = [

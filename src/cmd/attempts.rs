@@ -4,6 +4,8 @@ use headworks::api::JobFlow;
 use headworks::api::names::{
     ATTEMPT_ANNOTATION, FLOW_LABEL, MANAGED_BY, MANAGED_BY_LABEL, MAX_LABEL, STEP_LABEL,
 };
+use headworks::flow::job_name::is_job_name;
+use headworks::flow::observed::owner;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -45,16 +47,20 @@ pub(crate) async fn attempts(
     Ok(attempts)
 }
 
+/// What a Job says of itself is believed only as far as its name bears it out: headworks makes it from all of that.
 fn attempt(job: Job, flow: &JobFlow) -> Option<Attempt> {
     // A flow of this name that was deleted may have left Jobs that are on their way out.
-    is_owned(&job.metadata, flow.metadata.uid.as_deref()?).then_some(())?;
+    let (name, uid) = (flow.metadata.name.as_deref()?, flow.metadata.uid.as_deref()?);
+    owner(&job.metadata).filter(|owner| owner.name == name && owner.uid == uid)?;
     let step = job.metadata.labels.as_ref()?.get(STEP_LABEL)?.clone();
-    let number = job.metadata.annotations.as_ref().and_then(|all| all.get(ATTEMPT_ANNOTATION)?.parse().ok());
-    Some(Attempt { step, number: number.unwrap_or(1), job })
+    let number = job.metadata.annotations.as_ref()?.get(ATTEMPT_ANNOTATION)?.parse().ok()?;
+    is_job_name(job.metadata.name.as_deref()?, uid, &step, number).then_some(Attempt { step, number, job })
 }
 
-fn is_owned(metadata: &ObjectMeta, uid: &str) -> bool {
-    metadata.owner_references.iter().flatten().any(|owner| owner.uid == uid)
+/// Whether a Job controls a pod.
+fn is_owned(pod: &ObjectMeta, name: &str, uid: &str) -> bool {
+    let mut owners = pod.owner_references.iter().flatten().filter(|owner| owner.controller == Some(true));
+    owners.any(|owner| owner.kind == "Job" && owner.name == name && owner.uid == uid)
 }
 
 /// The pods of a Job, oldest first.
@@ -62,7 +68,7 @@ pub(crate) async fn pods(cluster: &Cluster, job: &Job) -> anyhow::Result<Vec<Pod
     let (Some(name), Some(uid)) = (&job.metadata.name, &job.metadata.uid) else { return Ok(Vec::new()) };
     let params = ListParams::default().labels(&format!("{JOB_NAME}={name}"));
     let mut pods = cluster.call(cluster.api::<Pod>().list(&params)).await?.items;
-    pods.retain(|pod| is_owned(&pod.metadata, uid));
+    pods.retain(|pod| is_owned(&pod.metadata, name, uid));
     pods.sort_by(|a, b| {
         let key = |pod: &Pod| (pod.metadata.creation_timestamp.clone(), pod.metadata.name.clone());
         key(a).cmp(&key(b))

@@ -1,7 +1,10 @@
 //! What a plan wants done, done. Client required. Every action is safe to do twice.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job as ApiJob;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::api::{DeleteParams, PostParams, Preconditions, Request};
 use kube::{Api, Client, Resource};
 use serde_json::Value;
@@ -9,8 +12,8 @@ use serde_json::Value;
 use super::{build, refusal};
 use crate::api::{JobFlow, names};
 use crate::flow::eval::Rendered;
-use crate::flow::observed::Job;
 use crate::flow::observed::view::JobView;
+use crate::flow::observed::{self, Job};
 use crate::flow::plan::{Refusal, RefusalKind};
 
 /// Create the Job of an attempt, or find the one that an earlier try created.
@@ -28,7 +31,7 @@ pub(super) async fn create_job(
     match post(client, namespace, &object).await {
         Ok(view) => Ok(Job::from_view(view)),
         Err(kube::Error::Api(status)) if status.is_already_exists() => {
-            existing(client, flow, namespace, name, before).await
+            existing(client, flow, &object, before).await
         }
         Err(error) => Err(refusal::read(&error, before, Timestamp::now())),
     }
@@ -47,26 +50,50 @@ async fn post(client: &Client, namespace: &str, object: &Value) -> kube::Result<
 async fn existing(
     client: &Client,
     flow: &JobFlow,
-    namespace: &str,
-    name: &str,
+    wanted: &Value,
     before: Option<&Refusal>,
 ) -> Result<Option<Job>, Refusal> {
+    let namespace = flow.metadata.namespace.as_deref().unwrap_or_default();
+    let name = wanted["metadata"]["name"].as_str().unwrap_or_default();
     let api: Api<JobView> = Api::namespaced(client.clone(), namespace);
     let now = Timestamp::now();
     let view = api.get(name).await.map_err(|error| refusal::read(&error, before, now))?;
-    let owners = view.metadata.owner_references.iter().flatten();
-    let uid = flow.metadata.uid.as_deref().unwrap_or_default();
-    if owners.into_iter().any(|owner| owner.uid == uid && owner.kind == names::KIND) {
+    let whose = if !is_owner(flow, &view.metadata) {
+        "does not belong to the flow"
+    } else if !is_made_as(&view.metadata, wanted) {
+        "was not made by headworks for this attempt"
+    } else {
         return Ok(Job::from_view(view));
-    }
+    };
     Err(Refusal {
         kind: RefusalKind::NameConflict,
-        message: format!(
-            "a Job {name:?} exists and does not belong to the flow; delete it or rename the step"
-        ),
+        message: format!("a Job {name:?} exists and {whose}; delete it or rename the step"),
         at: now,
         again: None,
     })
+}
+
+/// Whether a flow controls an object: its UID alone could be named by anybody.
+pub(super) fn is_owner(flow: &JobFlow, metadata: &ObjectMeta) -> bool {
+    let known = |owner: &OwnerReference| {
+        Some(&owner.name) == flow.metadata.name.as_ref() && Some(&owner.uid) == flow.metadata.uid.as_ref()
+    };
+    observed::owner(metadata).is_some_and(known)
+}
+
+/// Whether a Job was made as we would make it now: for this step and attempt, from the same text. One from before that
+/// was written down says nothing of the text.
+fn is_made_as(metadata: &ObjectMeta, wanted: &Value) -> bool {
+    let same = |list: &str, there: Option<&BTreeMap<String, String>>, key: &str, may_lack: bool| match there
+        .and_then(|there| there.get(key))
+    {
+        Some(there) => wanted["metadata"][list][key] == *there,
+        None => may_lack,
+    };
+    let (labels, annotations) = (metadata.labels.as_ref(), metadata.annotations.as_ref());
+    same("labels", labels, names::STEP_LABEL, false)
+        && same("annotations", annotations, names::ATTEMPT_ANNOTATION, false)
+        && same("annotations", annotations, names::RENDERED_ANNOTATION, true)
 }
 
 /// Delete a Job with its pods, if it is the one that is meant.

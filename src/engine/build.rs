@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::api::{JobFlow, PodFailurePolicy, names};
 use crate::flow::eval::Rendered;
+use crate::flow::hash::hash;
 
 /// The Job of an attempt.
 pub(super) fn job(flow: &JobFlow, step: usize, attempt: i64, name: &str, rendered: &Rendered) -> Value {
@@ -42,12 +43,30 @@ pub(super) fn job(flow: &JobFlow, step: usize, attempt: i64, name: &str, rendere
             target.insert(field.to_owned(), Value::Object(entries));
         }
     }
+    if let Some(Value::Object(annotations)) = metadata.get_mut("annotations") {
+        annotations.insert(names::CONTAINERS_ANNOTATION.to_owned(), json!(containers(&pod_spec)));
+        annotations.insert(names::RENDERED_ANNOTATION.to_owned(), json!(rendered_hash(rendered)));
+    }
     metadata.insert("name".to_owned(), json!(name));
     metadata.insert("namespace".to_owned(), json!(flow.metadata.namespace));
     metadata.insert("ownerReferences".to_owned(), owner(flow));
     template.insert("metadata".to_owned(), Value::Object(pod_metadata));
     spec.insert("template".to_owned(), Value::Object(template));
     json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec})
+}
+
+/// What a Job is made from, as ten characters: the same at every try.
+pub(super) fn rendered_hash(rendered: &Rendered) -> String {
+    let Rendered { template, labels, annotations } = rendered;
+    hash(&json!([template, labels, annotations]).to_string())
+}
+
+/// The names of a pod's containers, init containers last.
+fn containers(pod_spec: &Map<String, Value>) -> String {
+    let lists =
+        ["containers", "initContainers"].into_iter().filter_map(|list| pod_spec.get(list)?.as_array());
+    let names: Vec<&str> = lists.flatten().filter_map(|container| container.get("name")?.as_str()).collect();
+    names.join(",")
 }
 
 /// An object of a resource template: its kind, and itself.

@@ -8,19 +8,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 
-use index::{Index, PodEntry, Stage, has_ended};
+use index::{Index, Lost, PodEntry, Stage};
 
 use super::flows::{self, FlowKey};
 use super::queue::Urgency;
 use crate::api::JobFlow;
 use crate::flow::eval::Source;
-use crate::flow::observed::{Job, Pod};
-use crate::flow::plan::{self, JobSeen, Observed, Refusal, Verdict};
+use crate::flow::observed::{Job, Pod, id_of};
+use crate::flow::plan::{self, Gone, JobSeen, Observed, Refusal, Verdict};
 
 mod index;
 
-/// A UID.
-type Uid = Box<str>;
+/// What tells one object from all others ([`crate::flow::observed::id`]): no owner is known by its UID alone, which
+/// anybody may name in any namespace.
+type Id = Box<str>;
 
 /// What is known. Cheap to share; every method takes the lock for microseconds.
 #[derive(Default)]
@@ -32,7 +33,7 @@ pub struct Cache {
 pub(super) struct FlowEntry {
     pub(super) flow: Result<JobFlow, flows::Malformed>,
     pub(super) verdict: Verdict,
-    uid: Uid,
+    id: Id,
     version: u64,
     scope: usize,
 }
@@ -82,28 +83,28 @@ impl Cache {
         let touched = match watch.kind {
             Kind::Flow => {
                 let known = index.flows.values().filter(|entry| entry.scope == scope);
-                let gone: Vec<Uid> =
-                    known.map(|entry| &entry.uid).filter(|uid| !listed.contains(*uid)).cloned().collect();
-                gone.iter().flat_map(|uid| index.flow_gone(uid)).collect()
+                let gone: Vec<Id> =
+                    known.map(|entry| &entry.id).filter(|id| !listed.contains(*id)).cloned().collect();
+                gone.iter().flat_map(|id| index.flow_gone(id)).collect()
             }
             Kind::Job => {
                 // What we have just created may be newer than the list, and has no scope yet.
                 let known = index.jobs.values().flatten().filter(|entry| entry.scope == Some(scope));
-                let known = known.map(|entry| &entry.job.uid);
+                let known = known.map(|entry| entry.job.id());
                 let spent = index.owners.iter().filter(|(_, owner)| owner.stage == Stage::Spent(Some(scope)));
-                let known = known.chain(spent.map(|(uid, _)| uid));
-                let gone: Vec<Uid> = known.filter(|uid| !listed.contains(*uid)).cloned().collect();
-                gone.iter().flat_map(|uid| index.job_gone(uid)).collect()
+                let known = known.chain(spent.map(|(id, _)| id.clone()));
+                let gone: Vec<Id> = known.filter(|id| !listed.contains(id)).collect();
+                gone.iter().flat_map(|id| index.job_gone(id, None, Gone::Missed)).collect()
             }
             Kind::Pod => {
                 let known = index.pods.values().flatten().filter(|entry| entry.scope == scope);
                 let gone = known.map(|entry| &entry.pod).filter(|pod| !listed.contains(&pod.uid));
-                let gone: Vec<(Uid, Uid)> = gone.map(|pod| (pod.job.clone(), pod.uid.clone())).collect();
-                gone.iter().flat_map(|(job, uid)| index.pod_gone(job, uid)).collect()
+                let gone: Vec<(Id, Id)> = gone.map(|pod| (pod.job.clone(), pod.uid.clone())).collect();
+                gone.iter().flat_map(|(job, uid)| index.pod_gone(job, uid, None)).collect()
             }
         };
         if watch.kind == Kind::Job {
-            let owners: Vec<Uid> = index.jobs.keys().cloned().collect();
+            let owners: Vec<Id> = index.jobs.keys().cloned().collect();
             drop(index);
             for flow in &owners {
                 self.spend_told(flow);
@@ -114,13 +115,13 @@ impl Cache {
 
     /// A flow, from a watch.
     pub(super) fn flow(&self, view: flows::FlowView, verdict: Verdict, scope: usize) -> Touched {
-        let uid: Uid = view.metadata.uid.as_deref().unwrap_or_default().into();
+        let id = id_of(&view.metadata);
         let mut index = self.lock();
-        index.saw(Watch { kind: Kind::Flow, scope }, &uid);
+        index.saw(Watch { kind: Kind::Flow, scope }, &id);
         let touched = index.flow(view, verdict, Some(scope));
         drop(index);
         if !touched.is_empty() {
-            self.spend_told(&uid);
+            self.spend_told(&id);
         }
         touched
     }
@@ -131,17 +132,18 @@ impl Cache {
     }
 
     /// A flow is not there any more.
-    pub(super) fn flow_deleted(&self, uid: &str) -> Touched {
-        self.lock().flow_gone(uid)
+    pub(super) fn flow_deleted(&self, id: &str) -> Touched {
+        self.lock().flow_gone(id)
     }
 
     /// A Job, from a watch.
     pub(super) fn job(&self, job: Job, scope: usize) -> Touched {
         let (flow, watch) = (job.flow.clone(), Watch { kind: Kind::Job, scope });
+        let id = job.id();
         let mut index = self.lock();
-        index.saw(watch, &job.uid);
+        index.saw(watch, &id);
         // Of those that are listed it is found out at the end of the list.
-        let is_new = !index.owners.contains_key(&job.uid) && !index.listed.contains_key(&watch);
+        let is_new = !index.owners.contains_key(&id) && !index.listed.contains_key(&watch);
         let touched = index.job(job, Some(scope));
         drop(index);
         if is_new {
@@ -153,18 +155,24 @@ impl Cache {
     /// A Job that we have just created, or found under the name that we wanted to create. Whether its pods were seen
     /// before it: then nobody was told of them.
     pub(super) fn job_created(&self, job: Job) -> bool {
+        let id = job.id();
         let mut index = self.lock();
-        let has_pods = index.pods.contains_key(&job.uid);
+        let has_pods = index.pods.contains_key(&id);
         // The watch may have been quicker, and knows more.
-        if !index.owners.contains_key(&job.uid) {
+        if !index.owners.contains_key(&id) {
             index.job(job, None);
         }
         has_pods
     }
 
-    /// A Job is not there any more.
-    pub(super) fn job_deleted(&self, uid: &str) -> Touched {
-        self.lock().job_gone(uid)
+    /// A Job is not there any more. `last` is how it was when it was deleted, if that was seen.
+    pub(super) fn job_deleted(&self, id: &str, last: Option<Job>) -> Touched {
+        self.lock().job_gone(id, last, Gone::Seen)
+    }
+
+    /// A Job is not there any more, and nobody saw it go.
+    pub(super) fn job_missed(&self, id: &str) -> Touched {
+        self.lock().job_gone(id, None, Gone::Missed)
     }
 
     /// A pod, from a watch.
@@ -172,29 +180,32 @@ impl Cache {
         let mut index = self.lock();
         index.saw(Watch { kind: Kind::Pod, scope }, &pod.uid);
         let spent = index.is_spent(&pod.job);
-        if spent && has_ended(&pod) {
-            return index.pod_gone(&pod.job, &pod.uid);
+        if spent && pod.has_ended() {
+            return index.pod_gone(&pod.job, &pod.uid, None);
         }
-        let urgency = if has_ended(&pod) { Urgency::High } else { Urgency::Normal };
+        let urgency = if pod.has_ended() { Urgency::High } else { Urgency::Normal };
         let job = pod.job.clone();
         let pods = index.pods.entry(job.clone()).or_default();
         match pods.iter_mut().find(|known| known.pod.uid == pod.uid) {
             // Most updates of a pod change nothing that counts here.
-            Some(known) if *known.pod == pod => return Vec::new(),
-            Some(known) => known.pod = Arc::new(pod),
-            None => pods.push(PodEntry { pod: Arc::new(pod), scope }),
+            Some(known) => {
+                if !known.take(pod) {
+                    return Vec::new();
+                }
+            }
+            None => pods.push(PodEntry::new(pod, scope)),
         }
-        if spent {
+        if index.is_left(&job) {
             index.leaves(&job);
         }
         index.touched_by_job(&job, urgency)
     }
 
-    /// Nobody looks at these Jobs of a flow again.
-    pub(super) fn spend(&self, jobs: &[Box<str>]) {
+    /// Nobody looks at these Jobs of a flow again; they are given by their UIDs.
+    pub(super) fn spend(&self, flow: &str, jobs: &[Box<str>]) {
         let mut index = self.lock();
         for uid in jobs {
-            index.spend(uid);
+            index.spend(flow, uid);
         }
     }
 
@@ -203,19 +214,24 @@ impl Cache {
     pub(super) fn spend_told(&self, flow: &str) {
         let index = self.lock();
         let Some(entry) = index.keys.get(flow).and_then(|key| index.flows.get(key)).cloned() else { return };
-        let jobs = index.jobs.get(flow).into_iter().flatten().map(|entry| entry.job.clone());
-        let jobs: Vec<Arc<Job>> = jobs.collect();
+        let there = index.jobs.get(flow).into_iter().flatten();
+        let there = there.map(|entry| JobSeen::new(entry.job.clone(), Vec::new()));
+        let lost = index.lost.get(flow).into_iter().flatten();
+        let lost = lost
+            .map(|Lost { job, how }| JobSeen { gone: Some(*how), ..JobSeen::new(job.clone(), Vec::new()) });
+        let jobs: Vec<JobSeen> = there.chain(lost).collect();
         drop(index);
-        if let Ok(flow) = &entry.flow
-            && let Some(status) = &flow.status
+        if let Ok(of) = &entry.flow
+            && let Some(status) = &of.status
         {
-            self.spend(&plan::spent(flow, status, jobs.iter().map(|job| &**job)));
+            self.spend(flow, &plan::spent(of, status, &jobs));
         }
     }
 
-    /// A pod is not there any more.
-    pub(super) fn pod_deleted(&self, job: &str, uid: &str) -> Touched {
-        self.lock().pod_gone(job, uid)
+    /// A pod is not there any more; `last` is how it was when it was deleted.
+    pub(super) fn pod_deleted(&self, last: Pod) -> Touched {
+        let (job, uid) = (last.job.clone(), last.uid.clone());
+        self.lock().pod_gone(&job, &uid, Some(last))
     }
 
     /// The API server refused to create the Job of an attempt.
@@ -266,18 +282,12 @@ impl Cache {
     pub(super) fn snapshot(&self, key: &FlowKey) -> Option<Snapshot> {
         let index = self.lock();
         let entry = index.flows.get(key)?.clone();
-        let jobs = index.jobs.get(&entry.uid).map_or(&[][..], Vec::as_slice);
-        let pods = |job: &Job| {
-            let pods = index.pods.get(&job.uid).into_iter().flatten();
-            pods.map(|entry| entry.pod.clone()).collect()
-        };
+        let jobs = index.jobs.get(&entry.id).map_or(&[][..], Vec::as_slice);
         let unseen =
             jobs.iter().filter(|entry| entry.scope.is_none()).map(|entry| entry.job.clone()).collect();
-        let jobs = jobs.iter().map(|entry| JobSeen { job: entry.job.clone(), pods: pods(&entry.job) });
-        let memory = index.memories.get(&entry.uid);
+        let memory = index.memories.get(&entry.id);
         let observed = Observed {
-            jobs: jobs.collect(),
-            gone: memory.map(|memory| memory.gone.clone()).unwrap_or_default(),
+            jobs: index.jobs_of(&entry.id),
             refused: memory.map(|memory| memory.refused.clone()).unwrap_or_default(),
             rivals: index.rivals(key, &entry),
             took: index.took(key),
@@ -296,7 +306,8 @@ impl Cache {
     pub(super) fn sizes(&self) -> [(&'static str, usize); 4] {
         let index = self.lock();
         let all = index.owners.len();
-        let jobs = index.jobs.values().map(Vec::len).sum();
+        let jobs = index.jobs.values().map(Vec::len).sum::<usize>();
+        let jobs = jobs + index.lost.values().map(Vec::len).sum::<usize>();
         let pods = index.pods.values().map(Vec::len).sum();
         [("flow", index.flows.len()), ("job", jobs), ("pod", pods), ("spent job", all.saturating_sub(jobs))]
     }
@@ -318,9 +329,19 @@ impl Cache {
 }
 
 impl FlowEntry {
+    /// Whether the flow has come to its end.
+    fn is_over(&self) -> bool {
+        self.flow.as_ref().is_ok_and(flows::is_over)
+    }
+
+    /// What tells the flow from all others.
+    pub(super) fn id(&self) -> &str {
+        &self.id
+    }
+
     /// The UID of the flow.
     pub(super) fn uid(&self) -> &str {
-        &self.uid
+        self.id.rsplit('/').next().unwrap_or_default()
     }
 }
 

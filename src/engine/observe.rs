@@ -12,7 +12,7 @@ use kube::core::{ApiResource, GroupVersionKind};
 use kube::{Api, Client};
 
 use super::cache::Cache;
-use super::{build, refusal};
+use super::{apply, build, refusal};
 use crate::api::{JobFlow, ObjectRef};
 use crate::flow::eval::{Source, Sources, Unread};
 use crate::flow::plan::{Refusal, RefusalKind};
@@ -180,9 +180,7 @@ pub(super) async fn create_resources(
             Ok(created) => created,
             Err(kube::Error::Api(status)) if status.is_already_exists() => {
                 let there = api.get(&name).await.map_err(|error| refused(&error))?;
-                let owners = there.metadata.owner_references.iter().flatten();
-                let uid = flow.metadata.uid.as_deref().unwrap_or_default();
-                if !owners.into_iter().any(|owner| owner.uid == uid) {
+                if !apply::is_owner(flow, &there.metadata) {
                     return Err(Refusal {
                         kind: RefusalKind::NameConflict,
                         message: format!(

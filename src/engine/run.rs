@@ -23,8 +23,8 @@ use super::queue::{Done, Urgency};
 use super::watch::{self, Watches};
 use super::{apply, observe, refusal};
 use crate::api::JobFlow;
-use crate::flow::observed::Job;
 use crate::flow::observed::view::JobView;
+use crate::flow::observed::{Job, id_of};
 use crate::flow::plan::{self, Action, Observed, Plan};
 use crate::flow::validate::Options;
 
@@ -180,7 +180,7 @@ impl Engine {
             }
             if plan.may_wait {
                 let now = Timestamp::now();
-                let until = cache.waits_since(entry.uid(), now) + self.gather();
+                let until = cache.waits_since(entry.id(), now) + self.gather();
                 if now < until {
                     return Ok(Some(plan.due.map_or(until, |due| due.min(until))));
                 }
@@ -194,12 +194,12 @@ impl Engine {
             if !self.write(flow, &plan).await? {
                 continue;
             }
-            cache.written(entry.uid());
+            cache.written(entry.id());
             // Of what is written, not of what was read: the events name what has come to be. A look that is taken again
             // finds the outcome in the status: nothing is counted twice.
             let decided = self.metrics.happened(&key.namespace, &plan.status, &plan.events).then_some(since);
             self.events.tell(&flow.metadata, &plan.status, plan.events);
-            cache.spend(&plan.spent);
+            cache.spend(entry.id(), &plan.spent);
             tracing::Span::current().record("actions", plan.actions.len());
             match self.act(flow, &observed, plan.actions, decided, stopped).await {
                 Acted::Refused => {}
@@ -250,7 +250,7 @@ impl Engine {
                 }
             };
             if there.is_none_or(|there| there.metadata.uid.as_deref() != Some(&job.uid)) {
-                self.watches.cache.job_deleted(&job.uid);
+                self.watches.cache.job_missed(&job.id());
                 lost = true;
             }
         }
@@ -325,7 +325,7 @@ impl Engine {
             return Ok(true);
         }
         let namespace = flow.metadata.namespace.as_deref().unwrap_or_default();
-        let uid = flow.metadata.uid.as_deref().unwrap_or_default();
+        let id = id_of(&flow.metadata);
         match action {
             Action::CreateJob { step, attempt, name, rendered } => {
                 let step_name = flow.spec.steps[step].name.clone();
@@ -340,13 +340,13 @@ impl Engine {
                             self.watches.queue.add(FlowKey::of(&flow.metadata), Urgency::High);
                         }
                         if before.is_some() {
-                            self.watches.cache.not_refused(uid, &step_name, attempt);
+                            self.watches.cache.not_refused(&id, &step_name, attempt);
                         }
                         // What was told of the refusal has to be taken back.
                         Ok(before.is_none())
                     }
                     Err(refusal) => {
-                        self.watches.cache.refuse(uid, step_name, attempt, refusal);
+                        self.watches.cache.refuse(&id, step_name, attempt, refusal);
                         Ok(false)
                     }
                 }

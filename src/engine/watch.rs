@@ -15,7 +15,7 @@ use super::queue::{Queue, Urgency};
 use crate::api::names;
 use crate::client::Patience;
 use crate::flow::observed::view::{JobView, PodView};
-use crate::flow::observed::{Job, Pod};
+use crate::flow::observed::{Job, Pod, id_of};
 use crate::flow::plan::Verdict;
 use crate::flow::validate::Options;
 
@@ -166,7 +166,7 @@ fn flow(cache: &Cache, change: Change<FlowView>, scope: usize, options: &Options
             let verdict = judge(&view, options);
             cache.flow(view, verdict, scope)
         }
-        Change::Gone(view) => cache.flow_deleted(view.metadata.uid.as_deref().unwrap_or_default()),
+        Change::Gone(view) => cache.flow_deleted(&id_of(&view.metadata)),
     }
 }
 
@@ -181,17 +181,14 @@ pub(super) fn judge(view: &FlowView, options: &Options) -> Verdict {
 fn job(cache: &Cache, change: Change<JobView>, scope: usize) -> Touched {
     match change {
         Change::Is(view) => Job::from_view(view).map_or_else(Vec::new, |job| cache.job(job, scope)),
-        Change::Gone(view) => cache.job_deleted(view.metadata.uid.as_deref().unwrap_or_default()),
+        Change::Gone(view) => cache.job_deleted(&id_of(&view.metadata), Job::from_view(view)),
     }
 }
 
 fn pod(cache: &Cache, change: Change<PodView>, scope: usize) -> Touched {
     match change {
         Change::Is(view) => Pod::from_view(view).map_or_else(Vec::new, |pod| cache.pod(pod, scope)),
-        Change::Gone(view) => {
-            let uid = view.metadata.uid.clone().unwrap_or_default();
-            Pod::from_view(view).map_or_else(Vec::new, |pod| cache.pod_deleted(&pod.job, &uid))
-        }
+        Change::Gone(view) => Pod::from_view(view).map_or_else(Vec::new, |pod| cache.pod_deleted(pod)),
     }
 }
 

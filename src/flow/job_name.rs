@@ -28,8 +28,18 @@ pub fn job_name(
     // A reader looks for the step, so the flow's name is cut first; a third of the room is always left to it.
     let for_flow = room.saturating_sub(step.len() + 1).max(room / 3);
     let head = format!("{}-{step}", cut(&flow, for_flow));
+    format!("{}-{}", cut(&head, room), tail(flow_uid, step, attempt))
+}
+
+/// Whether a Job of this name can be the one of this attempt.
+pub fn is_job_name(name: &str, flow_uid: &str, step: &str, attempt: i64) -> bool {
+    name.rsplit('-').next() == Some(&tail(flow_uid, step, attempt))
+}
+
+/// What tells a Job's name from all others.
+fn tail(flow_uid: &str, step: &str, attempt: i64) -> String {
     // UIDs have no slash, nor have steps.
-    format!("{}-{}", cut(&head, room), hash(&format!("{flow_uid}/{step}/{attempt}")))
+    hash(&format!("{flow_uid}/{step}/{attempt}"))
 }
 
 /// The name of a flow as the value of a label: as it is, or where that is too long, cut and hashed.
@@ -67,6 +77,16 @@ mod tests {
             job_name("etl.example.com", "u", "a", 1, None),
             format!("etl-example-com-a-{}", hash("u/a/1"))
         );
+    }
+
+    #[test]
+    fn a_name_is_known_again_by_what_it_belongs_to() {
+        let name = job_name("nightly", UID, "load-1", 2, Some(12));
+        assert!(is_job_name(&name, UID, "load-1", 2));
+        for (uid, step, attempt) in [("other", "load-1", 2), (UID, "load-2", 2), (UID, "load-1", 1)] {
+            assert!(!is_job_name(&name, uid, step, attempt), "{uid}/{step}/{attempt}");
+        }
+        assert!(!is_job_name("nightly-load-1", UID, "load-1", 2));
     }
 
     #[test]

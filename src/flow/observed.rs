@@ -7,12 +7,27 @@
 //! must be right whichever of the two is behind.
 
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 #[cfg(test)]
 pub(crate) mod fixtures;
 mod job;
 mod pod;
 pub mod view;
+
+pub use job::flow as owner;
+
+/// What tells an object from every other: `namespace/name/uid`. A UID alone would be a claim that anybody can make, in
+/// the ownerReferences of any object in any namespace.
+pub fn id(namespace: &str, name: &str, uid: &str) -> Box<str> {
+    format!("{namespace}/{name}/{uid}").into()
+}
+
+/// The [`id`] of the object that has this metadata.
+pub fn id_of(metadata: &ObjectMeta) -> Box<str> {
+    let text = |text: &Option<String>| text.as_deref().unwrap_or_default().to_owned();
+    id(&text(&metadata.namespace), &text(&metadata.name), &text(&metadata.uid))
+}
 
 /// A Job that headworks made for one attempt at a step.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,9 +36,9 @@ pub struct Job {
     pub name: Box<str>,
     /// Its UID.
     pub uid: Box<str>,
-    /// The UID of the flow that owns it.
+    /// The [`id`] of the flow that owns it, which is in its own namespace: no owner can be in another.
     pub flow: Box<str>,
-    /// The step.
+    /// The step, as its label says.
     pub step: Box<str>,
     /// The attempt, counted from 1.
     pub attempt: i64,
@@ -31,6 +46,9 @@ pub struct Job {
     pub created: Timestamp,
     /// Whether it is being deleted.
     pub deleting: bool,
+    /// The containers that the step's template has, a comma between each two: what else stands in a pod was put there
+    /// by somebody else. The first one speaks for the step; init containers come last.
+    pub containers: Box<str>,
     /// What decides how its pods count.
     pub shape: JobShape,
     /// Its conditions that are True, in the order of the API.
@@ -103,7 +121,7 @@ pub struct Pod {
     pub name: Box<str>,
     /// Its UID.
     pub uid: Box<str>,
-    /// The UID of the Job that owns it.
+    /// The [`id`] of the Job that owns it, which is in its own namespace.
     pub job: Box<str>,
     /// When it was created.
     pub created: Timestamp,
@@ -126,8 +144,44 @@ pub struct Pod {
     pub message: Option<Box<str>>,
     /// The containers, in the order of the spec, init containers first.
     pub containers: Vec<Container>,
+    /// How many containers were put into it while it ran, such as by `kubectl debug`.
+    pub ephemeral: usize,
     /// Why it does not run yet, if it says so.
     pub waiting: Option<PodWaiting>,
+}
+
+impl Job {
+    /// The [`id`] of the Job itself.
+    pub fn id(&self) -> Box<str> {
+        id(self.namespace(), &self.name, &self.uid)
+    }
+
+    /// Its namespace, which is the flow's.
+    pub fn namespace(&self) -> &str {
+        self.flow.split('/').next().unwrap_or_default()
+    }
+
+    /// The container that speaks for the step.
+    pub fn speaker(&self) -> Option<&str> {
+        self.containers.split(',').next().filter(|name| !name.is_empty())
+    }
+
+    /// Whether a container stands in the step's template.
+    pub fn has_container(&self, name: &str) -> bool {
+        self.containers.split(',').any(|known| known == name)
+    }
+}
+
+impl Pod {
+    /// Whether it is a pod of this Job.
+    pub fn is_of(&self, job: &Job) -> bool {
+        self.job.split('/').eq([job.namespace(), &job.name, &job.uid])
+    }
+
+    /// Whether it has come to its end.
+    pub fn has_ended(&self) -> bool {
+        matches!(self.phase, PodPhase::Succeeded | PodPhase::Failed)
+    }
 }
 
 /// Phases of pods.

@@ -31,7 +31,7 @@ use super::observed::{Job, JobConditionKind, Pod, PodPhase};
 mod blame;
 mod document;
 
-pub use document::document;
+pub use document::{MOST_OF_CONTAINER, document};
 
 /// How an attempt ended.
 #[derive(Clone, Debug, PartialEq)]
@@ -67,9 +67,11 @@ const BACKOFF_LIMIT_EXCEEDED: &str = "BackoffLimitExceeded";
 ///
 /// `pods` may hold other Jobs' pods; they are passed over.
 pub fn outcome(job: &Job, pods: &[&Pod], by_condition: bool) -> Option<Outcome> {
-    let pods: Vec<&Pod> = pods.iter().copied().filter(|pod| pod.job == job.uid).collect();
-    if let Some(outcome) = final_condition(job, &pods) {
-        return Some(outcome);
+    let pods: Vec<&Pod> = pods.iter().copied().filter(|pod| pod.is_of(job)).collect();
+    let last =
+        ended_by(job, &pods, |kind| matches!(kind, JobConditionKind::Complete | JobConditionKind::Failed));
+    if last.is_some() {
+        return last;
     }
     if by_condition || !pods_decide(job) {
         return None;
@@ -77,11 +79,31 @@ pub fn outcome(job: &Job, pods: &[&Pod], by_condition: bool) -> Option<Outcome> 
     success(job, &pods).or_else(|| failure(job, &pods))
 }
 
+/// How a Job ended that is gone, by the last that was seen of it: nothing else can follow. What its condition says counts,
+/// also where the final one had still to come; else what its pods had decided before they or their Job were deleted.
+pub fn of_gone(job: &Job, pods: &[&Pod]) -> Option<Outcome> {
+    let pods: Vec<&Pod> = pods.iter().copied().filter(|pod| pod.is_of(job)).collect();
+    let last =
+        ended_by(job, &pods, |kind| matches!(kind, JobConditionKind::Complete | JobConditionKind::Failed));
+    let target = || {
+        ended_by(job, &pods, |kind| {
+            matches!(kind, JobConditionKind::SuccessCriteriaMet | JobConditionKind::FailureTarget)
+        })
+    };
+    let by_pods = || {
+        // It was deleted after they had ended.
+        let there = Job { deleting: false, ..job.clone() };
+        let decide = pods_decide(&there);
+        decide.then(|| success(&there, &pods).or_else(|| failure(&there, &pods))).flatten()
+    };
+    last.or_else(target).or_else(by_pods)
+}
+
 /// When a Job came to its end, if `pods` do not show that end yet: watches are not in step with each other, and that
 /// of the Jobs may be ahead. What its containers said and how they exited is not known then.
 pub fn ahead_of_pods(job: &Job, pods: &[&Pod]) -> Option<Timestamp> {
     let of = |phase: PodPhase| {
-        let pods = pods.iter().filter(|pod| pod.job == job.uid && pod.phase == phase);
+        let pods = pods.iter().filter(|pod| pod.is_of(job) && pod.phase == phase);
         i64::try_from(pods.count()).unwrap_or(i64::MAX)
     };
     let ended = job.conditions.iter().find(|condition| match condition.kind {
@@ -96,18 +118,16 @@ pub fn ahead_of_pods(job: &Job, pods: &[&Pod]) -> Option<Timestamp> {
     ended?.at
 }
 
-fn final_condition(job: &Job, pods: &[&Pod]) -> Option<Outcome> {
-    let last = job
-        .conditions
-        .iter()
-        .find(|condition| matches!(condition.kind, JobConditionKind::Complete | JobConditionKind::Failed))?;
-    if last.kind == JobConditionKind::Complete {
+/// The end that the Job's condition of one of these kinds tells of.
+fn ended_by(job: &Job, pods: &[&Pod], is_end: fn(JobConditionKind) -> bool) -> Option<Outcome> {
+    let last = job.conditions.iter().find(|condition| is_end(condition.kind))?;
+    if matches!(last.kind, JobConditionKind::Complete | JobConditionKind::SuccessCriteriaMet) {
         let end = pods.iter().filter(|pod| pod.phase == PodPhase::Succeeded).filter_map(|pod| pod.ended());
         return Some(Outcome::Succeeded { at: end.max().or(last.at), pod: None });
     }
     // The target came first, as soon as it was clear; the final condition waits until the pods are gone.
     let target = job.conditions.iter().find(|condition| condition.kind == JobConditionKind::FailureTarget);
-    let blame = blame::first_failure(pods);
+    let blame = blame::first_failure(job, pods);
     let said = blame.as_ref().map(ToString::to_string);
     let message = match said {
         Some(said) if &*last.reason == BACKOFF_LIMIT_EXCEEDED || last.message.is_empty() => said,
@@ -231,7 +251,7 @@ fn failure(job: &Job, pods: &[&Pod]) -> Option<Outcome> {
     };
     let failed: Vec<&Pod> = pods.iter().copied().filter(counts).collect();
     let pod = failed.iter().min_by_key(|pod| (pod.ended(), pod.created, &pod.name))?;
-    let blame = blame::first_failure(&[*pod]);
+    let blame = blame::first_failure(job, &[*pod]);
     Some(Outcome::Failed {
         reason: BACKOFF_LIMIT_EXCEEDED.to_owned(),
         message: blame.as_ref().map_or_else(|| format!("pod \"{}\" failed", pod.name), ToString::to_string),

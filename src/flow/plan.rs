@@ -12,6 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::eval::{Rendered, Source, Sources};
 use super::observed::{Job, Pod};
+use super::outcome::{self, Outcome};
 use crate::api::{JobFlow, JobFlowStatus, ObjectRef};
 
 mod advance;
@@ -59,10 +60,9 @@ pub fn plan(flow: &JobFlow, observed: &Observed, now: Timestamp) -> Plan {
 /// What is known of the world around a flow.
 #[derive(Clone, Default)]
 pub struct Observed {
-    /// Every Job that the flow owns, with its pods, but for those that a plan called [`spent`](Plan::spent).
+    /// Every Job that says it is the flow's, with its pods, but for those that a plan called [`spent`](Plan::spent). The
+    /// Job of an attempt is the one that the step's `jobRef` names; another one decides nothing.
     pub jobs: Vec<JobSeen>,
-    /// Jobs that were there and are not any more, as (step, attempt): somebody deleted them.
-    pub gone: BTreeSet<(String, i64)>,
     /// Other flows of the same `concurrencyKey` in the namespace.
     pub rivals: Vec<Rival>,
     /// How long steps took in the last flow of the key that succeeded.
@@ -82,10 +82,43 @@ pub struct Observed {
 /// A Job and its pods.
 #[derive(Clone, Debug)]
 pub struct JobSeen {
-    /// The Job.
+    /// The Job; of one that is gone, the last that was seen of it.
     pub job: Arc<Job>,
-    /// The pods that it owns, by UID.
+    /// The pods that it owns.
     pub pods: Vec<Arc<Pod>>,
+    /// Pods of it that had ended, and are gone: what they said still counts.
+    pub ended: Vec<Arc<Pod>>,
+    /// Whether it is gone.
+    pub gone: Option<Gone>,
+}
+
+/// How a Job went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gone {
+    /// Its deletion was seen, and so was all that came before.
+    Seen,
+    /// It was not there any more when it was looked for: what happened in between is not known.
+    Missed,
+}
+
+impl JobSeen {
+    /// A Job that is there.
+    pub fn new(job: Arc<Job>, pods: Vec<Arc<Pod>>) -> Self {
+        Self { job, pods, ended: Vec::new(), gone: None }
+    }
+
+    /// All pods of it that were seen.
+    pub fn all_pods(&self) -> Vec<&Pod> {
+        self.pods.iter().chain(&self.ended).map(AsRef::as_ref).collect()
+    }
+
+    /// How it ended, if that is decided.
+    fn outcome(&self, by_condition: bool) -> Option<Outcome> {
+        match self.gone {
+            None => outcome::outcome(&self.job, &self.all_pods(), by_condition),
+            Some(_) => outcome::of_gone(&self.job, &self.all_pods()),
+        }
+    }
 }
 
 /// Another flow of the same key.

@@ -11,6 +11,7 @@ mod order;
 mod people;
 mod policy;
 mod resources;
+mod said;
 
 mod lag;
 mod space;

@@ -11,7 +11,7 @@ use crate::flows::chain;
 use crate::rig::{LIMIT, Rig};
 
 /// Reason and note of every Event of the namespace about flows, in the order in which they were written.
-async fn events(rig: &Rig) -> Vec<String> {
+pub(crate) async fn events(rig: &Rig) -> Vec<String> {
     let api: Api<Event> = Api::namespaced(rig.cluster.client.clone(), &rig.namespace);
     let mut events = api.list(&ListParams::default()).await.unwrap().items;
     events.retain(|event| event.reporting_controller.as_deref() == Some("headworks"));

@@ -24,6 +24,9 @@ pub(crate) const SAYS: &str = "fate.test/says";
 /// How long it runs, in milliseconds.
 pub(crate) const TAKES: &str = "fate.test/takes";
 
+/// What a container says that no step asked for. It fails where the step's own does.
+pub(crate) const STRANGER: (&str, i64) = ("from a stranger", 9);
+
 /// Play the kubelet for every pod of a flow in a cluster, until the end of the run.
 pub(crate) fn play(cluster: &Cluster) {
     let client = cluster.client.clone();
@@ -51,7 +54,7 @@ async fn live(client: Client, pod: Pod) {
     let (name, namespace) = (pod.name_any(), pod.namespace().unwrap());
     let pods: Api<Pod> = Api::namespaced(client, &namespace);
     let says = annotations.get(SAYS).map_or("", String::as_str);
-    let patch = json!({"metadata": {"uid": pod.metadata.uid}, "status": ended(code, says)});
+    let patch = json!({"metadata": {"uid": pod.metadata.uid}, "status": ended(&pod, code, says)});
     // Until it is told, however long the API server is away; unless the pod is gone.
     while let Err(error) = pods.patch_status(&name, &PatchParams::default(), &Patch::Merge(&patch)).await {
         if let kube::Error::Api(status) = &error
@@ -70,13 +73,27 @@ fn exit_code(annotations: &BTreeMap<String, String>) -> Option<i64> {
     exits[(attempt - 1).min(exits.len() - 1)].parse().ok()
 }
 
-fn ended(code: i64, says: &str) -> Value {
-    let (phase, reason) = if code == 0 { ("Succeeded", "Completed") } else { ("Failed", "Error") };
+/// A pod's status at its end. Statuses are sorted by name, as the kubelet has them.
+pub(crate) fn ended(pod: &Pod, code: i64, says: &str) -> Value {
+    let phase = if code == 0 { "Succeeded" } else { "Failed" };
     let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-    json!({"phase": phase, "containerStatuses": [{
-        "name": "main", "image": "none", "imageID": "none", "ready": false, "restartCount": 0,
-        "state": {"terminated": {
-            "exitCode": code, "reason": reason, "message": says, "startedAt": now, "finishedAt": now
-        }}
-    }]})
+    let containers =
+        pod.spec.iter().flat_map(|spec| &spec.containers).map(|container| container.name.as_str());
+    let mut containers: Vec<&str> = containers.collect();
+    containers.sort_unstable();
+    let statuses = containers.into_iter().map(|name| {
+        let (code, says) = match name {
+            "main" => (code, says),
+            _ if code == 0 => (0, STRANGER.0),
+            _ => (STRANGER.1, STRANGER.0),
+        };
+        let reason = if code == 0 { "Completed" } else { "Error" };
+        json!({
+            "name": name, "image": "none", "imageID": "none", "ready": false, "restartCount": 0,
+            "state": {"terminated": {
+                "exitCode": code, "reason": reason, "message": says, "startedAt": now, "finishedAt": now
+            }}
+        })
+    });
+    json!({"phase": phase, "containerStatuses": statuses.collect::<Vec<_>>()})
 }

@@ -25,6 +25,8 @@ mod kubelet;
 mod leaders;
 mod malformed;
 mod meddling;
+mod neighbours;
+mod policies;
 mod process;
 mod proxy;
 mod quiet;

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use crate::cluster::test;
+use crate::events::events;
 use crate::flows::{chain, flow, job};
 use crate::proxy::Fate;
 use crate::rig::{LIMIT, Rig};
@@ -42,6 +43,70 @@ fn a_stranger_with_the_name_of_our_job_is_never_adopted() {
         assert_eq!((there.uid(), there.metadata.owner_references), (stranger.uid(), None));
         assert!(rig.created().is_empty());
     });
+}
+
+/// A Job that says it is the one of the first attempt at `a`, and that nobody's controller looks after.
+fn impostor(name: &str, flow_uid: &str, change: &Value) -> Value {
+    let mut job = json!({
+        "metadata": {
+            "name": name,
+            "labels": {
+                "app.kubernetes.io/managed-by": "headworks", "workflow.kube-zen.io/flow": "flow",
+                "workflow.kube-zen.io/managed-by": "zen-flow", "workflow.kube-zen.io/step": "a"
+            },
+            "annotations": {"workflow.kube-zen.io/attempt": "1"},
+            "ownerReferences": [{
+                "apiVersion": "workflow.kube-zen.io/v1alpha1", "kind": "JobFlow", "name": "flow", "uid": flow_uid,
+                "controller": true
+            }]
+        },
+        "spec": {"managedBy": "fate.test/nobody", "template": {"spec": {
+            "restartPolicy": "Never", "containers": [{"name": "main", "image": "none:2"}]
+        }}}
+    });
+    json_patch::merge(&mut job, change);
+    job
+}
+
+#[test]
+fn a_job_that_only_looks_like_ours_is_never_adopted() {
+    test(async |cluster| {
+        let not_the_controller = json!({"metadata": {"ownerReferences": [{
+            "apiVersion": "workflow.kube-zen.io/v1alpha1", "kind": "JobFlow", "name": "flow"
+        }]}});
+        let of_another_attempt = json!({"metadata": {"annotations": {"workflow.kube-zen.io/attempt": "2"}}});
+        let of_another_step = json!({"metadata": {"labels": {"workflow.kube-zen.io/step": "b"}}});
+        let of_other_content =
+            json!({"metadata": {"annotations": {"workflow.kube-zen.io/rendered-hash": "bbbbbbbbbb"}}});
+        for mut change in [not_the_controller, of_another_attempt, of_another_step, of_other_content] {
+            let rig = Rig::running(cluster, "impostor").await;
+            let mut spec = flow([job("a", &[], "0"), job("b", &["a"], "0")]);
+            spec["suspend"] = json!(true);
+            let uid = rig.create("flow", &spec).await;
+            if let Some(owner) = change.pointer_mut("/metadata/ownerReferences/0") {
+                owner["uid"] = json!(uid);
+            }
+            let name = job_name("flow", &uid, "a", 1, None);
+            let impostor = serde_json::from_value(impostor(&name, &uid, &change)).unwrap();
+            let impostor = rig.jobs().create(&PostParams::default(), &impostor).await.unwrap();
+            complete(&rig, &name).await;
+            let patch = Patch::Merge(json!({"spec": {"suspend": false}}));
+            rig.flows().patch("flow", &PatchParams::default(), &patch).await.unwrap();
+            let status = rig.ends("flow").await;
+            assert_eq!(status["steps"][0]["reason"], "NameConflict", "{change}: {status:#}");
+            assert_eq!(status["steps"][0]["jobRef"]["uid"], Value::Null, "{change}: {status:#}");
+            assert_eq!(status["steps"][1]["phase"], "Skipped");
+            let there = rig.jobs().get(&name).await.unwrap();
+            assert_eq!((there.uid(), there.metadata.deletion_timestamp), (impostor.uid(), None));
+            assert!(rig.created().is_empty(), "{change}");
+        }
+    });
+}
+
+/// Tell that a Job has done what it should, as its controller would.
+async fn complete(rig: &Rig, name: &str) {
+    let status = json!({"status": crate::neighbours::complete()});
+    rig.jobs().patch_status(name, &PatchParams::default(), &Patch::Merge(status)).await.unwrap();
 }
 
 #[test]
@@ -83,8 +148,36 @@ fn a_job_that_vanishes_while_no_engine_runs_is_an_attempt_that_failed() {
         rig.start();
         let status = rig.ends("flow").await;
         assert_eq!(status["steps"][1]["reason"], "JobLost", "{status:#}");
+        assert_eq!(status["steps"][1]["message"], "its Job is gone, and how it ended was not seen");
         assert_eq!(status["phase"], "Failed");
         assert!(rig.created().values().all(|count| *count == 1), "{:?}", rig.created());
+    });
+}
+
+#[test]
+fn a_step_whose_end_nobody_saw_is_not_run_again_without_a_word() {
+    test(async |cluster| {
+        let rig = Rig::running(cluster, "twice").await;
+        let spec = flow([job("a", &[], "-,0").retries(1), job("b", &[], "0").takes(300)]);
+        let uid = rig.create("flow", &spec).await;
+        rig.until("flow", "its Job to be known", |status| knows_the_job(status, 0)).await;
+        rig.kill();
+        let name = job_name("flow", &uid, "a", 1, None);
+        rig.jobs().delete(&name, &DeleteParams::background()).await.unwrap();
+        let gone = kube::runtime::wait::await_condition(rig.jobs(), &name, |job: Option<&Job>| job.is_none());
+        timeout(LIMIT, gone).await.unwrap().unwrap();
+        rig.start();
+        let status = rig.ends("flow").await;
+        assert_eq!((&status["phase"], &status["steps"][0]["attempt"]), (&json!("Succeeded"), &json!(2)));
+        let wanted = "StepRetry: attempt 1 at step \"a\" failed and will be tried again: its Job is gone, and how it \
+                      ended was not seen, so the step may be run twice";
+        let told = async {
+            while !events(&rig).await.iter().any(|event| event == wanted) {
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            }
+        };
+        let told = timeout(LIMIT, told).await.is_ok();
+        assert!(told, "no such Event: {:#?}", events(&rig).await);
     });
 }
 

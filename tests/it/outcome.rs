@@ -189,10 +189,10 @@ async fn run(cluster: &Cluster, plays: &[Arc<Play>], owner: &Value) -> Vec<Histo
             Seen::Job(Event::Apply(view) | Event::InitApply(view)) => {
                 let Some(job) = Job::from_view(view).map(Arc::new) else { continue };
                 let number: usize = job.step[1..].parse().unwrap();
-                numbers.insert(job.uid.clone(), number);
+                numbers.insert(job.id(), number);
                 plays[number].job.send_replace(Some(job.clone()));
                 histories[number].job(job.clone());
-                for pod in early.extract_if(.., |pod| pod.job == job.uid) {
+                for pod in early.extract_if(.., |pod| pod.is_of(&job)) {
                     kubelet.see(&pod, &plays[number]);
                     histories[number].pod(pod, false);
                 }

@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
+use headworks::flow::job_name::job_name;
 use serde_json::{Value, json};
 
 use crate::cluster::{Cluster, cluster, eventually, json as parsed};
@@ -274,6 +275,7 @@ fn on_a_terminal_it_is_drawn_over_and_fits() {
 /// A Job of `extract`, as the engine makes it; its pod, when the Job controller has made one.
 fn job(flow: &Flow) -> String {
     let uid = flow.get("jf/nightly")["metadata"]["uid"].clone();
+    let name = job_name("nightly", uid.as_str().unwrap(), "extract", 1, None);
     let labels = json!({
         "workflow.kube-zen.io/flow": "nightly", "workflow.kube-zen.io/step": "extract",
         "workflow.kube-zen.io/managed-by": "zen-flow",
@@ -281,7 +283,7 @@ fn job(flow: &Flow) -> String {
     let job = json!({
         "apiVersion": "batch/v1", "kind": "Job",
         "metadata": {
-            "name": "nightly-extract-1", "labels": labels, "annotations": {"workflow.kube-zen.io/attempt": "1"},
+            "name": name, "labels": labels, "annotations": {"workflow.kube-zen.io/attempt": "1"},
             "ownerReferences": [{"apiVersion": "workflow.kube-zen.io/v1alpha1", "kind": "JobFlow", "name": "nightly",
                                  "uid": uid, "controller": true}],
         },
@@ -294,7 +296,7 @@ fn job(flow: &Flow) -> String {
         Some(pods["items"][0]["metadata"]["name"].as_str()?.to_owned())
     });
     eventually("the Job controller to count it", || {
-        (flow.get("job/nightly-extract-1")["status"]["active"] == 1).then_some(())
+        (flow.get(&format!("job/{name}"))["status"]["active"] == 1).then_some(())
     });
     pod
 }
@@ -314,6 +316,8 @@ fn why_tells_what_keeps_a_step_from_the_live_cluster() {
     assert!(said.contains("\ndo:   headworks why -n people-why nightly extract\n"), "{said}");
 
     let pod = job(&flow);
+    let job = pod.rsplit_once('-').unwrap().0;
+    let attempts = format!("\nattempts\n  1  {job}  1 active\n");
     let status = json!({"status": {"phase": "Pending", "containerStatuses": [{
         "name": "main", "image": "registry.invalid/x:1", "imageID": "", "ready": false, "restartCount": 0,
         "state": {"waiting": {"reason": "ImagePullBackOff", "message": "Back-off pulling image"}},
@@ -325,7 +329,7 @@ fn why_tells_what_keeps_a_step_from_the_live_cluster() {
     let said = flow.says(&["why", "nightly", "extract"]);
     for text in [
         "why:  the image \"registry.invalid/x:1\" of container \"main\" cannot be pulled: Back-off pulling image\n",
-        "\nattempts\n  1  nightly-extract-1  1 active\n",
+        &attempts,
         &format!("\npods of the last attempt\n  {pod}  Pending\n    main  waiting: ImagePullBackOff\n"),
     ] {
         assert!(said.contains(text), "{said}");
@@ -333,7 +337,7 @@ fn why_tells_what_keeps_a_step_from_the_live_cluster() {
     // The Job controller tells what it did; its events come a moment later.
     eventually("the events of the Job", || {
         flow.says(&["why", "nightly", "extract"])
-            .contains("SuccessfulCreate  job/nightly-extract-1: ")
+            .contains(&format!("SuccessfulCreate  job/{job}: "))
             .then_some(())
     });
     let said = flow.fails(&["logs", "nightly", "extract"]);
@@ -349,7 +353,8 @@ fn why_tells_what_keeps_a_step_from_the_live_cluster() {
 fn who_may_not_look_at_pods_is_told_all_the_rest() {
     let flow = Flow::new("people-rights");
     flow.status("Running", &json!([step("extract", "Running")]));
-    job(&flow);
+    let pod = job(&flow);
+    let attempts = format!("\nattempts\n  1  {}  1 active\n", pod.rsplit_once('-').unwrap().0);
     flow.kubectl(
         &["create", "role", "r", "--verb=get,list,watch", "--resource=jobflows.workflow.kube-zen.io,jobs"],
         "",
@@ -370,7 +375,7 @@ fn who_may_not_look_at_pods_is_told_all_the_rest() {
         let said = flow.run(&["why", "nightly", "extract", "--kubeconfig", file]);
         said.ok.then_some(said.out)
     });
-    assert!(said.contains("\nattempts\n  1  nightly-extract-1  1 active\n"), "{said}");
+    assert!(said.contains(&attempts), "{said}");
     assert!(said.contains("\nnot seen\n  pods: pods is forbidden: User "), "{said}");
     let said = flow.fails(&["approve", "nightly", "sign-off", "--kubeconfig", file]);
     assert!(

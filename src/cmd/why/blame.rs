@@ -144,7 +144,7 @@ fn waits_for(standing: &Standing<'_>, blockers: &[usize], now: Timestamp) -> Bla
 }
 
 fn running(standing: &Standing<'_>, step: usize, status: &StepStatus, seen: &Seen, now: Timestamp) -> Blame {
-    if let Some(blame) = seen.pods.iter().rev().find_map(|pod| trouble(pod, &seen.events)) {
+    if let Some(blame) = seen.pods.iter().rev().find_map(|pod| trouble(pod, seen.last_job(), &seen.events)) {
         return blame;
     }
     if let Some(waiting) = &status.waiting {
@@ -214,7 +214,9 @@ fn failed(standing: &Standing<'_>, step: usize, status: &StepStatus, seen: &Seen
     let again = "a step that failed stays so; mend it and create the flow anew";
     match reason {
         "JobLost" => {
-            Blame::new(told).cure("find out who deleted it: the API server's audit log knows").cure(again)
+            Blame::new(told)
+                .cure("find out who deleted it: the API server's audit log knows; a policy may do so to every Job that ends")
+                .cure(again)
         }
         "NameConflict" => Blame::new(told).cure("delete or rename that object").cure(again),
         "JobRefused" => Blame::new(told).cure("mend the step's template").cure(again),
@@ -225,7 +227,7 @@ fn failed(standing: &Standing<'_>, step: usize, status: &StepStatus, seen: &Seen
             Blame::new(format!("{told}{limit}")).cure("give it more time, or let it do less").logs()
         }
         _ => {
-            let mut blame = seen.pods.iter().rev().find_map(|pod| trouble(pod, &seen.events));
+            let mut blame = seen.pods.iter().rev().find_map(|pod| trouble(pod, seen.last_job(), &seen.events));
             if let (Some(blame), false) = (&mut blame, told.is_empty()) {
                 blame.why = format!("{told}; {}", blame.why);
             }

@@ -1,5 +1,7 @@
 //! PURE: what troubles a pod.
 
+use headworks::api::names::CONTAINERS_ANNOTATION;
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Event, Pod};
 
 use super::blame::Blame;
@@ -11,6 +13,13 @@ pub(super) fn containers(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
     let first = status.and_then(|status| status.init_container_statuses.as_ref());
     let then = status.and_then(|status| status.container_statuses.as_ref());
     first.into_iter().chain(then).flatten()
+}
+
+/// The containers of the template that a step's Job was made from.
+fn of_template(job: &Job) -> Vec<&str> {
+    let annotations = job.metadata.annotations.as_ref();
+    let names = annotations.and_then(|annotations| annotations.get(CONTAINERS_ANNOTATION));
+    names.map(|names| names.split(',').collect()).unwrap_or_default()
 }
 
 /// `Running on node-1`.
@@ -51,7 +60,8 @@ fn of(state: Option<&ContainerState>) -> String {
 }
 
 /// What keeps a pod from running, or ended it; the first thing that went wrong.
-pub(super) fn trouble(pod: &Pod, events: &[Event]) -> Option<Blame> {
+/// What stands in the template of the pod's Job is asked before what somebody else put into the pod.
+pub(super) fn trouble(pod: &Pod, job: Option<&Job>, events: &[Event]) -> Option<Blame> {
     let status = pod.status.as_ref()?;
     let unscheduled = status
         .conditions
@@ -72,7 +82,10 @@ pub(super) fn trouble(pod: &Pod, events: &[Event]) -> Option<Blame> {
         let said = status.message.as_deref().map(|said| format!(": {}", clean(said))).unwrap_or_default();
         return Some(Blame::new(format!("its pod was ended from outside: {reason}{said}")));
     }
-    if let Some(found) = containers(pod).find_map(ended) {
+    let ours = job.map(of_template).unwrap_or_default();
+    let (ours, others): (Vec<_>, Vec<_>) =
+        containers(pod).partition(|container| ours.contains(&container.name.as_str()));
+    if let Some(found) = ours.into_iter().chain(others).find_map(ended) {
         return Some(found);
     }
     // A pod that is being set up has no state of its own to tell what it lacks.

@@ -2,6 +2,7 @@
 
 use headworks::api::JobFlow;
 use jiff::Timestamp;
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Event, Pod};
 use kube::api::ListParams;
 
@@ -24,6 +25,13 @@ pub(super) struct Seen {
     pub(super) events: Vec<Event>,
     /// What could not be read, and why.
     pub(super) unread: Vec<String>,
+}
+
+impl Seen {
+    /// The Job whose pods were seen.
+    pub(super) fn last_job(&self) -> Option<&Job> {
+        self.attempts.last().map(|attempt| &attempt.job)
+    }
 }
 
 /// Look at everything. What may not be read is left out, and named.

@@ -5,37 +5,41 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{FlowEntry, Touched, Uid, Watch};
+use super::{FlowEntry, Id, Touched, Watch};
 use crate::api::{FlowPhase, JobFlow};
 use crate::engine::flows::{self, FlowKey};
 use crate::engine::queue::Urgency;
 use crate::flow::eval::Source;
-use crate::flow::observed::{Job, JobConditionKind, Pod, PodPhase};
-use crate::flow::plan::{Refusal, Rival, Verdict, durations};
+use crate::flow::observed::{Job, JobConditionKind, Pod, id_of};
+use crate::flow::plan::{Gone, JobSeen, Refusal, Rival, Verdict, durations};
 
 #[derive(Default)]
 pub(super) struct Index {
     pub(super) flows: HashMap<FlowKey, Arc<FlowEntry>>,
-    pub(super) keys: HashMap<Uid, FlowKey>,
+    pub(super) keys: HashMap<Id, FlowKey>,
     /// Flows by namespace and concurrency key.
     pub(super) lines: HashMap<(String, String), BTreeSet<FlowKey>>,
-    /// Jobs by the UID of the flow that owns them.
-    pub(super) jobs: HashMap<Uid, Vec<JobEntry>>,
-    /// The flow of each Job, by the Job's UID.
-    pub(super) owners: HashMap<Uid, Owner>,
-    /// Pods by the UID of the Job that owns them. A pod may be seen before its Job is.
-    pub(super) pods: HashMap<Uid, Vec<PodEntry>>,
-    /// What only this process knows of a flow, by the flow's UID.
-    pub(super) memories: HashMap<Uid, Memory>,
-    /// Jobs that are gone or spent while pods of theirs have not ended, by the UID of the flow that owns them.
-    pub(super) leaving: HashMap<Uid, HashSet<Uid>>,
-    /// UIDs seen since a watch started over.
-    pub(super) listed: HashMap<Watch, HashSet<Uid>>,
+    /// Jobs by the flow that owns them.
+    pub(super) jobs: HashMap<Id, Vec<JobEntry>>,
+    /// Jobs that are gone, by the flow that owns them, until nobody asks what came of them.
+    pub(super) lost: HashMap<Id, Vec<Lost>>,
+    /// The flow of each Job.
+    pub(super) owners: HashMap<Id, Owner>,
+    /// Pods by the Job that owns them. A pod may be seen before its Job is.
+    pub(super) pods: HashMap<Id, Vec<PodEntry>>,
+    /// Pods that had ended and are gone, by the Job that owns them: what they said is asked for until the Job is spent.
+    pub(super) ended: HashMap<Id, Vec<PodEntry>>,
+    /// What only this process knows of a flow.
+    pub(super) memories: HashMap<Id, Memory>,
+    /// Jobs that are gone or spent while pods of theirs have not ended, by the flow that owns them.
+    pub(super) leaving: HashMap<Id, HashSet<Id>>,
+    /// What was seen since a watch started over: ids of flows and Jobs, UIDs of pods.
+    pub(super) listed: HashMap<Watch, HashSet<Id>>,
 }
 
 /// Whose a Job is, and what is kept of it.
 pub(super) struct Owner {
-    pub(super) flow: Uid,
+    pub(super) flow: Id,
     pub(super) stage: Stage,
 }
 
@@ -46,8 +50,15 @@ pub(super) enum Stage {
     /// Nobody looks at it again, and nothing is kept of it nor of its pods that have ended. In the scope of the watch
     /// that has seen it, if one has.
     Spent(Option<usize>),
-    /// It is gone, and pods of it are not.
+    /// It is gone, and pods of it are not, or somebody has still to ask what came of it.
     Gone,
+}
+
+/// A Job that is gone.
+pub(super) struct Lost {
+    /// The last that was seen of it.
+    pub(super) job: Arc<Job>,
+    pub(super) how: Gone,
 }
 
 pub(super) struct JobEntry {
@@ -59,12 +70,45 @@ pub(super) struct JobEntry {
 pub(super) struct PodEntry {
     pub(super) pod: Arc<Pod>,
     pub(super) scope: usize,
+    /// Whether it was seen at its end before its Job had counted it and before it was deleted: then it has decided.
+    decided: bool,
+}
+
+/// How many pods of one Job are remembered after they are gone. Somebody may delete them while the Job makes new ones.
+const MOST_ENDED: usize = 500;
+
+impl PodEntry {
+    pub(super) fn new(pod: Pod, scope: usize) -> Self {
+        let decided = pod.has_ended() && pod.tracked && !pod.deleting;
+        Self { pod: Arc::new(pod), scope, decided }
+    }
+
+    /// Take in a newer state. Whether that changes anything.
+    pub(super) fn take(&mut self, mut pod: Pod) -> bool {
+        // One that had ended before its deletion began counts as before: its Job counts it too.
+        pod.deleting &= !self.pod.has_ended() || self.pod.deleting;
+        if *self.pod == pod {
+            return false;
+        }
+        let newer = Self::new(pod, self.scope);
+        self.pod = newer.pod;
+        self.decided |= newer.decided;
+        true
+    }
+
+    /// As it counts for a Job that is gone: what takes the finalizer away then is no verdict.
+    fn for_a_lost_job(&self) -> Arc<Pod> {
+        if self.decided && !self.pod.tracked {
+            Arc::new(Pod { tracked: true, ..(*self.pod).clone() })
+        } else {
+            self.pod.clone()
+        }
+    }
 }
 
 /// What only this process knows of a flow; it may be lost.
 #[derive(Default)]
 pub(super) struct Memory {
-    pub(super) gone: BTreeSet<(String, i64)>,
     pub(super) refused: BTreeMap<(String, i64), Refusal>,
     /// How often in a row a ConfigMap or Secret could not be read.
     pub(super) unread: BTreeMap<Source, u32>,
@@ -73,29 +117,32 @@ pub(super) struct Memory {
 }
 
 impl Index {
-    pub(super) fn saw(&mut self, watch: Watch, uid: &str) {
+    pub(super) fn saw(&mut self, watch: Watch, id: &str) {
         if let Some(listed) = self.listed.get_mut(&watch) {
-            listed.insert(uid.into());
+            listed.insert(id.into());
         }
     }
 
     /// An older state than is known is passed over: a watch may be behind the answers to our own writes.
     pub(super) fn flow(&mut self, view: flows::FlowView, verdict: Verdict, scope: Option<usize>) -> Touched {
-        let uid: Uid = view.metadata.uid.as_deref().unwrap_or_default().into();
+        let id = id_of(&view.metadata);
         let key = FlowKey::of(&view.metadata);
         let version = view.metadata.resource_version.as_deref().and_then(|text| text.parse().ok());
         let version = version.unwrap_or(u64::MAX);
         let mut old = self.flows.get(&key).cloned();
-        if let Some(known) = old.take_if(|known| known.uid != uid) {
-            self.flow_gone(&known.uid);
+        if let Some(known) = old.take_if(|known| known.id != id) {
+            self.flow_gone(&known.id);
         }
         if old.as_ref().is_some_and(|old| old.version >= version && version != u64::MAX) {
             return Vec::new();
         }
         self.index(&key, old.as_deref(), &view);
-        self.keys.insert(uid.clone(), key.clone());
+        self.keys.insert(id.clone(), key.clone());
         let scope = scope.or_else(|| old.as_ref().map(|old| old.scope)).unwrap_or_default();
-        let entry = FlowEntry { flow: view.flow, verdict, uid, version, scope };
+        let entry = FlowEntry { flow: view.flow, verdict, id, version, scope };
+        if entry.is_over() {
+            self.forget_lost(&entry.id);
+        }
         // The others in line look only at whether and how it stands in their way.
         let same = old.is_some_and(|old| self.rival(&old) == self.rival(&entry));
         self.flows.insert(key.clone(), Arc::new(entry));
@@ -143,10 +190,11 @@ impl Index {
         touched
     }
 
-    pub(super) fn flow_gone(&mut self, uid: &str) -> Touched {
-        let Some(key) = self.keys.remove(uid) else { return Vec::new() };
-        self.memories.remove(uid);
-        if self.flows.get(&key).is_none_or(|entry| &*entry.uid != uid) {
+    pub(super) fn flow_gone(&mut self, id: &str) -> Touched {
+        let Some(key) = self.keys.remove(id) else { return Vec::new() };
+        self.memories.remove(id);
+        self.forget_lost(id);
+        if self.flows.get(&key).is_none_or(|entry| &*entry.id != id) {
             return Vec::new();
         }
         let touched = self.touched_with_line(key.clone());
@@ -158,16 +206,16 @@ impl Index {
     }
 
     pub(super) fn job(&mut self, job: Job, scope: Option<usize>) -> Touched {
-        let (flow, uid) = (job.flow.clone(), job.uid.clone());
+        let (flow, id) = (job.flow.clone(), job.id());
         let final_ = |kind| matches!(kind, JobConditionKind::Complete | JobConditionKind::Failed);
         let over = job.conditions.iter().any(|condition| final_(condition.kind));
-        if let Some(Owner { stage: Stage::Spent(known), .. }) = self.owners.get_mut(&uid) {
+        if let Some(Owner { stage: Stage::Spent(known), .. }) = self.owners.get_mut(&id) {
             *known = scope.or(*known);
             return Vec::new();
         }
-        self.owners.insert(uid.clone(), Owner { flow: flow.clone(), stage: Stage::Whole });
+        self.owners.insert(id, Owner { flow: flow.clone(), stage: Stage::Whole });
         let jobs = self.jobs.entry(flow.clone()).or_default();
-        match jobs.iter_mut().find(|known| known.job.uid == uid) {
+        match jobs.iter_mut().find(|known| known.job.uid == job.uid) {
             Some(known) => {
                 known.scope = scope.or(known.scope);
                 // Most changes of a Job's document decide nothing.
@@ -182,58 +230,122 @@ impl Index {
         self.touched(&flow, if over { Urgency::High } else { Urgency::Normal })
     }
 
-    pub(super) fn job_gone(&mut self, uid: &str) -> Touched {
-        let Some(owner) = self.owners.get_mut(uid) else {
-            self.pods.remove(uid);
+    pub(super) fn job_gone(&mut self, id: &str, last: Option<Job>, how: Gone) -> Touched {
+        let Some(owner) = self.owners.get_mut(id) else {
+            self.pods.remove(id);
             return Vec::new();
         };
         let flow = owner.flow.clone();
         let stage = std::mem::replace(&mut owner.stage, Stage::Gone);
         // A Job goes before its pods do, and who waits in line waits for those.
-        if self.pods.contains_key(uid) {
-            self.leaves(uid);
+        if self.pods.contains_key(id) {
+            self.leaves(id);
+        }
+        if stage == Stage::Whole
+            && let Some(job) = self.take_job(&flow, |job| *job.id() == *id)
+            && self.goes_on(&flow)
+        {
+            // How it ended, or that it had not, is what its last state says.
+            let job = last.filter(|last| last.flow == flow).map_or(job.job, Arc::new);
+            self.lost.entry(flow.clone()).or_default().push(Lost { job, how });
         } else {
-            self.owners.remove(uid);
+            self.ended.remove(id);
         }
-        if stage != Stage::Whole {
-            return Vec::new();
+        if !self.is_asked_for(&flow, id) && !self.pods.contains_key(id) {
+            self.owners.remove(id);
         }
-        if let Some(jobs) = self.jobs.get_mut(&flow) {
-            if let Some(at) = jobs.iter().position(|entry| &*entry.job.uid == uid) {
-                let job = jobs.swap_remove(at).job;
-                if self.keys.contains_key(&flow) {
-                    let memory = self.memories.entry(flow.clone()).or_default();
-                    memory.gone.insert((job.step.to_string(), job.attempt));
-                }
-            }
-            if self.jobs.get(&flow).is_some_and(Vec::is_empty) {
-                self.jobs.remove(&flow);
-            }
-        }
-        self.touched_by_flow(&flow, Urgency::High)
+        if stage == Stage::Whole { self.touched_by_flow(&flow, Urgency::High) } else { Vec::new() }
     }
 
-    pub(super) fn spend(&mut self, uid: &str) {
-        let Some(owner) = self.owners.get_mut(uid).filter(|owner| owner.stage == Stage::Whole) else {
-            return;
-        };
-        let Some(jobs) = self.jobs.get_mut(&owner.flow) else { return };
-        let Some(at) = jobs.iter().position(|entry| &*entry.job.uid == uid) else { return };
-        owner.stage = Stage::Spent(jobs.swap_remove(at).scope);
+    /// Take a Job out of those that are there.
+    fn take_job(&mut self, flow: &str, is_it: impl Fn(&Job) -> bool) -> Option<JobEntry> {
+        let jobs = self.jobs.get_mut(flow)?;
+        let at = jobs.iter().position(|entry| is_it(&entry.job))?;
+        let job = jobs.swap_remove(at);
         if jobs.is_empty() {
-            self.jobs.remove(&owner.flow);
+            self.jobs.remove(flow);
         }
-        let Some(pods) = self.pods.get_mut(uid) else { return };
-        pods.retain(|entry| !has_ended(&entry.pod));
-        if pods.is_empty() {
-            self.pods.remove(uid);
-        } else {
-            self.leaves(uid);
+        Some(job)
+    }
+
+    /// Whether somebody may still ask what came of a flow's Jobs.
+    fn goes_on(&self, flow: &str) -> bool {
+        self.keys.get(flow).and_then(|key| self.flows.get(key)).is_some_and(|entry| !entry.is_over())
+    }
+
+    /// Whether a Job is gone, and somebody has still to ask what came of it.
+    fn is_asked_for(&self, flow: &str, id: &str) -> bool {
+        self.lost.get(flow).is_some_and(|lost| lost.iter().any(|lost| *lost.job.id() == *id))
+    }
+
+    pub(super) fn spend(&mut self, flow: &str, uid: &str) {
+        if let Some(entry) = self.take_job(flow, |job| *job.uid == *uid) {
+            let id = entry.job.id();
+            self.ended.remove(&id);
+            if let Some(owner) = self.owners.get_mut(&id) {
+                owner.stage = Stage::Spent(entry.scope);
+            }
+            let Some(pods) = self.pods.get_mut(&id) else { return };
+            pods.retain(|entry| !entry.pod.has_ended());
+            if pods.is_empty() {
+                self.pods.remove(&id);
+            } else {
+                self.leaves(&id);
+            }
+            return;
         }
+        let Some(lost) = self.lost.get_mut(flow) else { return };
+        let Some(at) = lost.iter().position(|lost| *lost.job.uid == *uid) else { return };
+        let id = lost.swap_remove(at).job.id();
+        if lost.is_empty() {
+            self.lost.remove(flow);
+        }
+        self.forget(&id);
+    }
+
+    /// Nobody asks any more what came of the Jobs of a flow.
+    fn forget_lost(&mut self, flow: &str) {
+        for Lost { job, .. } in self.lost.remove(flow).unwrap_or_default() {
+            self.forget(&job.id());
+        }
+    }
+
+    /// Nobody asks any more what came of a Job that is gone.
+    fn forget(&mut self, id: &str) {
+        self.ended.remove(id);
+        if !self.pods.contains_key(id) {
+            self.owners.remove(id);
+        }
+    }
+
+    /// The Jobs of a flow, those that are gone last, as a plan sees them.
+    pub(super) fn jobs_of(&self, flow: &str) -> Vec<JobSeen> {
+        let pods = |of: &HashMap<Id, Vec<PodEntry>>, job: &Job, as_seen: fn(&PodEntry) -> Arc<Pod>| {
+            of.get(&job.id()).into_iter().flatten().map(as_seen).collect()
+        };
+        let there = self.jobs.get(flow).into_iter().flatten().map(|JobEntry { job, .. }| {
+            let as_seen = |entry: &PodEntry| entry.pod.clone();
+            JobSeen {
+                ended: pods(&self.ended, job, as_seen),
+                ..JobSeen::new(job.clone(), pods(&self.pods, job, as_seen))
+            }
+        });
+        let lost = self.lost.get(flow).into_iter().flatten().map(|Lost { job, how }| JobSeen {
+            job: job.clone(),
+            pods: pods(&self.pods, job, PodEntry::for_a_lost_job),
+            ended: pods(&self.ended, job, PodEntry::for_a_lost_job),
+            gone: Some(*how),
+        });
+        there.chain(lost).collect()
     }
 
     pub(super) fn is_spent(&self, job: &str) -> bool {
         self.owners.get(job).is_some_and(|owner| matches!(owner.stage, Stage::Spent(_)))
+    }
+
+    /// Whether a Job is gone or spent.
+    pub(super) fn is_left(&self, job: &str) -> bool {
+        self.owners.get(job).is_some_and(|owner| owner.stage != Stage::Whole)
     }
 
     /// Pods of a Job that is gone or spent have not ended.
@@ -243,27 +355,46 @@ impl Index {
         }
     }
 
-    pub(super) fn pod_gone(&mut self, job: &str, uid: &str) -> Touched {
+    pub(super) fn pod_gone(&mut self, job: &str, uid: &str, last: Option<Pod>) -> Touched {
         let Some(pods) = self.pods.get_mut(job) else { return Vec::new() };
-        pods.retain(|known| &*known.pod.uid != uid);
-        if !pods.is_empty() {
-            return self.touched_by_job(job, Urgency::Normal);
+        let at = pods.iter().position(|known| &*known.pod.uid == uid);
+        let mut gone = at.map(|at| pods.remove(at));
+        let was_last = pods.is_empty();
+        if was_last {
+            self.pods.remove(job);
         }
-        self.pods.remove(job);
+        if let (Some(gone), Some(last)) = (&mut gone, last) {
+            gone.take(last);
+        }
+        if let Some(gone) = gone.filter(|gone| gone.pod.has_ended())
+            && self
+                .owners
+                .get(job)
+                .is_some_and(|owner| owner.stage != Stage::Gone || self.is_asked_for(&owner.flow, job))
+            && !self.is_spent(job)
+        {
+            let ended = self.ended.entry(job.into()).or_default();
+            if ended.len() < MOST_ENDED {
+                ended.push(gone);
+            }
+        }
         let touched = self.touched_by_job(job, Urgency::Normal);
-        self.last_pod_gone(job);
+        if was_last {
+            self.last_pod_gone(job);
+        }
         touched
     }
 
     /// What is left of a Job that went before its pods is forgotten with the last of them.
     fn last_pod_gone(&mut self, job: &str) {
         let Some(Owner { flow, stage }) = self.owners.get(job) else { return };
-        let Some(jobs) = self.leaving.get_mut(flow).filter(|jobs| jobs.contains(job)) else { return };
-        jobs.remove(job);
-        if jobs.is_empty() {
-            self.leaving.remove(flow);
+        if let Some(jobs) = self.leaving.get_mut(flow) {
+            jobs.remove(job);
+            if jobs.is_empty() {
+                self.leaving.remove(flow);
+            }
         }
-        if *stage == Stage::Gone {
+        if *stage == Stage::Gone && !self.is_asked_for(flow, job) {
             self.owners.remove(job);
         }
     }
@@ -280,14 +411,14 @@ impl Index {
     /// A flow; of one that is over, also those that wait for its last pod to end.
     fn touched_by_flow(&self, flow: &str, urgency: Urgency) -> Touched {
         let Some(key) = self.keys.get(flow) else { return Vec::new() };
-        let over = self.flows.get(key).is_some_and(|entry| entry.flow.as_ref().is_ok_and(flows::is_over));
+        let over = self.flows.get(key).is_some_and(|entry| entry.is_over());
         if over { self.touched_with_line(key.clone()) } else { vec![(key.clone(), urgency)] }
     }
 
     pub(super) fn rivals(&self, key: &FlowKey, entry: &FlowEntry) -> Vec<Rival> {
         let Some(line) = self.line_of(key).and_then(|line| self.lines.get(&line)) else { return Vec::new() };
         let others =
-            line.iter().filter_map(|other| self.flows.get(other)).filter(|other| other.uid != entry.uid);
+            line.iter().filter_map(|other| self.flows.get(other)).filter(|other| other.id != entry.id);
         others.filter_map(|other| self.rival(other)).collect()
     }
 
@@ -304,10 +435,10 @@ impl Index {
         let flow = entry.flow.as_ref().ok()?;
         Some(Rival {
             name: flow.metadata.name.clone().unwrap_or_default(),
-            uid: entry.uid.to_string(),
+            uid: entry.uid().to_owned(),
             created: flows::created(&flow.metadata),
             started: flows::has_started(flow),
-            over: flows::is_over(flow) && !self.runs_something(&entry.uid),
+            over: flows::is_over(flow) && !self.runs_something(&entry.id),
             in_line: entry.verdict == Verdict::Sound
                 && flow.spec.suspend != Some(true)
                 && flow.metadata.deletion_timestamp.is_none(),
@@ -317,18 +448,14 @@ impl Index {
 
     /// Whether a pod of the flow has not ended.
     fn runs_something(&self, flow: &str) -> bool {
-        let jobs = self.jobs.get(flow).into_iter().flatten().map(|entry| &entry.job.uid);
-        let jobs = jobs.chain(self.leaving.get(flow).into_iter().flatten());
-        let mut pods = jobs.flat_map(|job| self.pods.get(job).into_iter().flatten());
-        pods.any(|known| !has_ended(&known.pod))
+        let jobs = self.jobs.get(flow).into_iter().flatten().map(|entry| entry.job.id());
+        let jobs = jobs.chain(self.leaving.get(flow).into_iter().flatten().cloned());
+        let mut pods = jobs.flat_map(|job| self.pods.get(&job).into_iter().flatten());
+        pods.any(|known| !known.pod.has_ended())
     }
 }
 
 /// A Job but for its document, most of whose changes decide nothing.
 fn without_document(job: &Job) -> Job {
     Job { document: Box::default(), ..job.clone() }
-}
-
-pub(super) fn has_ended(pod: &Pod) -> bool {
-    matches!(pod.phase, PodPhase::Succeeded | PodPhase::Failed)
 }

@@ -55,13 +55,14 @@ fn one(output: &OutputParameter, document: &Value, left: &Cell<usize>) -> Result
 /// The document with what one container said as its `output`.
 fn said_by(container: &str, document: &Value) -> Value {
     let mut document = document.clone();
-    let containers = document.get("containers").and_then(|containers| containers.get(container));
-    let said = containers.and_then(|container| container.get("output")).cloned();
+    let said = document.get("containers").and_then(|containers| containers.get(container)).cloned();
     if let Some(map) = document.as_object_mut() {
-        match said {
-            Some(said) => map.insert("output".to_owned(), said),
-            None => map.remove("output"),
-        };
+        for field in ["output", "cut", "limit"] {
+            match said.as_ref().and_then(|said| said.get(field)) {
+                Some(said) => map.insert(field.to_owned(), said.clone()),
+                None => map.remove(field),
+            };
+        }
     }
     document
 }

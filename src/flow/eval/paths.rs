@@ -1,15 +1,15 @@
 //! Reads result documents, and says why a path finds nothing in one.
 
 use std::cell::Cell;
+use std::collections::HashMap;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::flow::jsonpath::{JsonPath, Step};
+use crate::flow::outcome::MOST_OF_CONTAINER;
 use crate::flow::path::one_line;
 use crate::flow::typed;
 
-/// The most bytes of a termination message that the kubelet keeps.
-const MESSAGE: usize = 4096;
 /// The most keys that a message lists.
 const KEYS: usize = 10;
 
@@ -28,20 +28,20 @@ pub(super) fn pick(path: &JsonPath, document: &Value, left: &Cell<usize>) -> Res
     let root = root(path, document);
     let found =
         path.select_within(root, left).map_err(|error| Broken::Wrong(format!("{}: {error}", path.text)))?;
+    // Half of a text is a wrong value.
+    let cuts = cuts(document);
+    if let Some(limit) = found.iter().find_map(|value| cuts.get(&std::ptr::from_ref(*value))) {
+        return Err(Broken::Wrong(cut(&path.text, *limit)));
+    }
     match found.as_slice() {
-        [] => Err(nothing(path, document)),
-        [one] => {
-            let text = typed::text(one).ok_or_else(|| Broken::Nothing(format!("{} is null", path.text)))?;
-            // As `$( )` does with what a program says.
-            let cut = is_output(one, document).then(|| text.strip_suffix('\n')).flatten().map(str::to_owned);
-            Ok(cut.unwrap_or(text))
-        }
+        [] => Err(nothing(path, document, &cuts)),
+        [one] => typed::text(one).ok_or_else(|| Broken::Nothing(format!("{} is null", path.text))),
         many => serde_json::to_string(many).map_err(|_| Broken::Wrong("is no JSON".to_owned())),
     }
 }
 
 /// The members of a result document that do not come from the Job's status.
-pub(super) const OWN: [&str; 5] = ["metadata", "spec", "output", "containers", "pods"];
+pub(super) const OWN: [&str; 7] = ["metadata", "spec", "output", "cut", "limit", "containers", "pods"];
 
 /// Where the path starts: at the document, or at its `status` if only that has what the path starts with.
 fn root<'d>(path: &JsonPath, document: &'d Value) -> &'d Value {
@@ -54,20 +54,30 @@ fn root<'d>(path: &JsonPath, document: &'d Value) -> &'d Value {
     }
 }
 
-/// Whether a value is all that a container said, as text.
-fn is_output(value: &Value, document: &Value) -> bool {
-    let said = |container: &Value| container.get("output").is_some_and(|output| std::ptr::eq(output, value));
-    let containers = |holder: &Value| {
-        let containers = holder.get("containers").and_then(Value::as_object);
-        containers.is_some_and(|containers| containers.values().any(said))
+/// What containers said and the kubelet cut, and how many bytes it kept.
+fn cuts(document: &Value) -> HashMap<*const Value, u64> {
+    let of = |said: &Value| {
+        said.get("cut")?;
+        let limit = said.get("limit").and_then(Value::as_u64).unwrap_or_default();
+        Some((std::ptr::from_ref(said.get("output")?), limit))
     };
-    let pods = document.get("pods").and_then(Value::as_array);
-    value.is_string()
-        && (said(document) || containers(document) || pods.is_some_and(|pods| pods.iter().any(containers)))
+    let pods = document.get("pods").and_then(Value::as_array).into_iter().flatten();
+    let holders = std::iter::once(document).chain(pods);
+    let containers = holders.filter_map(|holder| holder.get("containers")?.as_object()).flat_map(Map::values);
+    std::iter::once(document).chain(containers).filter_map(of).collect()
+}
+
+/// What is said of a text that was cut, with the cure. One that was whole and has exactly so many bytes looks the same.
+fn cut(at: &str, limit: u64) -> String {
+    let kept = if usize::try_from(limit) == Ok(MOST_OF_CONTAINER) { "last" } else { "first" };
+    format!(
+        "{at} was cut: of this container's termination message Kubernetes keeps the {kept} {limit} bytes, and so many \
+         there are; say less, or hand it on otherwise"
+    )
 }
 
 /// Where the path breaks, and what is there.
-fn nothing(path: &JsonPath, document: &Value) -> Broken {
+fn nothing(path: &JsonPath, document: &Value, cuts: &HashMap<*const Value, u64>) -> Broken {
     let root = root(path, document);
     let (mut here, mut at) = (root, "$".to_owned());
     if !std::ptr::eq(root, document) {
@@ -87,11 +97,13 @@ fn nothing(path: &JsonPath, document: &Value) -> Broken {
             Step::Name(name) => format!("{at} has no `{}`", one_line(name)),
             Step::Index(index) => format!("{at} has no entry {index}"),
         };
+        if let Some(limit) = cuts.get(&std::ptr::from_ref(here)) {
+            return Broken::Wrong(cut(&at, *limit));
+        }
+        if let (Step::Name("output"), Some(words)) = (step, speaks_not(here)) {
+            return Broken::Wrong(format!("{missing}: {words}"));
+        }
         return match here {
-            Value::String(text) if is_cut(text) => Broken::Wrong(format!(
-                "{at} is no JSON, because it was cut: a termination message has at most {MESSAGE} bytes; say less, \
-                 or hand it on as an artifact"
-            )),
             Value::Object(map) if map.is_empty() => Broken::Nothing(format!("{missing}; it is empty")),
             Value::Object(map) => Broken::Nothing(format!("{missing}; it has {}", keys(map.keys()))),
             Value::Array(list) => Broken::Nothing(format!("{missing}; it is a list of {}", list.len())),
@@ -101,9 +113,18 @@ fn nothing(path: &JsonPath, document: &Value) -> Broken {
     Broken::Nothing(format!("{} selects nothing", path.text))
 }
 
-/// Whether a text looks like JSON that the kubelet has cut.
-fn is_cut(text: &str) -> bool {
-    text.len() >= MESSAGE && text.trim_start().starts_with(['{', '['])
+/// Why a document has no output, where the container that should speak is not in the pod.
+fn speaks_not(document: &Value) -> Option<String> {
+    let containers = document.get("containers")?.as_object()?;
+    let is_missing = |container: &Value| container.get("missing").is_some();
+    let (name, _) = containers.iter().find(|(_, container)| is_missing(container))?;
+    let others: Vec<&str> = containers.keys().filter(|other| *other != name).map(String::as_str).collect();
+    let others = others.join(", ");
+    Some(format!(
+        "container \"{}\" of the step's template is not in its pod, which has {}; something changes pods on their way",
+        one_line(name),
+        one_line(&others)
+    ))
 }
 
 fn keys<'k>(keys: impl ExactSizeIterator<Item = &'k String>) -> String {

@@ -14,11 +14,12 @@ pub(crate) fn job() -> Job {
     Job {
         name: "f-load-0123456789".into(),
         uid: "job-uid".into(),
-        flow: "flow-uid".into(),
+        flow: "n/f/flow-uid".into(),
         step: "load".into(),
         attempt: 1,
         created: at(0),
         deleting: false,
+        containers: "main".into(),
         shape: JobShape {
             completions: Some(1),
             backoff_limit: Some(0),
@@ -69,7 +70,7 @@ pub(crate) fn pod(name: &str) -> Pod {
     Pod {
         name: name.into(),
         uid: format!("uid-{name}").into(),
-        job: "job-uid".into(),
+        job: job().id(),
         created: at(0),
         deleting: false,
         tracked: true,
@@ -80,6 +81,7 @@ pub(crate) fn pod(name: &str) -> Pod {
         reason: None,
         message: None,
         containers: vec![container("main")],
+        ephemeral: 0,
         waiting: None,
     }
 }

@@ -6,8 +6,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference}
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::view::JobView;
-use super::{Job, JobCondition, JobConditionKind, JobShape};
+use super::view::{JobSpecView, JobView};
+use super::{Job, JobCondition, JobConditionKind, JobShape, id};
 use crate::api::names;
 
 /// The Job controller of Kubernetes itself, as `managedBy` may name it (`batch.JobControllerName`).
@@ -19,14 +19,13 @@ impl Job {
         Ok(Self::from_view(serde_json::from_value(object)?))
     }
 
-    /// A Job that a flow controls and whose step and attempt are known; `None` for any other.
+    /// A Job that says that a flow controls it, and which step and attempt it is for; `None` for any other. Whether the
+    /// flow knows it too, the flow's status tells.
     pub fn from_view(view: JobView) -> Option<Self> {
         let JobView { metadata, spec, mut status } = view;
-        let owner = controller(&metadata).filter(|owner| {
-            let group = owner.api_version.split_once('/').map(|(group, _)| group);
-            owner.kind == names::KIND && group == Some(names::GROUP)
-        })?;
-        let flow = owner.uid.as_str().into();
+        let owner = flow(&metadata)?;
+        // Kubernetes knows no owner in another namespace.
+        let flow = id(metadata.namespace.as_deref().unwrap_or_default(), &owner.name, &owner.uid);
         let labels = metadata.labels.as_ref();
         let step = labels?.get(names::STEP_LABEL)?.as_str().into();
         let attempt = metadata.annotations.as_ref()?.get(names::ATTEMPT_ANNOTATION)?;
@@ -43,6 +42,7 @@ impl Job {
             attempt,
             created: metadata.creation_timestamp.as_ref()?.0,
             deleting: metadata.deletion_timestamp.is_some(),
+            containers: containers(&metadata, &spec),
             shape: shape(&spec.fields, spec.restart_policy.as_deref()),
             conditions: conditions(&status),
             active: number("active"),
@@ -52,6 +52,24 @@ impl Job {
             document: document(&metadata, &spec.fields, &status),
         })
     }
+}
+
+/// The containers of the step's template: as they were written down when the Job was created, since a Job may have been
+/// changed on its way; of a Job from before that was done, those of its own template.
+fn containers(metadata: &ObjectMeta, spec: &JobSpecView) -> Box<str> {
+    let annotations = metadata.annotations.as_ref();
+    match annotations.and_then(|annotations| annotations.get(names::CONTAINERS_ANNOTATION)) {
+        Some(names) => names.as_str().into(),
+        None => spec.containers.join(",").into(),
+    }
+}
+
+/// The flow that controls an object, as the object says.
+pub fn flow(metadata: &ObjectMeta) -> Option<&OwnerReference> {
+    controller(metadata).filter(|owner| {
+        let group = owner.api_version.split_once('/').map(|(group, _)| group);
+        owner.kind == names::KIND && group == Some(names::GROUP)
+    })
 }
 
 /// The owner that controls an object.
@@ -115,7 +133,7 @@ fn document(metadata: &ObjectMeta, spec: &Map<String, Value>, status: &Map<Strin
         namespace: Option<&'a str>,
         uid: Option<&'a str>,
         labels: &'a BTreeMap<String, String>,
-        annotations: &'a BTreeMap<String, String>,
+        annotations: BTreeMap<&'a str, &'a str>,
     }
     static NONE: BTreeMap<String, String> = BTreeMap::new();
     let metadata = Metadata {
@@ -123,7 +141,14 @@ fn document(metadata: &ObjectMeta, spec: &Map<String, Value>, status: &Map<Strin
         namespace: metadata.namespace.as_deref(),
         uid: metadata.uid.as_deref(),
         labels: metadata.labels.as_ref().unwrap_or(&NONE),
-        annotations: metadata.annotations.as_ref().unwrap_or(&NONE),
+        // Those that are for nobody but us would only take memory.
+        annotations: metadata
+            .annotations
+            .iter()
+            .flatten()
+            .map(|(key, value)| (key.as_str(), value.as_str()))
+            .filter(|(key, _)| ![names::CONTAINERS_ANNOTATION, names::RENDERED_ANNOTATION].contains(key))
+            .collect(),
     };
     // Texts and JSON values with text keys: there is nothing in it that could not be written.
     serde_json::to_string(&Document { metadata, spec, status }).unwrap_or_default().into_boxed_str()

@@ -3,8 +3,10 @@
 use serde_json::Value;
 
 use super::job::controller;
-use super::view::{ContainerStatusView, ContainerView, PodStatusView, PodView, TerminatedView};
-use super::{Container, Ended, Pod, PodPhase, PodWaiting, PodWaitingKind};
+use super::view::{
+    ContainerStatusView, ContainerView, PodConditionView, PodStatusView, PodView, TerminatedView,
+};
+use super::{Container, Ended, Pod, PodPhase, PodWaiting, PodWaitingKind, id};
 
 /// The finalizer that a pod has until its Job has counted it (`batch.JobTrackingFinalizer`).
 const TRACKING: &str = "batch.kubernetes.io/job-tracking";
@@ -46,6 +48,8 @@ impl Pod {
             if matches!(phase, PodPhase::Succeeded | PodPhase::Failed) { None } else { waiting(&status) };
         let statuses = status.init_container_statuses.iter().chain(&status.container_statuses);
         let restarts = statuses.map(|status| status.restart_count).fold(0, i64::saturating_add);
+        let (reason, message) = why_it_ended(&mut status);
+        let ephemeral = spec.ephemeral_containers.len();
         // Statuses come sorted by name; the spec has the author's order.
         let init = spec.init_containers.into_iter().map(|view| container(view, true, &mut status));
         let mut containers: Vec<_> = init.collect();
@@ -54,7 +58,8 @@ impl Pod {
         Some(Self {
             name: metadata.name.as_deref()?.into(),
             uid: metadata.uid.as_deref()?.into(),
-            job: owner.uid.as_str().into(),
+            // Kubernetes knows no owner in another namespace.
+            job: id(metadata.namespace.as_deref().unwrap_or_default(), &owner.name, &owner.uid),
             created: metadata.creation_timestamp.as_ref()?.0,
             deleting: metadata.deletion_timestamp.is_some(),
             tracked: metadata.finalizers.iter().flatten().any(|finalizer| finalizer == TRACKING),
@@ -62,11 +67,24 @@ impl Pod {
             restarts,
             index: index.and_then(|index| index.parse().ok()).filter(|index| *index >= 0),
             node: spec.node_name.map(Into::into),
-            reason: status.reason.filter(|text| !text.is_empty()).map(Into::into),
-            message: status.message.filter(|text| !text.is_empty()).map(Into::into),
+            reason: reason.map(Into::into),
+            message: message.filter(|text| !text.is_empty()).map(words),
             containers,
+            ephemeral,
             waiting,
         })
+    }
+}
+
+/// Why a pod was ended as a whole: the kubelet's reason, or what disrupted it, such as an eviction or a preemption.
+fn why_it_ended(status: &mut PodStatusView) -> (Option<String>, Option<String>) {
+    let own = status.reason.take().filter(|text| !text.is_empty());
+    let is_target = |condition: &&mut PodConditionView| {
+        condition.type_ == "DisruptionTarget" && condition.status == "True"
+    };
+    match (own, status.conditions.iter_mut().find(is_target)) {
+        (None, Some(disruption)) => (disruption.reason.take(), disruption.message.take()),
+        (own, _) => (own, status.message.take()),
     }
 }
 

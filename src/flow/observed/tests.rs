@@ -99,7 +99,9 @@ fn with(mut object: Value, pointer: &str, value: Value) -> Value {
 fn a_job_is_read_with_what_decides_about_it() {
     let job = Job::read(job()).unwrap().unwrap();
     assert_eq!((&*job.name, &*job.step, job.attempt), ("nightly-extract-0vvfhh1xdz", "extract", 2));
-    assert_eq!(&*job.flow, "f10e0000-0000-4000-8000-000000000002");
+    assert_eq!(&*job.flow, "default/nightly/f10e0000-0000-4000-8000-000000000002");
+    assert_eq!(&*job.id(), "default/nightly-extract-0vvfhh1xdz/0c7b1d0e-0000-4000-8000-000000000001");
+    assert_eq!((job.namespace(), job.speaker()), ("default", Some("main")));
     assert_eq!((job.created, job.deleting, job.active, job.succeeded), (at(0), false, 0, 1));
     let shape =
         JobShape { completions: Some(1), backoff_limit: Some(0), restart_never: true, ..JobShape::default() };
@@ -149,6 +151,39 @@ fn every_field_that_decides_is_read() {
 }
 
 #[test]
+fn who_speaks_for_a_step_was_written_down_when_its_job_was_created() {
+    let template = json!({"spec": {
+        "initContainers": [{"name": "fetch"}], "containers": [{"name": "mesh-proxy"}, {"name": "main"}]
+    }});
+    let injected = with(job(), "/spec/template", template);
+    let older = Job::read(injected.clone()).unwrap().unwrap();
+    assert_eq!((&*older.containers, older.speaker()), ("mesh-proxy,main,fetch", Some("mesh-proxy")));
+    let annotations = json!({
+        "workflow.kube-zen.io/attempt": "2", "workflow.kube-zen.io/containers": "main,fetch",
+        "workflow.kube-zen.io/rendered-hash": "4t4m44gggl"
+    });
+    let told = Job::read(with(injected, "/metadata/annotations", annotations)).unwrap().unwrap();
+    assert_eq!(told.speaker(), Some("main"));
+    assert!(told.has_container("fetch") && !told.has_container("mesh-proxy"));
+    let document: Value = serde_json::from_str(&told.document).unwrap();
+    assert_eq!(document["metadata"]["annotations"], json!({"workflow.kube-zen.io/attempt": "2"}));
+    let bare = Job::read(with(job(), "/spec/template", json!({}))).unwrap().unwrap();
+    assert_eq!(bare.speaker(), None);
+}
+
+#[test]
+fn a_pod_is_a_jobs_only_with_its_namespace_name_and_uid() {
+    let (job, pod) = (Job::read(job()).unwrap().unwrap(), self::pod());
+    assert!(Pod::read(pod.clone()).unwrap().unwrap().is_of(&job));
+    for pointer in
+        ["/metadata/namespace", "/metadata/ownerReferences/0/name", "/metadata/ownerReferences/0/uid"]
+    {
+        let other = Pod::read(with(pod.clone(), pointer, json!("other"))).unwrap().unwrap();
+        assert!(!other.is_of(&job), "{pointer}");
+    }
+}
+
+#[test]
 fn a_job_that_is_not_ours_is_passed_over() {
     for (pointer, value) in [
         ("/metadata/ownerReferences", Value::Null),
@@ -176,7 +211,7 @@ fn a_job_that_is_not_ours_is_passed_over() {
 #[test]
 fn a_pod_is_read_with_its_containers_in_the_authors_order() {
     let pod = Pod::read(pod()).unwrap().unwrap();
-    assert_eq!(&*pod.job, "0c7b1d0e-0000-4000-8000-000000000001");
+    assert_eq!(&*pod.job, "default/nightly-extract-0vvfhh1xdz/0c7b1d0e-0000-4000-8000-000000000001");
     assert_eq!(
         (pod.phase, pod.index, pod.tracked, pod.deleting),
         (PodPhase::Succeeded, Some(3), true, false)
@@ -221,6 +256,26 @@ fn a_pod_of_no_job_is_passed_over_and_an_odd_index_is_none() {
     assert!(!counted.tracked);
     let bare = with(with(self::pod(), "/status", json!({})), "/spec", json!({}));
     assert_eq!(Pod::read(bare).unwrap().unwrap().phase, PodPhase::Pending);
+}
+
+#[test]
+fn a_pod_that_was_disrupted_says_by_what() {
+    let ended = |status: Value| {
+        let pod = Pod::read(with(pod(), "/status", status)).unwrap().unwrap();
+        (pod.reason.as_deref().map(str::to_owned), pod.message.as_deref().map(str::to_owned))
+    };
+    let told = |reason: &str, message: &str| (Some(reason.to_owned()), Some(message.to_owned()));
+    let disruption = |status: &str| {
+        json!([{"type": "DisruptionTarget", "status": status, "reason": "EvictionByEvictionAPI",
+                "message": "Eviction API: evicting"}])
+    };
+    let evicted = ended(json!({"phase": "Failed", "conditions": disruption("True")}));
+    assert_eq!(evicted, told("EvictionByEvictionAPI", "Eviction API: evicting"));
+    assert_eq!(ended(json!({"phase": "Failed", "conditions": disruption("False")})), (None, None));
+    let by_kubelet = json!({
+        "phase": "Failed", "reason": "Evicted", "message": "low on memory", "conditions": disruption("True")
+    });
+    assert_eq!(ended(by_kubelet), told("Evicted", "low on memory"));
 }
 
 #[test]
@@ -281,7 +336,7 @@ fn views_are_read_from_text_and_skip_what_nobody_needs() {
 #[test]
 fn a_job_and_its_pod_take_less_than_two_and_a_half_kibibytes() {
     let job = Job::read(job()).unwrap().unwrap();
-    let texts = [&job.name, &job.uid, &job.flow, &job.step, &job.document];
+    let texts = [&job.name, &job.uid, &job.flow, &job.step, &job.containers, &job.document];
     let conditions: usize = job.conditions.iter().map(|c| c.reason.len() + c.message.len()).sum();
     let conditions = conditions + job.conditions.capacity() * size_of::<JobCondition>();
     let of_job = size_of::<Job>() + texts.iter().map(|text| text.len()).sum::<usize>() + conditions;

@@ -35,6 +35,8 @@ pub struct JobSpecView {
     pub fields: Map<String, Value>,
     /// What the pod template says of restarts.
     pub restart_policy: Option<String>,
+    /// The names of the pod template's containers, init containers last.
+    pub containers: Vec<String>,
 }
 
 /// A pod.
@@ -57,6 +59,7 @@ pub struct PodSpecView {
     pub node_name: Option<String>,
     pub containers: Vec<ContainerView>,
     pub init_containers: Vec<ContainerView>,
+    pub ephemeral_containers: Vec<IgnoredAny>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -175,6 +178,13 @@ impl<'de> Deserialize<'de> for JobSpecView {
         #[serde(rename_all = "camelCase", default)]
         struct TemplateSpec {
             restart_policy: Option<String>,
+            containers: Vec<Named>,
+            init_containers: Vec<Named>,
+        }
+        #[derive(Default, Deserialize)]
+        #[serde(default)]
+        struct Named {
+            name: String,
         }
         struct Fields;
         impl<'de> Visitor<'de> for Fields {
@@ -189,7 +199,12 @@ impl<'de> Deserialize<'de> for JobSpecView {
                 while let Some(field) = map.next_key::<String>()? {
                     match field.as_str() {
                         "selector" => drop(map.next_value::<IgnoredAny>()?),
-                        "template" => spec.restart_policy = map.next_value::<Template>()?.spec.restart_policy,
+                        "template" => {
+                            let template = map.next_value::<Template>()?.spec;
+                            spec.restart_policy = template.restart_policy;
+                            let containers = template.containers.into_iter().chain(template.init_containers);
+                            spec.containers = containers.map(|container| container.name).collect();
+                        }
                         _ => drop(spec.fields.insert(field, map.next_value()?)),
                     }
                 }

@@ -4,7 +4,8 @@ use std::fmt;
 
 use jiff::Timestamp;
 
-use crate::flow::observed::{Container, Ended, Pod, PodPhase};
+use super::document::{MOST_OF_CONTAINER, limit};
+use crate::flow::observed::{Container, Ended, Job, Pod, PodPhase};
 
 /// How much of what a container said is repeated; characters.
 const MOST_SAID: usize = 256;
@@ -38,20 +39,25 @@ impl Blame<'_> {
 
 /// The first container that failed, in the pods that are Failed by themselves: what ends because its pod is deleted
 /// is a consequence of something else.
-pub(super) fn first_failure<'a>(pods: &[&'a Pod]) -> Option<Blame<'a>> {
+///
+/// A container that is not of the step's template was put into the pod by somebody else, and is to blame only where no
+/// other is.
+pub(super) fn first_failure<'a>(job: &Job, pods: &[&'a Pod]) -> Option<Blame<'a>> {
     let failed = || pods.iter().copied().filter(|pod| pod.phase == PodPhase::Failed && !pod.deleting);
     let containers = failed().flat_map(|pod| {
         pod.containers.iter().enumerate().filter_map(move |(place, container)| {
             let ended = container.ended.as_ref().filter(|ended| ended.exit_code != 0)?;
             // Sidecars are stopped once the others are done, often by a signal. Times are whole seconds.
-            let order =
-                (container.sidecar, ended.finished.is_none(), ended.finished, pod.created, &pod.name, place);
+            let whose = (container.sidecar, !job.has_container(&container.name));
+            let order = (whose, ended.finished.is_none(), ended.finished, pod.created, &pod.name, place);
             Some((order, Blame::Container(pod, container, ended)))
         })
     });
     let container = containers.min_by(|(a, _), (b, _)| a.cmp(b)).map(|(_, blame)| blame);
+    // A pod that was evicted is deleted as well, and says why.
     let whole = || {
-        failed().filter(|pod| pod.reason.is_some()).min_by_key(|pod| (pod.created, &pod.name)).map(Blame::Pod)
+        let failed = pods.iter().copied().filter(|pod| pod.phase == PodPhase::Failed && pod.reason.is_some());
+        failed.min_by_key(|pod| (pod.created, &pod.name)).map(Blame::Pod)
     };
     match container {
         Some(Blame::Container(_, Container { sidecar: true, .. }, _)) => whole().or(container),
@@ -62,6 +68,7 @@ pub(super) fn first_failure<'a>(pods: &[&'a Pod]) -> Option<Blame<'a>> {
 
 impl fmt::Display for Blame<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut cut = false;
         let said = match self {
             Self::Container(pod, container, ended) => {
                 let kind = if container.init { "init container" } else { "container" };
@@ -73,6 +80,8 @@ impl fmt::Display for Blame<'_> {
                 if !matches!(&*ended.reason, "" | "Error" | "Completed") {
                     write!(f, " ({})", ended.reason)?;
                 }
+                // Of what is too long the kubelet keeps the end: it begins within a line.
+                cut = ended.message.len() >= MOST_OF_CONTAINER && limit(pod) == MOST_OF_CONTAINER;
                 &*ended.message
             }
             Self::Pod(pod) => {
@@ -85,6 +94,7 @@ impl fmt::Display for Blame<'_> {
         };
         match first_line(said) {
             line if line.is_empty() => Ok(()),
+            line if cut => write!(f, ": …{line}"),
             line => write!(f, ": {line}"),
         }
     }

@@ -18,19 +18,28 @@ use crate::api::names::RESERVED_NAME_PREFIX;
 use crate::flow::observed::{Container, Ended, Job, Pod, PodPhase};
 
 /// What the kubelet keeps of one container's termination message, and of all of a pod's together; bytes
-/// (`MaxContainerTerminationMessageLength`, `MaxPodTerminationMessageLogLength`). The latter is shared out evenly among
-/// the containers, used or not.
-const MOST_OF_CONTAINER: usize = 4096;
+/// (`MaxContainerTerminationMessageLength`, `MaxPodTerminationMessageLogLength`). Of one that is longer it keeps the end.
+/// The latter is shared out evenly among the containers, used or not, and of what is longer then it keeps the beginning.
+pub const MOST_OF_CONTAINER: usize = 4096;
 const MOST_OF_POD: usize = 12 * 1024;
 
-/// The result document of a finished Job. `container` is the one whose output is the document's `output`; absent: the first.
+/// The most bytes that the kubelet keeps of the termination message of each container of a pod.
+pub(super) fn limit(pod: &Pod) -> usize {
+    MOST_OF_CONTAINER.min(MOST_OF_POD / (pod.containers.len() + pod.ephemeral).max(1))
+}
+
+/// The result document of a finished Job. `container` is the one whose output is the document's `output`; absent: the
+/// first container of the step's template, by its name. Where it stands in the pod says nothing: a mesh or a policy may
+/// have put another one before it. If the pod does not have it, nobody speaks for it: it is listed with
+/// `"missing": true`.
 ///
 /// Of several pods, `output` and `containers` are those of the first in `pods`. In an Indexed Job that is the pod of the
 /// lowest index, and `pods` has one for each index: the one that succeeded. Else it is the pod that succeeded first; the
 /// other succeeded ones follow in the order in which they ended, and then those that failed.
 ///
 /// What is not known is absent: a container that wrote no termination message has no `output`. One whose message was cut
-/// by the kubelet, so that its JSON is broken, has `"cut": true`, and its output is the text that is left.
+/// by the kubelet has `"cut": true` and the `limit`, and its output is the text that is left; so has the document itself
+/// where that is its output. A text of exactly the limit may have been whole, and counts as cut all the same.
 pub fn document(job: &Job, pods: &[&Pod], container: Option<&str>) -> Value {
     let mut document = match serde_json::from_str(&job.document) {
         Ok(Value::Object(document)) => document,
@@ -38,20 +47,27 @@ pub fn document(job: &Job, pods: &[&Pod], container: Option<&str>) -> Value {
     };
     let pods = in_order(job, pods);
     if let Some(first) = pods.first() {
-        let said = match container {
-            Some(name) => first.containers.iter().find(|container| &*container.name == name),
-            None => first.containers.iter().find(|container| !container.init),
-        };
-        let output = said.and_then(|container| container.ended.as_ref()).and_then(output);
-        document.extend(output.map(|output| ("output".to_owned(), output)));
-        document.insert("containers".to_owned(), containers(first));
+        let speaker = container.or_else(|| job.speaker());
+        let said =
+            speaker.and_then(|name| first.containers.iter().find(|container| &*container.name == name));
+        let mut containers = containers(first);
+        if let (Some(speaker), None, Some(containers)) = (speaker, said, containers.as_object_mut()) {
+            containers.insert(speaker.to_owned(), json!({"missing": true}));
+        }
+        document.extend(
+            said.and_then(|container| container.ended.as_ref())
+                .map(|ended| said_at_end(ended, limit(first)))
+                .into_iter()
+                .flatten(),
+        );
+        document.insert("containers".to_owned(), containers);
     }
     document.insert("pods".to_owned(), pods.into_iter().map(described).collect());
     Value::Object(document)
 }
 
 fn in_order<'a>(job: &Job, pods: &[&'a Pod]) -> Vec<&'a Pod> {
-    let mut pods: Vec<&Pod> = pods.iter().copied().filter(|pod| pod.job == job.uid).collect();
+    let mut pods: Vec<&Pod> = pods.iter().copied().filter(|pod| pod.is_of(job)).collect();
     pods.sort_by_key(|pod| {
         let succeeded = pod.phase == PodPhase::Succeeded;
         let index = if job.shape.indexed { pod.index.unwrap_or(i64::MAX) } else { 0 };
@@ -76,9 +92,8 @@ fn described(pod: &Pod) -> Value {
 /// The containers of a pod by name; those that headworks added are its own affair.
 fn containers(pod: &Pod) -> Value {
     let theirs = pod.containers.iter().filter(|container| !container.name.starts_with(RESERVED_NAME_PREFIX));
-    let limit = MOST_OF_CONTAINER.min(MOST_OF_POD / pod.containers.len().max(1));
     let described: BTreeMap<&str, Value> =
-        theirs.map(|container| (&*container.name, ending(container, limit))).collect();
+        theirs.map(|container| (&*container.name, ending(container, limit(pod)))).collect();
     json!(described)
 }
 
@@ -86,14 +101,21 @@ fn ending(container: &Container, limit: usize) -> Value {
     let Some(ended) = &container.ended else { return json!({}) };
     let time = |time: Option<jiff::Timestamp>| time.map(|time| Value::from(time.to_string()));
     let fields = [
-        ("output", output(ended)),
         ("exitCode", Some(ended.exit_code.into())),
         ("reason", Some((&*ended.reason).into()).filter(|_| !ended.reason.is_empty())),
         ("startedAt", time(ended.started)),
         ("finishedAt", time(ended.finished)),
-        ("cut", is_cut(&ended.message, limit).then_some(Value::Bool(true))),
     ];
-    fields.into_iter().filter_map(|(field, value)| Some((field.to_owned(), value?))).collect()
+    let fields = fields.into_iter().filter_map(|(field, value)| Some((field.to_owned(), value?)));
+    fields.chain(said_at_end(ended, limit)).collect()
+}
+
+/// What a container said, and whether that was cut.
+fn said_at_end(ended: &Ended, limit: usize) -> impl Iterator<Item = (String, Value)> + use<> {
+    let limit = is_cut(&ended.message, limit).then_some(limit);
+    let fields =
+        [("output", output(ended)), ("cut", limit.map(|_| true.into())), ("limit", limit.map(Value::from))];
+    fields.into_iter().filter_map(|(field, value)| Some((field.to_owned(), value?)))
 }
 
 /// What a container said: JSON if it is JSON, else text, less one newline at its end, as `$( )` has it.
@@ -111,11 +133,12 @@ fn output(ended: &Ended) -> Option<Value> {
     }
 }
 
-/// Whether the kubelet cut a message: it has all the bytes that there may be, and the JSON that it begins is broken.
-fn is_cut(message: &str, limit: usize) -> bool {
+/// Whether the kubelet cut a message, as far as can be known: it has all the bytes that there may be, or more where half
+/// a character was replaced, and is no JSON that says itself where it begins and ends.
+pub(super) fn is_cut(message: &str, limit: usize) -> bool {
     message.len() >= limit
-        && message.trim_start().starts_with(['{', '[', '"'])
-        && serde_json::from_str::<serde::de::IgnoredAny>(message).is_err()
+        && !(message.trim_start().starts_with(['{', '[', '"'])
+            && serde_json::from_str::<serde::de::IgnoredAny>(message).is_ok())
 }
 
 #[cfg(test)]

@@ -56,9 +56,12 @@ fn the_only_pod_decides_failure_where_nothing_is_forgiven() {
 
 #[test]
 fn pods_of_another_job_decide_nothing() {
-    let mut stranger = pod("a").succeeded(3, "");
-    stranger.job = "other-uid".into();
-    waits(&job(), &[stranger]);
+    for other in
+        ["n/f-load-0123456789/other-uid", "other/f-load-0123456789/job-uid", "n/other/job-uid", "job-uid"]
+    {
+        waits(&job(), &[Pod { job: other.into(), ..pod("a").succeeded(3, "") }]);
+    }
+    succeeds(&job(), &[Pod { job: "n/f-load-0123456789/job-uid".into(), ..pod("a").succeeded(3, "") }]);
 }
 
 #[test]
@@ -223,7 +226,8 @@ fn a_work_queue_can_fail_but_only_its_condition_says_that_it_succeeded() {
 
 #[test]
 fn blame_falls_on_what_failed_first_and_not_on_what_was_stopped_for_it() {
-    let said = |containers| fails(&job(), &[pod("a").failed(0, "").containers(containers)]).1;
+    let job = Job { containers: "main,second,fetch".into(), ..job() };
+    let said = |containers| fails(&job, &[pod("a").failed(0, "").containers(containers)]).1;
     let main = container("main").ended(3, 5, "boom");
     // Whole seconds: the sidecar seems to end together with what brought the pod down.
     let proxy = container("proxy").sidecar().ended(143, 5, "");
@@ -239,6 +243,49 @@ fn blame_falls_on_what_failed_first_and_not_on_what_was_stopped_for_it() {
         "init container \"fetch\" of pod \"a\" exited with 1: not found"
     );
     assert_eq!(said(vec![container("main")]), "pod \"a\" failed");
+}
+
+#[test]
+fn a_container_that_somebody_put_into_the_pod_is_to_blame_only_where_no_other_is() {
+    let failed = |containers| fails(&job(), &[pod("a").failed(0, "").containers(containers)]);
+    let proxy = container("mesh-proxy").ended(143, 4, "");
+    let (message, code) = {
+        let (_, message, code) = failed(vec![proxy.clone(), container("main").ended(7, 5, "boom")]);
+        (message, code)
+    };
+    assert_eq!((message.as_str(), code), ("container \"main\" of pod \"a\" exited with 7: boom", Some(7)));
+    let (_, message, code) = failed(vec![proxy, container("main").ended(0, 5, "")]);
+    assert_eq!(
+        (message.as_str(), code),
+        ("container \"mesh-proxy\" of pod \"a\" exited with 143", Some(143))
+    );
+}
+
+#[test]
+fn last_words_that_the_kubelet_cut_are_told_as_cut() {
+    let (_, message, _) = fails(&job(), &[pod("a").failed(1, &format!("of a line\n{}", "x".repeat(4086)))]);
+    assert_eq!(message, "container \"main\" of pod \"a\" exited with 1: …of a line");
+}
+
+#[test]
+fn of_a_job_that_is_gone_its_last_condition_decides() {
+    let gone = |job: Job, pods: &[Pod]| of_gone(&job, &pods.iter().collect::<Vec<_>>());
+    let going = |job: Job| Job { deleting: true, ..job };
+    let done = Some(Outcome::Succeeded { at: Some(at(10)), pod: None });
+    assert_eq!(gone(going(complete()), &[]), done);
+    // The final one would have followed.
+    assert_eq!(gone(going(job().with(SuccessCriteriaMet, "CompletionsReached", "")), &[]), done);
+    let late = going(job().with(FailureTarget, "DeadlineExceeded", "late"));
+    assert!(matches!(gone(late, &[]), Some(Outcome::Failed { reason, .. }) if reason == "DeadlineExceeded"));
+    assert_eq!(gone(going(job()), &[]), None);
+    // Pods that had ended before they were deleted have decided; those that were stopped have not.
+    let ended = gone(going(job()), &[pod("a").succeeded(3, "")]);
+    assert_eq!(ended, Some(Outcome::Succeeded { at: Some(at(3)), pod: Some("uid-a".into()) }));
+    assert!(matches!(gone(going(job()), &[pod("a").failed(3, "")]), Some(Outcome::Failed { .. })));
+    for stopped in [pod("a"), pod("a").succeeded(3, "").deleting(), pod("a").failed(143, "").deleting()] {
+        assert_eq!(gone(going(job()), &[stopped]), None);
+    }
+    assert_eq!(gone(going(job().shape(|shape| shape.suspended = true)), &[pod("a").succeeded(3, "")]), None);
 }
 
 #[test]
@@ -268,6 +315,17 @@ fn containers_that_ended_because_their_pod_was_deleted_are_not_to_blame() {
     let late = job().with(Failed, "DeadlineExceeded", "Job was active longer than specified deadline");
     let (_, message, code) = fails(&late, &[pod("a").failed(143, "").deleting()]);
     assert_eq!((message.as_str(), code), ("Job was active longer than specified deadline", None));
+}
+
+#[test]
+fn an_evicted_pod_says_so_though_it_is_deleted() {
+    let mut evicted = pod("a").failed(143, "").deleting();
+    evicted.reason = Some("EvictionByEvictionAPI".into());
+    evicted.message = Some("Eviction API: evicting".into());
+    let over = job().with(Failed, "BackoffLimitExceeded", "Job has reached the specified backoff limit");
+    let (_, message, code) = fails(&over, &[evicted]);
+    assert_eq!(message, "pod \"a\" failed (EvictionByEvictionAPI): Eviction API: evicting");
+    assert_eq!(code, None);
 }
 
 #[test]

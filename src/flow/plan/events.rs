@@ -1,8 +1,8 @@
 //! What people are told: the transitions between two statuses.
 
-use super::Event;
 use super::report::NO_LONGER_VALID;
 use super::work::{WaitingReason, is_waiting};
+use super::{Event, settle};
 use crate::api::{FlowPhase, JobFlow, JobFlowStatus, StepPhase, StepStatus};
 
 /// The events of the way from one status to the next, steps first.
@@ -12,7 +12,9 @@ pub(super) fn between(flow: &JobFlow, before: &JobFlowStatus, after: &JobFlowSta
         events.push(event("FlowStarted", false, None, "the flow started".to_owned()));
     }
     for (place, step) in after.steps.iter().enumerate() {
-        let old = before.steps.get(place).filter(|old| old.name == step.name);
+        let named = |old: &&StepStatus| old.name == step.name;
+        // The steps of a manifest may have been put in another order since.
+        let old = before.steps.get(place).filter(named).or_else(|| before.steps.iter().find(named));
         if old.is_none_or(|old| old != step) {
             step_events(place, old, step, &mut events);
         }
@@ -39,10 +41,12 @@ fn step_events(place: usize, old: Option<&StepStatus>, step: &StepStatus, events
     if retries && old.is_none_or(|old| !is_waiting(old, WaitingReason::Retry)) {
         let attempt = step.attempt.unwrap_or(1);
         let why = step.waiting.as_ref().and_then(|waiting| waiting.message.clone()).unwrap_or_default();
+        // It is not run twice without a word.
+        let twice = if why == settle::UNSEEN { ", so the step may be run twice" } else { "" };
         tell(
             "StepRetry",
             true,
-            format!("attempt {attempt} at step {name:?} failed and will be tried again: {why}"),
+            format!("attempt {attempt} at step {name:?} failed and will be tried again: {why}{twice}"),
         );
     }
     if old.is_some_and(|old| old.phase == step.phase && old.attempt == step.attempt) {

@@ -3,11 +3,10 @@
 use jiff::Timestamp;
 
 use super::policy::{Policy, after};
-use super::work::Work;
+use super::work::{Work, refers};
 use super::{Action, JobSeen, Observed, Plan, spent};
 use crate::api::{FlowPhase, JobFlow, StepPhase, StepStatus};
-use crate::flow::observed::{JobConditionKind, Pod};
-use crate::flow::outcome;
+use crate::flow::observed::JobConditionKind;
 
 /// Whether a flow has come to its end.
 pub(super) fn is_over(flow: &JobFlow) -> bool {
@@ -21,7 +20,7 @@ pub(super) fn plan(flow: &JobFlow, observed: &Observed, now: Timestamp) -> Plan 
     let mut plan = Plan { actions: Vec::new(), ..Plan::default() };
     // What was stopped and still runs: a crash came between the status and the deed, or the deletion failed.
     let leftovers = observed.jobs.iter().filter(|seen| {
-        let step = status.steps.iter().find(|step| *step.name == *seen.job.step);
+        let step = status.steps.iter().find(|step| refers(step, &seen.job));
         step.is_some_and(|step| is_leftover(step, seen))
     });
     plan.actions.extend(leftovers.map(delete));
@@ -33,20 +32,20 @@ pub(super) fn plan(flow: &JobFlow, observed: &Observed, now: Timestamp) -> Plan 
             plan.due = Some(time);
         }
     }
-    plan.spent = spent(flow, &status, observed.jobs.iter().map(|seen| &*seen.job));
+    plan.spent = spent(flow, &status, &observed.jobs);
     plan.status = status;
     plan
 }
 
 /// In a flow that goes on, delete again what was stopped and is still there.
 pub(super) fn delete_leftovers(work: &mut Work<'_>) {
-    for seen in &work.observed.jobs {
-        let Some(place) = work.dag.find(&seen.job.step) else { continue };
-        if is_leftover(&work.steps[place], seen) {
-            let action = delete(seen);
-            if !work.actions.contains(&action) {
-                work.actions.push(action);
-            }
+    for place in 0..work.steps.len() {
+        let Some(seen) = work.job(place).filter(|seen| is_leftover(&work.steps[place], seen)) else {
+            continue;
+        };
+        let action = delete(seen);
+        if !work.actions.contains(&action) {
+            work.actions.push(action);
         }
     }
 }
@@ -59,11 +58,11 @@ fn delete(seen: &JobSeen) -> Action {
 /// stays, however far its controller is with it.
 fn is_leftover(step: &StepStatus, seen: &JobSeen) -> bool {
     let ended = |kind| matches!(kind, JobConditionKind::Complete | JobConditionKind::Failed);
-    let pods: Vec<&Pod> = seen.pods.iter().map(AsRef::as_ref).collect();
     was_stopped(step)
         && !seen.job.deleting
+        && seen.gone.is_none()
         && !seen.job.conditions.iter().any(|condition| ended(condition.kind))
-        && outcome::outcome(&seen.job, &pods, false).is_none()
+        && seen.outcome(false).is_none()
 }
 
 /// Whether a step ended before its Job did.

@@ -3,18 +3,21 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::policy::{after, backoff, stamp};
-use super::work::{RETRIES_USED_UP, WaitingReason, Work, is_waiting};
-use super::{Action, JobSeen, RefusalKind};
+use super::work::{NAME_CONFLICT, RETRIES_USED_UP, WaitingReason, Work, is_waiting};
+use super::{Action, Gone, JobSeen, RefusalKind};
 use crate::api::names::APPROVED_BY_PREFIX;
 use crate::api::{StepOutputs, StepPhase, defaults};
 use crate::flow::eval::{self, Unready};
-use crate::flow::observed::{Pod, PodWaitingKind};
+use crate::flow::observed::PodWaitingKind;
 use crate::flow::outcome::{self, Outcome};
 
 /// A pod that waits is told of once it has waited for this long: most start at once.
 const PATIENCE: SignedDuration = SignedDuration::from_secs(2);
 /// A Job without pods is asked about after this long: in a busy cluster it may just wait for its turn.
 const PODLESS: SignedDuration = SignedDuration::from_secs(5);
+
+/// What is said of a Job whose end nobody saw: it may have done its work.
+pub(super) const UNSEEN: &str = "its Job is gone, and how it ended was not seen";
 
 /// Pods that a Job has counted may be seen a little after the Job's end, or never if somebody deleted them: they are
 /// waited for for this long.
@@ -36,17 +39,18 @@ pub(super) fn settle(work: &mut Work<'_>) {
 }
 
 fn running(work: &mut Work<'_>, place: usize) {
-    let decided = work.job(place).and_then(|seen| {
-        let pods: Vec<&Pod> = seen.pods.iter().map(AsRef::as_ref).collect();
-        outcome::outcome(&seen.job, &pods, work.reads_job_status(place))
-    });
+    let decided = work.job(place).and_then(|seen| seen.outcome(work.reads_job_status(place)));
     match decided {
         Some(_) if pods_are_late(work, place) => {}
         Some(outcome) => ended(work, place, outcome),
         None if timed_out(work, place) => {}
         None => match work.job(place) {
-            Some(seen) => keeps_waiting(work, place, seen),
             None => absent(work, place),
+            Some(seen) => match seen.gone {
+                None => keeps_waiting(work, place, seen),
+                Some(Gone::Seen) => lost(work, place, "its Job was deleted while it ran"),
+                Some(Gone::Missed) => lost(work, place, UNSEEN),
+            },
         },
     }
 }
@@ -54,8 +58,7 @@ fn running(work: &mut Work<'_>, place: usize) {
 /// Whether the Job has ended and its pods, which say what came of it, have still to be seen.
 fn pods_are_late(work: &mut Work<'_>, place: usize) -> bool {
     let Some(seen) = work.job(place) else { return false };
-    let pods: Vec<&Pod> = seen.pods.iter().map(AsRef::as_ref).collect();
-    let until = outcome::ahead_of_pods(&seen.job, &pods).map(|ended| after(ended, PODS_LATE));
+    let until = outcome::ahead_of_pods(&seen.job, &seen.all_pods()).map(|ended| after(ended, PODS_LATE));
     let Some(until) = until.filter(|until| *until > work.now) else { return false };
     work.wake(until);
     true
@@ -94,8 +97,7 @@ fn handed_on(work: &Work<'_>, place: usize) -> Result<Option<StepOutputs>, eval:
     else {
         return Ok(None);
     };
-    let pods: Vec<&Pod> = seen.pods.iter().map(AsRef::as_ref).collect();
-    let parameters = eval::outputs(step, &outcome::document(&seen.job, &pods, None))?;
+    let parameters = eval::outputs(step, &outcome::document(&seen.job, &seen.all_pods(), None))?;
     Ok(Some(StepOutputs { parameters, artifacts: Vec::new() }))
 }
 
@@ -204,15 +206,14 @@ fn absent(work: &mut Work<'_>, place: usize) {
     let attempt = work.steps[place].attempt.unwrap_or(1);
     let key = (work.step(place).name.clone(), attempt);
     let known = work.steps[place].job_ref.as_ref().is_some_and(|job| job.uid.is_some());
-    if known || work.observed.gone.contains(&key) {
-        let what = "its Job was deleted while it ran".to_owned();
-        return attempt_failed(work, place, "JobLost", what, None);
+    if known {
+        return lost(work, place, UNSEEN);
     }
     if let Some(refusal) = work.observed.refused.get(&key) {
         let message = refusal.message.clone();
         let reason = match refusal.kind {
             RefusalKind::NameConflict => {
-                return work.end(place, StepPhase::Failed, Some("NameConflict"), Some(message));
+                return work.end(place, StepPhase::Failed, Some(NAME_CONFLICT), Some(message));
             }
             RefusalKind::Invalid => {
                 return work.end(place, StepPhase::Failed, Some("JobRefused"), Some(message));
@@ -231,6 +232,11 @@ fn absent(work: &mut Work<'_>, place: usize) {
         }
     }
     create(work, place, attempt);
+}
+
+/// The Job of an attempt is gone, and what it came to is not known.
+fn lost(work: &mut Work<'_>, place: usize, how: &str) {
+    attempt_failed(work, place, "JobLost", how.to_owned(), None);
 }
 
 /// A refused Job is not tried for again once the flow fails: it would be a start.

@@ -3,18 +3,17 @@
 use std::collections::{HashMap, HashSet};
 
 use super::finished::was_stopped;
-use super::report;
 use super::work::is_final;
+use super::{JobSeen, report};
 use crate::api::{JobFlow, JobFlowStatus, StepPhase, StepStatus};
 use crate::flow::eval;
-use crate::flow::observed::Job;
 
 /// The UIDs of Jobs whose steps are over, once `status` is written: it says all that is asked of them, and no step that
 /// has still to end reads their result documents.
 pub fn spent<'j>(
     flow: &JobFlow,
     status: &JobFlowStatus,
-    jobs: impl IntoIterator<Item = &'j Job>,
+    jobs: impl IntoIterator<Item = &'j JobSeen>,
 ) -> Vec<Box<str>> {
     let mut jobs = jobs.into_iter().peekable();
     if jobs.peek().is_none() {
@@ -23,11 +22,11 @@ pub fn spent<'j>(
     let large = status.steps.len() > report::LARGE;
     let over: HashMap<&str, &StepStatus> =
         status.steps.iter().filter(|step| is_over(step)).map(|step| (step.name.as_str(), step)).collect();
-    let told = |job: &&Job| {
-        over.get(&*job.step).is_some_and(|step| {
+    let told = |seen: &&JobSeen| {
+        over.get(&*seen.job.step).is_some_and(|step| {
             // What was stopped is deleted until it is gone.
             let has_uid = step.job_ref.as_ref().is_some_and(|job| job.uid.is_some());
-            !was_stopped(step) && (has_uid || large)
+            (seen.gone.is_some() || !was_stopped(step)) && (has_uid || large)
         })
     };
     let mut told = jobs.filter(told).peekable();
@@ -36,7 +35,7 @@ pub fn spent<'j>(
     }
     let waiting = flow.spec.steps.iter().filter(|step| !over.contains_key(step.name.as_str()));
     let read: HashSet<&str> = waiting.flat_map(eval::sources).map(|(step, _)| step).collect();
-    told.filter(|job| !read.contains(&*job.step)).map(|job| job.uid.clone()).collect()
+    told.filter(|seen| !read.contains(&*seen.job.step)).map(|seen| seen.job.uid.clone()).collect()
 }
 
 fn is_over(step: &StepStatus) -> bool {

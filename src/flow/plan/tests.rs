@@ -46,7 +46,7 @@ impl World {
                         created: at(self.second),
                         ..job()
                     };
-                    self.observed.jobs.push(JobSeen { job: Arc::new(job), pods: Vec::new() });
+                    self.observed.jobs.push(JobSeen::new(Arc::new(job), Vec::new()));
                 }
                 Action::DeleteJob { uid, .. } => {
                     self.observed.jobs.retain(|seen| *seen.job.uid != *uid);
@@ -56,6 +56,14 @@ impl World {
             }
         }
         done.join(" ")
+    }
+
+    /// What is told of a retry.
+    fn retry(&self) -> String {
+        let plan = plan(&self.flow, &self.observed, at(self.second));
+        let [event] = &*plan.events else { panic!("{:?}", plan.events) };
+        assert!(event.warning && event.reason == "StepRetry", "{event:?}");
+        event.message.split_once("will be tried again: ").unwrap().1.to_owned()
     }
 
     fn seen(&mut self, step: &str) -> &mut JobSeen {
@@ -69,7 +77,7 @@ impl World {
             0 => pod("p").succeeded(second, ""),
             code => pod("p").failed(code, "no such table"),
         };
-        seen.pods = vec![Arc::new(Pod { job: seen.job.uid.clone(), ..pod })];
+        seen.pods = vec![Arc::new(Pod { job: seen.job.id(), ..pod })];
         self
     }
 
@@ -289,7 +297,6 @@ fn a_finished_flow_is_never_touched_but_by_its_ttl() {
     world.ends("a", 0).look();
     let done = world.flow.status.clone();
     world.observed.jobs.clear();
-    world.observed.gone.insert(("a".into(), 1));
     assert_eq!(world.later(4).look(), "");
     assert_eq!(world.due(), Some(5));
     assert_eq!(world.later(1).look(), "-flow");
@@ -347,8 +354,8 @@ fn a_job_that_somebody_deletes_is_lost_and_counts_as_an_attempt() {
     let retry = json!({"retryPolicy": {"limit": 1, "backoff": {"type": "Fixed", "duration": "1s"}}});
     let mut world = World::new(json!({"steps": [step("a", &[], retry)]}));
     world.look();
-    world.observed.jobs.clear();
-    world.observed.gone.insert(("a".into(), 1));
+    world.seen("a").gone = Some(Gone::Seen);
+    assert_eq!(world.retry(), "its Job was deleted while it ran");
     world.look();
     assert_eq!(world.told(), "Running: a Pending(JobLost)");
     assert_eq!(world.later(1).look(), "a/2");
@@ -358,6 +365,120 @@ fn a_job_that_somebody_deletes_is_lost_and_counts_as_an_attempt() {
     world.observed = Observed::default();
     world.look();
     assert_eq!(world.told(), "Failed: a Failed(JobLost)");
+    assert_eq!(world.step("a").message.as_deref(), Some("its Job is gone, and how it ended was not seen"));
+}
+
+#[test]
+fn a_step_whose_end_nobody_saw_is_not_run_twice_without_a_word() {
+    let retry = json!({"retryPolicy": {"limit": 1, "backoff": {"type": "Fixed", "duration": "1s"}}});
+    let mut world = World::new(json!({"steps": [step("a", &[], retry)]}));
+    world.look();
+    world.seen("a").gone = Some(Gone::Missed);
+    assert_eq!(world.retry(), "its Job is gone, and how it ended was not seen, so the step may be run twice");
+}
+
+#[test]
+fn a_job_that_is_gone_has_ended_as_the_last_of_it_says() {
+    for how in [Gone::Seen, Gone::Missed] {
+        let by_condition = |world: &mut World| {
+            let seen = world.seen("a");
+            let conditions = complete().conditions;
+            seen.job = Arc::new(Job { deleting: true, conditions, ..(*seen.job).clone() });
+        };
+        let by_pods = |world: &mut World| _ = world.ends("a", 0);
+        for end in [&by_condition as &dyn Fn(&mut World), &by_pods] {
+            let mut world = chain();
+            world.look();
+            end(&mut world);
+            let seen = world.seen("a");
+            (seen.ended, seen.gone) = (std::mem::take(&mut seen.pods), Some(how));
+            assert_eq!(world.later(5).look(), "b/1");
+            assert_eq!(world.told(), "Running: a Succeeded, b Running");
+        }
+        let mut world = chain();
+        world.look();
+        world.ends("a", 3).seen("a").gone = Some(how);
+        world.later(5).look();
+        assert_eq!(world.told(), "Failed: a Failed(BackoffLimitExceeded), b Skipped(UpstreamFailed)");
+        assert!(world.observed.jobs.is_empty(), "it is asked for no more");
+    }
+}
+
+/// A Job that says it is the one of an attempt, and has ended.
+fn look_alike(world: &mut World, name: Option<&str>) -> usize {
+    let seen = world.seen("a");
+    let stranger = Job {
+        name: name.map_or_else(|| seen.job.name.clone(), Into::into),
+        uid: "stranger".into(),
+        step: "a".into(),
+        ..complete()
+    };
+    world.observed.jobs.push(JobSeen::new(Arc::new(stranger), Vec::new()));
+    world.observed.jobs.len() - 1
+}
+
+#[test]
+fn only_the_job_that_the_status_names_decides() {
+    for first in [false, true] {
+        let mut world = chain();
+        world.look();
+        let at = look_alike(&mut world, Some("another"));
+        if first {
+            world.observed.jobs.swap(0, at);
+        }
+        assert_eq!(world.look(), "");
+        assert_eq!(world.told(), "Running: a Running, b Pending");
+        let ours = world.observed.jobs.iter_mut().find(|seen| &*seen.job.uid == "job-a-1").unwrap();
+        ours.pods = vec![Arc::new(Pod { job: ours.job.id(), ..pod("p").failed(7, "") })];
+        world.look();
+        assert_eq!(world.step("a").exit_code, Some(7));
+        assert_eq!(world.told(), "Failed: a Failed(BackoffLimitExceeded), b Skipped(UpstreamFailed)");
+    }
+}
+
+#[test]
+fn a_job_that_takes_the_name_of_one_that_is_gone_is_another() {
+    // Its UID is not in the status yet, and the gap was seen.
+    let mut world = chain();
+    world.look();
+    look_alike(&mut world, None);
+    world.observed.jobs[0].gone = Some(Gone::Seen);
+    world.look();
+    assert_eq!(world.told(), "Failed: a Failed(JobLost), b Skipped(UpstreamFailed)");
+    // Nobody saw the gap, and the status knows the UID.
+    let mut world = chain();
+    world.look();
+    world.later(60).look();
+    look_alike(&mut world, None);
+    world.observed.jobs.remove(0);
+    world.look();
+    assert_eq!(world.told(), "Failed: a Failed(JobLost), b Skipped(UpstreamFailed)");
+}
+
+#[test]
+fn a_look_alike_is_not_deleted_with_what_is_stopped() {
+    let mut world = World::new(json!({"steps": [step("a", &[], json!({"timeoutSeconds": 5}))]}));
+    world.look();
+    let at = look_alike(&mut world, Some("another"));
+    let running = Job { conditions: Vec::new(), ..(*world.observed.jobs[at].job).clone() };
+    world.observed.jobs[at].job = Arc::new(running);
+    assert_eq!(world.later(6).look(), "-job-a-1");
+    assert_eq!(world.later(1).look(), "");
+}
+
+#[test]
+fn a_job_of_the_right_name_that_was_refused_as_a_strangers_decides_nothing() {
+    let mut world = chain();
+    world.look();
+    look_alike(&mut world, None);
+    world.observed.jobs.remove(0);
+    let message = "a Job exists".into();
+    let refusal = Refusal { kind: RefusalKind::NameConflict, message, at: at(0), again: None };
+    world.observed.refused.insert(("a".into(), 1), refusal);
+    world.look();
+    world.look();
+    assert_eq!(world.told(), "Failed: a Failed(NameConflict), b Skipped(UpstreamFailed)");
+    assert_eq!(world.step("a").job_ref.unwrap().uid, None);
 }
 
 #[test]
@@ -543,7 +664,7 @@ fn a_job_that_has_ended_waits_a_little_for_the_pods_that_say_what_came_of_it() {
     let mut world = ended(12);
     assert_eq!((world.told().as_str(), world.due()), ("Running: a Running", Some(15)));
     let seen = world.seen("a");
-    seen.pods = vec![Arc::new(Pod { job: seen.job.uid.clone(), ..pod("p").succeeded(9, r#"{"rows": 4}"#) })];
+    seen.pods = vec![Arc::new(Pod { job: seen.job.id(), ..pod("p").succeeded(9, r#"{"rows": 4}"#) })];
     world.look();
     assert_eq!(world.told(), "Succeeded: a Succeeded");
     assert_eq!(world.step("a").outputs.unwrap().parameters[0].value, "4");

@@ -8,14 +8,19 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 
 use super::policy::{Policy, after, seconds, stamp};
-use super::{Action, JobSeen, Needs, Observed, Plan, estimate, events, report, settle, spent, stop};
+use super::{
+    Action, JobSeen, Needs, Observed, Plan, RefusalKind, estimate, events, report, settle, spent, stop,
+};
 use crate::api::{JobFlow, JobFlowStatus, ObjectRef, Step, StepPhase, StepStatus, Waiting};
 use crate::flow::dag::Dag;
 use crate::flow::eval::{self, Reads, Scene, Unready};
+use crate::flow::observed::Job;
 use crate::flow::outcome;
 
 /// The reason of a step whose failure was one more than the flow's `backoffLimit` allows.
 pub(super) const RETRIES_USED_UP: &str = "FlowBackoffLimitExceeded";
+/// The reason of a step whose Job has the name of somebody else's.
+pub(super) const NAME_CONFLICT: &str = "NameConflict";
 
 /// A plan in the making.
 pub(super) struct Work<'a> {
@@ -30,7 +35,7 @@ pub(super) struct Work<'a> {
     pub(super) status: JobFlowStatus,
     /// The steps as they will be, each at its place in the spec.
     pub(super) steps: Vec<StepStatus>,
-    /// Jobs of current attempts, by the step's place.
+    /// Jobs of current attempts, by the step's place: those that the status names.
     jobs: HashMap<usize, &'a JobSeen>,
     pub(super) actions: Vec<Action>,
     pub(super) needs: Needs,
@@ -56,14 +61,7 @@ impl<'a> Work<'a> {
         };
         let steps: Vec<StepStatus> = flow.spec.steps.iter().map(aligned).collect();
         let dag = Dag::new(&flow.spec.steps);
-        let mut jobs = HashMap::new();
-        for seen in &observed.jobs {
-            if let Some(place) = dag.find(&seen.job.step)
-                && steps[place].attempt == Some(seen.job.attempt)
-            {
-                jobs.insert(place, seen);
-            }
-        }
+        let jobs = referred(&steps, observed);
         let status = before.clone_without_steps();
         Self {
             flow,
@@ -154,7 +152,7 @@ impl<'a> Work<'a> {
 
     /// The Job of the step's current attempt, if it is seen.
     pub(super) fn job(&self, place: usize) -> Option<&'a JobSeen> {
-        self.jobs.get(&place).copied().filter(|seen| self.steps[place].attempt == Some(seen.job.attempt))
+        self.jobs.get(&place).copied().filter(|seen| refers(&self.steps[place], &seen.job))
     }
 
     pub(super) fn uid(&self) -> &'a str {
@@ -250,8 +248,7 @@ impl<'a> Work<'a> {
         let document = |name: &str| {
             let place = self.dag.find(name)?;
             let seen = self.job(place)?;
-            let pods: Vec<_> = seen.pods.iter().map(AsRef::as_ref).collect();
-            Some(outcome::document(&seen.job, &pods, None))
+            Some(outcome::document(&seen.job, &seen.all_pods(), None))
         };
         what(&Scene {
             flow: self.flow,
@@ -267,6 +264,7 @@ impl<'a> Work<'a> {
     pub(super) fn delete_job(&mut self, place: usize) {
         if let Some(seen) = self.job(place)
             && !seen.job.deleting
+            && seen.gone.is_none()
         {
             let action = Action::DeleteJob { name: seen.job.name.to_string(), uid: seen.job.uid.to_string() };
             if !self.actions.contains(&action) {
@@ -298,7 +296,7 @@ impl<'a> Work<'a> {
         }
         self.status.steps = std::mem::take(&mut self.steps);
         let events = events::between(self.flow, &self.before, &self.status);
-        let spent = spent(self.flow, &self.status, self.observed.jobs.iter().map(|seen| &*seen.job));
+        let spent = spent(self.flow, &self.status, &self.observed.jobs);
         let may_wait = changed && self.actions.is_empty() && self.status.phase == self.before.phase;
         let Self { status, actions, due, needs, .. } = self;
         Plan { status, may_wait, actions, due, needs, events, spent }
@@ -322,6 +320,41 @@ impl<'a> Work<'a> {
             }
         }
     }
+}
+
+/// The Job of each step's current attempt. Whatever a Job says of itself, it is the one that the status names, or it is
+/// nobody's.
+fn referred<'a>(steps: &[StepStatus], observed: &'a Observed) -> HashMap<usize, &'a JobSeen> {
+    let places =
+        steps.iter().enumerate().filter_map(|(place, step)| Some((&*step.job_ref.as_ref()?.name, place)));
+    let places: HashMap<&str, usize> = places.collect();
+    let mut jobs: HashMap<usize, &JobSeen> = HashMap::new();
+    for seen in &observed.jobs {
+        let Some(&place) = places.get(&*seen.job.name) else { continue };
+        let step = &steps[place];
+        if !refers(step, &seen.job) || is_refused(step, observed) {
+            continue;
+        }
+        // One of this name was there and is gone: what has its name now is another one.
+        if seen.gone.is_some() || !jobs.contains_key(&place) {
+            jobs.insert(place, seen);
+        }
+    }
+    jobs
+}
+
+/// Whether the step's status names this Job.
+pub(super) fn refers(step: &StepStatus, job: &Job) -> bool {
+    let Some(reference) = &step.job_ref else { return false };
+    *reference.name == *job.name && reference.uid.as_deref().is_none_or(|uid| *uid == *job.uid)
+}
+
+/// Whether the Job that has the name of the step's Job was found to be somebody else's.
+fn is_refused(step: &StepStatus, observed: &Observed) -> bool {
+    let refusal = || observed.refused.get(&(step.name.clone(), step.attempt.unwrap_or(1)));
+    step.reason.as_deref() == Some(NAME_CONFLICT)
+        || !observed.refused.is_empty()
+            && refusal().is_some_and(|refusal| refusal.kind == RefusalKind::NameConflict)
 }
 
 /// How long a Job's UID may be missing in the status.

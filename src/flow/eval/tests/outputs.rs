@@ -42,9 +42,10 @@ fn document() -> Value {
 #[case("$.output.list", json!({"type": "json"}), "[1,\"b\"]")]
 #[case("$.output.list[*]", json!({}), "[1,\"b\"]")]
 #[case("$.output.list[-1]", json!({}), "b")]
-#[case("$.output", json!({"container": "side"}), "said\n")]
-#[case("$.containers.side.output", json!({}), "said\n")]
-#[case("$.pods[0].containers.main.output", json!({}), "in a pod")]
+// What a program says loses its newline where the document is made, and only there.
+#[case("$.output", json!({"container": "side"}), "said\n\n")]
+#[case("$.containers.side.output", json!({}), "said\n\n")]
+#[case("$.pods[0].containers.main.output", json!({}), "in a pod\n")]
 #[case("$.output.rows", json!({"container": "main"}), "42")]
 #[case("$.succeeded", json!({"type": "int"}), "1")]
 #[case("{.status.conditions[?(@.type=='Complete')].type}", json!({}), "Complete")]
@@ -82,19 +83,52 @@ fn what_is_not_there_is_told_with_what_is(
 }
 
 #[test]
-fn a_message_that_the_kubelet_has_cut_is_told() {
-    let cut = |text: String| json!({"output": text, "status": {}});
-    let long = format!("{{\"rows\": [{}", "1,".repeat(2043));
-    assert_eq!(long.len(), 4096);
-    for extra in [json!({}), json!({"default": "d"})] {
-        let failure = one("$.output.rows", extra, &cut(long.clone())).unwrap_err();
-        assert_eq!(failure.reason, "OutputInvalid");
-        assert!(failure.message.contains("cut: a termination message has at most 4096 bytes"), "{failure:?}");
+fn a_message_that_the_kubelet_has_cut_is_told_and_never_handed_on() {
+    let main = |limit: usize| json!({"output": "the end of a text", "cut": true, "limit": limit});
+    let document = |limit: usize| {
+        json!({
+            "output": "the end of a text", "cut": true, "limit": limit, "status": {},
+            "containers": {"main": main(limit), "side": {"output": "whole"}},
+            "pods": [{"name": "p", "containers": {"main": main(limit)}}]
+        })
+    };
+    for path in [
+        "$.output",
+        "$.output.rows",
+        "$.output.rows[0]",
+        "$.containers.main.output",
+        "$.containers.*.output",
+        "$.pods[*].containers.main.output",
+        "$.pods[0].containers.main.output.rows",
+    ] {
+        for extra in [json!({}), json!({"default": "d"}), json!({"container": "main"})] {
+            let failure = one(path, extra, &document(4096)).unwrap_err();
+            assert_eq!(failure.reason, "OutputInvalid", "{path}");
+            let words = "was cut: of this container's termination message Kubernetes keeps the last 4096 bytes, and so \
+                         many there are; say less, or hand it on otherwise";
+            assert!(failure.message.contains(words), "{failure:?}");
+        }
     }
-    let short = one("$.output.rows", json!({"default": "d"}), &cut(long[..4095].to_owned()));
-    assert_eq!(short.as_deref(), Ok("d"));
-    let prose = "x".repeat(4096);
-    assert_eq!(one("$.output", json!({}), &cut(prose.clone())), Ok(prose));
+    let shared = one("$.output", json!({}), &document(3072)).unwrap_err();
+    assert!(shared.message.contains("keeps the first 3072 bytes"), "{shared:?}");
+    // What is told beside the text is no lie.
+    assert!(one("$.containers.main", json!({}), &document(4096)).unwrap().contains("\"cut\":true"));
+    assert_eq!(one("$.output", json!({"container": "side"}), &document(4096)).as_deref(), Ok("whole"));
+    assert_eq!(one("$.containers.side.output", json!({}), &document(4096)).as_deref(), Ok("whole"));
+}
+
+#[test]
+fn nobody_speaks_for_a_container_that_is_not_in_the_pod() {
+    let document = json!({
+        "status": {}, "containers": {"main": {"missing": true}, "mesh-proxy": {"output": "from the mesh"}}, "pods": []
+    });
+    for (path, extra) in [("$.output", json!({})), ("$.output.rows", json!({"default": "d"}))] {
+        let failure = one(path, extra, &document).unwrap_err();
+        assert_eq!(failure.reason, "OutputInvalid");
+        let words = "$ has no `output`: container \"main\" of the step's template is not in its pod, which has mesh-proxy; \
+                     something changes pods on their way";
+        assert!(failure.message.ends_with(words), "{failure:?}");
+    }
 }
 
 #[test]

@@ -38,7 +38,7 @@ fn path(path: &str) -> Value {
 #[case(path("load:$.output.half"), "0.5")]
 #[case(path("load:$.succeeded"), "1")]
 #[case(path("load:$.status.succeeded"), "1")]
-#[case(path("load:$.containers.main.output"), "said")]
+#[case(path("load:$.containers.main.output"), "said\n")]
 #[case(json!({"valueFrom": {"jsonPath": "load:$.output.none"}, "default": "d"}), "d")]
 #[case(json!({"valueFrom": {"jsonPath": "load:$.output.more"}, "default": "d"}), "d")]
 #[case(json!({"valueFrom": {"expression": "steps.load.outputs.rows + 1"}}), "43")]

@@ -62,13 +62,29 @@ fn the_first_container_speaks_unless_another_is_asked() {
         container("alpha").ended(0, 2, "a"),
         container("headworks-keep").sidecar().ended(0, 4, "{}"),
     ]);
-    let asked = |name| document(&job(), &[&pod], name)["output"].clone();
+    let job = Job { containers: "zeta,alpha,fetch".into(), ..job() };
+    let asked = |name| document(&job, &[&pod], name)["output"].clone();
     assert_eq!(asked(None), "z");
     assert_eq!(asked(Some("alpha")), "a");
     assert_eq!(asked(Some("fetch")), "fetched");
     assert_eq!(asked(Some("missing")), Value::Null);
-    let containers = doc(&job(), std::slice::from_ref(&pod))["containers"].clone();
+    let containers = doc(&job, std::slice::from_ref(&pod))["containers"].clone();
     assert_eq!(containers.as_object().unwrap().keys().collect::<Vec<_>>(), ["alpha", "fetch", "zeta"]);
+}
+
+#[test]
+fn a_container_that_was_put_before_the_first_does_not_speak_for_it() {
+    let proxy = || container("mesh-proxy").ended(0, 3, "from the mesh");
+    let with = |containers| pod("a").succeeded(3, "").containers(containers);
+    let injected = doc(&job(), &[with(vec![proxy(), container("main").ended(0, 3, "from the step")])]);
+    assert_eq!(injected["output"], "from the step");
+    assert_eq!(injected["containers"]["mesh-proxy"]["output"], "from the mesh");
+    // It says nothing, and nobody says anything for it.
+    let silent = doc(&job(), &[with(vec![proxy(), container("main").ended(0, 3, "")])]);
+    assert_eq!(silent.get("output"), None);
+    let taken_out = doc(&job(), &[with(vec![proxy()])]);
+    assert_eq!(taken_out.get("output"), None);
+    assert_eq!(taken_out["containers"]["main"], json!({"missing": true}));
 }
 
 #[test]
@@ -109,21 +125,39 @@ fn a_container_that_runs_is_there_and_says_nothing() {
 }
 
 #[test]
-fn json_that_the_kubelet_cut_is_marked() {
-    let long = format!("{{\"rows\": \"{}", "x".repeat(4087));
-    assert_eq!(long.len(), 4097);
-    let cut = |said: &str, containers: usize| {
+fn what_the_kubelet_cut_is_marked_whatever_is_left_of_it() {
+    let said = |said: &str, containers: usize| {
         let mut all = vec![container("main").ended(0, 3, said)];
         all.extend((1..containers).map(|n| container(&format!("c{n}"))));
-        doc(&job(), &[pod("a").succeeded(3, "").containers(all)])["containers"]["main"].clone()
+        doc(&job(), &[pod("a").succeeded(3, "").containers(all)])
     };
-    assert_eq!(cut(&long[..4096], 1)["cut"], true);
-    assert_eq!(cut(&long[..4096], 1)["output"], long[..4096]);
-    assert_eq!(cut(&long[..4095], 1).get("cut"), None);
-    // Twelve kibibytes for the whole pod.
-    assert_eq!(cut(&long[..2048], 6)["cut"], true);
-    assert_eq!(cut(&long[..2048], 5).get("cut"), None);
-    let whole = format!("\"{}\"", "x".repeat(4094));
-    assert_eq!(cut(&whole, 1).get("cut"), None);
-    assert_eq!(cut(&"x".repeat(4096), 1).get("cut"), None);
+    let is_cut = |text: &str, containers: usize| {
+        let document = said(text, containers);
+        let main = &document["containers"]["main"];
+        assert_eq!((document.get("cut"), document.get("limit")), (main.get("cut"), main.get("limit")));
+        assert_eq!(document["output"], main["output"]);
+        main.get("cut").map(|cut| (cut.clone(), main["limit"].clone()))
+    };
+    let cut = |limit: usize| Some((json!(true), json!(limit)));
+    // Of one container the last bytes are kept, and what was JSON has lost its head.
+    let long = format!("{{\"rows\": [{}4]}}", "3, ".repeat(1_700));
+    assert!(long.len() > 5_000);
+    let tail = &long[long.len() - 4096..];
+    assert_eq!(is_cut(tail, 1), cut(4096));
+    assert_eq!(said(tail, 1)["output"], tail);
+    assert_eq!(is_cut(&tail[1..], 1), None);
+    // Of several the first bytes of what they share, twelve kibibytes for the whole pod.
+    assert_eq!(is_cut(&long[..3072], 4), cut(3072));
+    assert_eq!(is_cut(&long[..2048], 6), cut(2048));
+    assert_eq!(is_cut(&long[..2048], 5), None);
+    // Words as well, and half a character that was replaced by a longer one.
+    assert_eq!(is_cut(&"x".repeat(4096), 1), cut(4096));
+    assert_eq!(is_cut(&format!("\u{fffd}{}", "é".repeat(2047)), 1), cut(4096));
+    assert_eq!(is_cut(&"7".repeat(4096), 1), cut(4096), "the end of a number is a number");
+    // What says itself where it ends is whole.
+    assert_eq!(is_cut(&format!("\"{}\"", "x".repeat(4094)), 1), None);
+    assert_eq!(is_cut(&format!("[{}]", " ".repeat(4094)), 1), None);
+    let mut debugged = pod("a").succeeded(3, &"x".repeat(2048));
+    debugged.ephemeral = 5;
+    assert_eq!(doc(&job(), &[debugged])["limit"], 2048);
 }

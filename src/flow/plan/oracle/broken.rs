@@ -1,10 +1,13 @@
 //! Planners that are broken on purpose: the oracle has to see it.
 
+use std::sync::Arc;
+
 use jiff::{SignedDuration, Timestamp};
 
 use super::super::{Action, Observed, Plan, plan};
 use super::drive::{Planner, Trouble};
 use crate::api::{FlowPhase, JobFlow, StepPhase};
+use crate::flow::observed::Job;
 
 /// Whether some case shows what is wrong with a planner.
 fn is_caught(planner: Planner, trouble: Trouble) -> bool {
@@ -96,4 +99,37 @@ fn a_planner_that_changes_what_is_final_is_caught() {
         plan
     }
     assert!(is_caught(rewrites, Trouble::None));
+}
+
+#[test]
+fn a_planner_that_believes_what_a_job_says_of_itself_is_caught() {
+    fn believes(flow: &JobFlow, observed: &Observed, now: Timestamp) -> Plan {
+        let mut observed = observed.clone();
+        let steps = flow.status.iter().flat_map(|status| &status.steps);
+        let references: Vec<_> =
+            steps.filter_map(|step| Some((&step.name, step.job_ref.as_ref()?))).collect();
+        for seen in &mut observed.jobs {
+            let named = references.iter().find(|(step, _)| **step == *seen.job.step);
+            if let Some((_, reference)) = named {
+                let uid = reference.uid.as_deref().map_or_else(|| seen.job.uid.clone(), Into::into);
+                let job = Job { name: reference.name.as_str().into(), uid, ..(*seen.job).clone() };
+                seen.job = Arc::new(job);
+            }
+        }
+        plan(flow, &observed, now)
+    }
+    assert!(is_caught(believes, Trouble::None));
+}
+
+#[test]
+fn a_planner_that_takes_what_is_gone_for_what_never_ended_is_caught() {
+    fn forgets(flow: &JobFlow, observed: &Observed, now: Timestamp) -> Plan {
+        let mut observed = observed.clone();
+        for seen in observed.jobs.iter_mut().filter(|seen| seen.gone.is_some()) {
+            seen.job = Arc::new(Job { conditions: Vec::new(), ..(*seen.job).clone() });
+            (seen.pods, seen.ended) = (Vec::new(), Vec::new());
+        }
+        plan(flow, &observed, now)
+    }
+    assert!(is_caught(forgets, Trouble::Much));
 }

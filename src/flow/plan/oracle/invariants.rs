@@ -1,7 +1,7 @@
 //! What holds of every plan, whatever happens around it.
 
 use super::super::{Action, Needs, Plan};
-use super::case::Case;
+use super::case::{Case, End};
 use super::world::World;
 use crate::api::{FlowPhase, JobFlowStatus, StepPhase, StepStatus};
 
@@ -23,6 +23,7 @@ pub(super) fn of_plan(world: &World<'_>, plan: &Plan) -> Result<(), String> {
         }
         if let Some(old) = before.steps.get(i) {
             step_moves_forward(old, step)?;
+            outcome_is_its_jobs(world, old, step)?;
         }
         starts_may_happen(world, before.steps.get(i), step, i, after)?;
     }
@@ -84,6 +85,35 @@ fn step_moves_forward(old: &StepStatus, new: &StepStatus) -> Result<(), String> 
     }
     if is_final(new) && new.completion_time.is_none() || !is_final(new) && new.completion_time.is_some() {
         return Err(format!("{name} is {:?} and completed at {:?}", new.phase, new.completion_time));
+    }
+    Ok(())
+}
+
+/// What becomes of a step comes from the Job that its status names, whatever other Jobs say.
+fn outcome_is_its_jobs(world: &World<'_>, old: &StepStatus, new: &StepStatus) -> Result<(), String> {
+    let Some(reference) = &new.job_ref else { return Ok(()) };
+    let name = &new.name;
+    let Some(job) = world.jobs.iter().find(|job| job.name == reference.name) else {
+        return match &reference.uid {
+            Some(uid) => Err(format!("{name} names the Job {uid}, and there never was one")),
+            None => Ok(()),
+        };
+    };
+    if reference.uid.as_ref().is_some_and(|uid| *uid != job.uid) {
+        return Err(format!("{name} names the Job {reference:?}, and it is {}", job.uid));
+    }
+    let ended =
+        old.phase == Some(StepPhase::Running) && old.job_ref.as_ref().is_some_and(|old| old.name == job.name);
+    let end = match (new.phase, new.reason.as_deref()) {
+        (Some(StepPhase::Succeeded), _) => End::Success,
+        (Some(StepPhase::Failed | StepPhase::Pending), Some("JobLost")) => End::Lost,
+        (Some(StepPhase::Failed | StepPhase::Pending), Some("BackoffLimitExceeded" | "DeadlineExceeded")) => {
+            End::Failure
+        }
+        _ => return Ok(()),
+    };
+    if ended && (job.end != end || !job.has_shown_its_end(world.now)) {
+        return Err(format!("{name} is told to have come to {end:?}, and its Job came to {:?}", job.end));
     }
     Ok(())
 }

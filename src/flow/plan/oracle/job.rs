@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use super::super::JobSeen;
+use super::super::{Gone, JobSeen};
 use super::case::{Case, End};
 use super::manifest::{UID, instant};
 use super::reference::Micros;
 use crate::flow::eval::Rendered;
-use crate::flow::observed::{Container, Ended, Job, JobCondition, JobConditionKind, JobShape, Pod, PodPhase};
+use crate::flow::observed::{
+    Container, Ended, Job, JobCondition, JobConditionKind, JobShape, Pod, PodPhase, id,
+};
 
 /// How long the Job controller takes from a pod's end to the Job's condition.
 const BATCH: Micros = 1_000_000;
@@ -49,14 +51,18 @@ pub(super) struct Manner {
     pub(super) announces: bool,
     /// It is still there for a while when it is deleted.
     pub(super) lingers: bool,
+    /// It is deleted in the very moment in which its condition tells of its end, as by a TTL of 0.
+    pub(super) swept: bool,
+    /// There is another Job that says it is the one of this attempt, and tells of another end.
+    pub(super) doubled: bool,
 }
 
 /// What is seen of a Job.
 pub(super) enum Seen {
     Nothing,
     There(JobSeen),
-    /// It was there.
-    Gone,
+    /// It was there: the last of it.
+    Gone(JobSeen),
 }
 
 impl Real {
@@ -74,7 +80,7 @@ impl Real {
     /// The instants at which something new is seen of it.
     pub(super) fn instants(&self) -> impl Iterator<Item = Micros> {
         let by_pod = self.is_seen_by_pod();
-        let last = if by_pod { self.ends + BATCH } else { self.ends };
+        let last = self.last();
         let own = [
             Some(self.created),
             Some(self.ends),
@@ -94,11 +100,41 @@ impl Real {
             return Seen::Nothing;
         }
         let linger = if self.manner.lingers { LINGER } else { 0 };
-        if self.deleted.is_some_and(|deleted| deleted + linger <= now) {
-            return Seen::Gone;
-        }
+        let gone = self.deleted.filter(|deleted| deleted + linger <= now);
+        let now = gone.unwrap_or(now);
         let pods = if self.is_seen_by_pod() { self.pods(now) } else { Vec::new() };
-        Seen::There(JobSeen { job: Arc::new(self.job(now)), pods: pods.into_iter().map(Arc::new).collect() })
+        let seen = JobSeen::new(Arc::new(self.job(now)), pods.into_iter().map(Arc::new).collect());
+        match gone {
+            None => Seen::There(seen),
+            Some(_) => Seen::Gone(JobSeen { ended: Vec::new(), gone: Some(Gone::Seen), ..seen }),
+        }
+    }
+
+    /// The last instant at which its condition changes.
+    fn last(&self) -> Micros {
+        if self.is_seen_by_pod() { self.ends + BATCH } else { self.ends }
+    }
+
+    /// When it is deleted by itself.
+    pub(super) fn goes_by_itself(&self) -> Option<Micros> {
+        match self.end {
+            End::Lost => Some(self.ends),
+            _ => self.manner.swept.then(|| self.last()),
+        }
+    }
+
+    /// Another Job that says it is this attempt's: under another name, or under this one once it is free.
+    pub(super) fn double(&self, now: Micros, same_name: bool) -> JobSeen {
+        let ours = self.job(now);
+        let (kind, reason) = match self.end {
+            End::Success => (JobConditionKind::Failed, "DeadlineExceeded"),
+            End::Failure | End::Lost => (JobConditionKind::Complete, "CompletionsReached"),
+        };
+        let name = if same_name { ours.name.clone() } else { format!("{}-x", ours.name).into() };
+        let uid = format!("{}-x", ours.uid).into();
+        let (reason, message, at) = (reason.into(), "".into(), Some(ours.created));
+        let conditions = vec![JobCondition { kind, reason, message, at }];
+        JobSeen::new(Arc::new(Job { name, uid, conditions, deleting: false, ..ours }), Vec::new())
     }
 
     fn middle(&self) -> Micros {
@@ -132,11 +168,12 @@ impl Real {
         Job {
             name: self.name.as_str().into(),
             uid: self.uid.as_str().into(),
-            flow: UID.into(),
+            flow: format!("default/flow/{UID}").into(),
             step: Case::name(self.step).into(),
             attempt: self.attempt,
             created: instant(self.created),
             deleting: self.deleted.is_some_and(|deleted| deleted <= now),
+            containers: "main".into(),
             shape: JobShape {
                 completions: Some(1),
                 backoff_limit: Some(self.backoff_limit),
@@ -179,7 +216,7 @@ impl Real {
         Pod {
             name: format!("{}-{number}", self.name).into(),
             uid: format!("{}-{number}", self.uid).into(),
-            job: self.uid.as_str().into(),
+            job: id("default", &self.name, &self.uid),
             created: instant(self.created),
             deleting: false,
             tracked: true,
@@ -189,6 +226,7 @@ impl Real {
             node: None,
             reason: None,
             message: None,
+            ephemeral: 0,
             containers: vec![Container { name: "main".into(), init: false, sidecar: false, ended }],
             waiting: None,
         }

@@ -81,13 +81,18 @@ impl<'a> World<'a> {
         let mut observed = Observed::default();
         for i in self.rng.shuffled(self.jobs.len()) {
             let job = &self.jobs[i];
-            match job.seen(self.now) {
-                Seen::Nothing => {}
-                Seen::There(seen) if self.spent.contains(&seen.job.uid) => {}
-                Seen::There(seen) => observed.jobs.push(seen),
-                Seen::Gone if self.spent.contains(&*job.uid) => {}
-                Seen::Gone => {
-                    observed.gone.insert((Case::name(job.step), job.attempt));
+            let seen = job.seen(self.now);
+            let free = matches!(seen, Seen::Gone(_));
+            match seen {
+                Seen::Nothing => continue,
+                Seen::There(_) | Seen::Gone(_) if self.spent.contains(&*job.uid) => {}
+                Seen::There(seen) | Seen::Gone(seen) => observed.jobs.push(seen),
+            }
+            if job.manner.doubled {
+                let double = job.double(self.now, free);
+                if !self.spent.contains(&double.job.uid) {
+                    let place = if self.rng.chance(50) { observed.jobs.len() } else { 0 };
+                    observed.jobs.insert(place, double);
                 }
             }
         }
@@ -168,7 +173,7 @@ impl<'a> World<'a> {
         let backoff_limit = spec.job_backoff_limit.unwrap_or(if spec.retry.is_some() { 0 } else { 6 });
         let ends = self.now + script.lasts * 1_000;
         let manner = self.manner(&script);
-        self.jobs.push(Real {
+        let mut job = Real {
             uid: format!("uid-{}", self.jobs.len()),
             name: name.to_owned(),
             step,
@@ -178,23 +183,28 @@ impl<'a> World<'a> {
             created: self.now,
             ends,
             end: script.end,
-            deleted: (script.end == End::Lost).then_some(ends),
+            deleted: None,
             manner,
-        });
+        };
+        job.deleted = job.goes_by_itself();
+        self.jobs.push(job);
         Ok(true)
     }
 
     fn manner(&mut self, script: &Attempt) -> Manner {
         let (end, lags) = (script.end, self.lags);
         let rng = &mut self.rng;
+        let swept = end != End::Lost && script.lasts > 2 && rng.chance(20);
         // A Job that was deleted before it was ever seen would rightly be made again.
-        let longest = if end == End::Lost { script.lasts - 1 } else { 3_000 };
+        let longest = if end == End::Lost || swept { script.lasts - 1 } else { 3_000 };
         Manner {
             lag: if lags && rng.chance(60) { rng.between(1, longest) * 1_000 } else { 0 },
             by_pod: rng.chance(60),
             turns: !lags && rng.chance(10),
             announces: rng.chance(30),
             lingers: end != End::Lost && rng.chance(30),
+            swept,
+            doubled: rng.chance(20),
         }
     }
 
