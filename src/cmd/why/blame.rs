@@ -92,7 +92,7 @@ fn pending(standing: &Standing<'_>, step: usize, status: &StepStatus, now: Times
         }
         Some("Reference") => {
             Blame::new(with("a ConfigMap or Secret that it reads is missing, or cannot be read"))
-                .cure("make it, or set right what is told; the step starts by itself then")
+                .cure("create it, or correct what the message names; the step then starts by itself")
         }
         Some("Unavailable") => {
             Blame::new(format!("{}{due}", with("the API server did not take its Job, and is asked again")))

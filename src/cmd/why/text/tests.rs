@@ -250,7 +250,7 @@ fn every_reason_to_wait_is_told_with_what_helps() {
             "why:  as many steps run as executionPolicy.parallelism allows: so it is\ndo:   wait, or allow more\n",
         ),
         ("Concurrency", "why:  another flow of the same concurrencyKey goes first: so it is\n"),
-        ("Reference", "why:  a ConfigMap or Secret that it reads is missing: so it is\n"),
+        ("Reference", "why:  a ConfigMap or Secret that it reads is missing, or cannot be read: so it is\n"),
         ("Unheard-of", "why:  Unheard-of: so it is\n"),
     ];
     for (reason, expected) in expected {
