@@ -96,7 +96,7 @@ pub fn nulls(flow: &Value) -> Vec<String> {
         match value {
             Value::Object(map) => {
                 for (key, value) in map {
-                    let is_free = value.is_object() && (key == "template" || key == "resourceTemplates");
+                    let is_free = key == "template" || (key == "resourceTemplates" && value.is_object());
                     if !is_free {
                         visit(key, value);
                     }
@@ -193,7 +193,7 @@ mod tests {
             "parameters": null,
             "resourceTemplates": {"volume": {"spec": null}},
             "steps": [null, {"name": "a", "metadata": {"labels": {"example.com/a~b": null}},
-                "template": {"spec": null}, "when": null}, {"template": null}]
+                "template": {"spec": null}, "when": null}, {"template": null, "message": null}]
         }});
         let mut found = nulls(&flow);
         found.sort();
@@ -203,7 +203,7 @@ mod tests {
                 "/spec/parameters",
                 "/spec/steps/1/metadata/labels/example.com~1a~0b",
                 "/spec/steps/1/when",
-                "/spec/steps/2/template"
+                "/spec/steps/2/message"
             ]
         );
         assert_eq!(nulls(&json!({"spec": null})), [] as [String; 0]);
