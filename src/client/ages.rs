@@ -15,7 +15,7 @@ use prometheus_client::registry::Registry;
 use super::is_watch;
 use crate::engine::resource;
 
-/// A leader whose watches are older gives up its Lease: it has cut them off once, and a fresh connection is silent, too.
+/// A leader whose watches are all older gives up its Lease: it has cut them off once, and fresh connections are silent, too.
 pub const TOO_OLD: Duration = Duration::from_secs(45);
 /// A watch that has ended is begun again within this time, or nobody wants it any more.
 const BEGUN_AGAIN: Duration = Duration::from_secs(40);
@@ -68,9 +68,11 @@ impl WatchAges {
         ages
     }
 
-    /// Whether every watch has been heard of lately enough to act on what they say.
+    /// Whether anything was heard lately of what is watched. One kind that is silent says something of the API server,
+    /// and the other replica hears no more of it; all of them together say that this replica is cut off.
     pub fn are_fresh(&self) -> bool {
-        self.by_kind().values().all(|age| *age < TOO_OLD)
+        let ages = self.by_kind();
+        ages.is_empty() || ages.values().any(|age| *age < TOO_OLD)
     }
 
     /// Words such as `jobs 3s, pods 0s`.

@@ -60,7 +60,7 @@ async fn existing(
     let view = api.get(name).await.map_err(|error| refusal::read(&error, before, now))?;
     let whose = if !is_owner(flow, &view.metadata) {
         "does not belong to the flow"
-    } else if !is_made_as(&view.metadata, wanted) {
+    } else if !is_made_as(&view.metadata, wanted, may_be_older(before)) {
         "was not made by headworks for this attempt"
     } else {
         return Ok(Job::from_view(view));
@@ -81,9 +81,15 @@ pub(super) fn is_owner(flow: &JobFlow, metadata: &ObjectMeta) -> bool {
     observed::owner(metadata).is_some_and(known)
 }
 
-/// Whether a Job was made as we would make it now: for this step and attempt, from the same text. One from before that
-/// was written down says nothing of the text.
-fn is_made_as(metadata: &ObjectMeta, wanted: &Value) -> bool {
+/// Whether an earlier try may have created the Job without our hearing of it: a ConfigMap that it is made from may have
+/// changed since.
+fn may_be_older(before: Option<&Refusal>) -> bool {
+    before.is_some_and(|before| before.kind == RefusalKind::Transient)
+}
+
+/// Whether a Job was made as we would make it now: for this step and attempt, and, unless it `may_be_older`, from the same
+/// text. One from before that was written down says nothing of the text.
+fn is_made_as(metadata: &ObjectMeta, wanted: &Value, may_be_older: bool) -> bool {
     let same = |list: &str, there: Option<&BTreeMap<String, String>>, key: &str, may_lack: bool| match there
         .and_then(|there| there.get(key))
     {
@@ -93,7 +99,7 @@ fn is_made_as(metadata: &ObjectMeta, wanted: &Value) -> bool {
     let (labels, annotations) = (metadata.labels.as_ref(), metadata.annotations.as_ref());
     same("labels", labels, names::STEP_LABEL, false)
         && same("annotations", annotations, names::ATTEMPT_ANNOTATION, false)
-        && same("annotations", annotations, names::RENDERED_ANNOTATION, true)
+        && (may_be_older || same("annotations", annotations, names::RENDERED_ANNOTATION, true))
 }
 
 /// Delete a Job with its pods, if it is the one that is meant.

@@ -256,8 +256,12 @@ impl Cache {
 
     /// It was read.
     pub(super) fn was_read(&self, flow: &str, source: &Source) {
-        if let Some(memory) = self.lock().memories.get_mut(flow) {
+        let mut index = self.lock();
+        if let Some(memory) = index.memories.get_mut(flow) {
             memory.unread.remove(source);
+            if memory.is_empty() {
+                index.memories.remove(flow);
+            }
         }
     }
 

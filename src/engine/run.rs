@@ -75,6 +75,17 @@ pub struct Engine {
 /// Who has it may start.
 type Turn = tokio::sync::Mutex<()>;
 
+/// The outcome of looking for Jobs that no watch shows.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Verified {
+    /// All of them are there.
+    There,
+    /// At least one could not be read; it has to be asked for again.
+    Unknown,
+    /// At least one is gone, and the cache knows.
+    Lost,
+}
+
 /// Why a look at a flow came to nothing; it is looked at again later.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Error {
@@ -171,9 +182,12 @@ impl Engine {
             let Some(Snapshot { entry, mut observed, unseen }) = cache.snapshot(key) else { return Ok(None) };
             tracing::Span::current().record("correlation", entry.uid());
             let Ok(flow) = &entry.flow else { return self.tell_malformed(key, &entry).await };
-            if self.verify(flow, &unseen).await {
-                continue;
-            }
+            // Nothing else may wake the flow of a Job that no watch has shown.
+            let again = match self.verify(flow, &unseen).await {
+                Verified::Lost => continue,
+                Verified::Unknown => Timestamp::now().checked_add(AGAIN).ok(),
+                Verified::There => None,
+            };
             let plan = self.plan(flow, &mut observed).await?;
             if stopped.is_cancelled() {
                 return Ok(None);
@@ -203,7 +217,7 @@ impl Engine {
             tracing::Span::current().record("actions", plan.actions.len());
             match self.act(flow, &observed, plan.actions, decided, stopped).await {
                 Acted::Refused => {}
-                Acted::All => return Ok(plan.due),
+                Acted::All => return Ok([plan.due, again].into_iter().flatten().min()),
                 Acted::Failed(error) => {
                     tracing::warn!(flow = %key, error = %error, "an action failed and is tried again");
                     let again = Timestamp::now().checked_add(AGAIN).unwrap_or(Timestamp::MAX);
@@ -234,27 +248,28 @@ impl Engine {
         took.saturating_mul(2).clamp(GATHER.0, GATHER.1)
     }
 
-    /// A Job that we created and that no watch shows after a while may have been deleted before a watch saw it. Whether
-    /// one was.
-    async fn verify(&self, flow: &JobFlow, unseen: &[Arc<Job>]) -> bool {
+    /// Looks for the Jobs that we created and that no watch shows after a while: one may have been deleted before a watch
+    /// saw it.
+    async fn verify(&self, flow: &JobFlow, unseen: &[Arc<Job>]) -> Verified {
         let api: Api<JobView> =
             Api::namespaced(self.client.clone(), flow.metadata.namespace.as_deref().unwrap_or_default());
-        let mut lost = false;
+        let mut verified = Verified::There;
         for job in unseen.iter().filter(|job| Timestamp::now().duration_since(job.created) > UNSEEN) {
             let there = match in_time(api.get_opt(&job.name)).await {
                 Ok(there) => there,
-                // Not known is not deleted: it is asked again with the next look.
+                // Not known is not deleted.
                 Err(error) => {
                     tracing::debug!(job = %job.name, %error, "whether a Job is there could not be read");
+                    verified = verified.max(Verified::Unknown);
                     continue;
                 }
             };
             if there.is_none_or(|there| there.metadata.uid.as_deref() != Some(&job.uid)) {
                 self.watches.cache.job_missed(&job.id());
-                lost = true;
+                verified = Verified::Lost;
             }
         }
-        lost
+        verified
     }
 
     /// Plan, reading what the plan asks for.
@@ -279,7 +294,8 @@ impl Engine {
                 });
                 observed.complaints.insert(job, complaint);
             }
-            let memory = (&*self.watches.cache, flow.metadata.uid.as_deref().unwrap_or_default());
+            let id = id_of(&flow.metadata);
+            let memory = (&*self.watches.cache, &*id);
             let sources = &mut observed.sources;
             observe::read_sources(&self.client, namespace, plan.needs.sources, memory, sources).await;
         }

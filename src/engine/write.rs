@@ -12,6 +12,7 @@ use super::flows::{FlowKey, FlowView};
 use super::run::{Engine, Error, in_time};
 use super::{status, watch};
 use crate::api::JobFlow;
+use crate::flow::observed::id_of;
 use crate::flow::plan::Plan;
 
 impl Engine {
@@ -47,7 +48,7 @@ impl Engine {
                     }
                     Some(view) => {
                         self.learn(view);
-                        self.watches.cache.spend_told(metadata.uid.as_deref().unwrap_or_default());
+                        self.watches.cache.spend_told(&id_of(metadata));
                         Ok(false)
                     }
                     None => {
@@ -76,9 +77,7 @@ impl Engine {
     }
 
     fn forget(&self, flow: &JobFlow) {
-        for (key, urgency) in
-            self.watches.cache.flow_deleted(flow.metadata.uid.as_deref().unwrap_or_default())
-        {
+        for (key, urgency) in self.watches.cache.flow_deleted(&id_of(&flow.metadata)) {
             self.watches.queue.add(key, urgency);
         }
     }

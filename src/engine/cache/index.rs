@@ -6,10 +6,12 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{FlowEntry, Id, Touched, Watch};
+use crate::api::defaults::RETRY_LIMIT;
 use crate::api::{FlowPhase, JobFlow};
 use crate::engine::flows::{self, FlowKey};
 use crate::engine::queue::Urgency;
 use crate::flow::eval::Source;
+use crate::flow::job_name::is_job_name;
 use crate::flow::observed::{Job, JobConditionKind, Pod, id_of};
 use crate::flow::plan::{Gone, JobSeen, Refusal, Rival, Verdict, durations};
 
@@ -114,6 +116,17 @@ pub(super) struct Memory {
     pub(super) unread: BTreeMap<Source, u32>,
     /// Since when a change of its status waits to be written.
     pub(super) waits: Option<Timestamp>,
+}
+
+impl Memory {
+    pub(super) fn is_empty(&self) -> bool {
+        self.refused.is_empty() && self.unread.is_empty() && self.waits.is_none()
+    }
+}
+
+/// Whether a Job has this [`crate::flow::observed::id`]. Most differ in the UID, which is compared first.
+fn is(job: &Job, id: &str) -> bool {
+    id.ends_with(&*job.uid) && *job.id() == *id
 }
 
 impl Index {
@@ -242,8 +255,8 @@ impl Index {
             self.leaves(id);
         }
         if stage == Stage::Whole
-            && let Some(job) = self.take_job(&flow, |job| *job.id() == *id)
-            && self.goes_on(&flow)
+            && let Some(job) = self.take_job(&flow, |job| is(job, id))
+            && self.may_be_asked_for(&flow, &job.job)
         {
             // How it ended, or that it had not, is what its last state says.
             let job = last.filter(|last| last.flow == flow).map_or(job.job, Arc::new);
@@ -268,14 +281,22 @@ impl Index {
         Some(job)
     }
 
-    /// Whether somebody may still ask what came of a flow's Jobs.
-    fn goes_on(&self, flow: &str) -> bool {
-        self.keys.get(flow).and_then(|key| self.flows.get(key)).is_some_and(|entry| !entry.is_over())
+    /// Whether somebody may still ask what came of a Job that is gone: it is that of an attempt that its flow may make, and
+    /// the first of them. Whoever may create Jobs could have any number of others kept.
+    fn may_be_asked_for(&self, flow: &str, job: &Job) -> bool {
+        let Some(entry) = self.keys.get(flow).and_then(|key| self.flows.get(key)) else { return false };
+        let (Ok(of), false) = (&entry.flow, entry.is_over()) else { return false };
+        let Some(step) = of.spec.steps.iter().find(|step| *step.name == *job.step) else { return false };
+        let retries = step.retry_policy.as_ref().map_or(0, |policy| policy.limit.unwrap_or(RETRY_LIMIT));
+        let is_same = |lost: &Lost| lost.job.step == job.step && lost.job.attempt == job.attempt;
+        job.attempt <= retries.saturating_add(1)
+            && is_job_name(&job.name, entry.uid(), &job.step, job.attempt)
+            && !self.lost.get(flow).is_some_and(|lost| lost.iter().any(is_same))
     }
 
     /// Whether a Job is gone, and somebody has still to ask what came of it.
     fn is_asked_for(&self, flow: &str, id: &str) -> bool {
-        self.lost.get(flow).is_some_and(|lost| lost.iter().any(|lost| *lost.job.id() == *id))
+        self.lost.get(flow).is_some_and(|lost| lost.iter().any(|lost| is(&lost.job, id)))
     }
 
     pub(super) fn spend(&mut self, flow: &str, uid: &str) {

@@ -335,6 +335,11 @@ fn referred<'a>(steps: &[StepStatus], observed: &'a Observed) -> HashMap<usize, 
         if !refers(step, &seen.job) || is_refused(step, observed) {
             continue;
         }
+        // As long as its UID is not known, it has to say at least that it is this attempt's.
+        let knows_uid = step.job_ref.as_ref().is_some_and(|reference| reference.uid.is_some());
+        if !knows_uid && (*seen.job.step != *step.name || Some(seen.job.attempt) != step.attempt) {
+            continue;
+        }
         // One of this name was there and is gone: what has its name now is another one.
         if seen.gone.is_some() || !jobs.contains_key(&place) {
             jobs.insert(place, seen);
