@@ -282,15 +282,18 @@ impl Index {
     }
 
     /// Whether somebody may still ask what came of a Job that is gone: it is that of an attempt that its flow may make, and
-    /// the first of them. Whoever may create Jobs could have any number of others kept.
+    /// the first of them with the name that we give, or without it. Whoever may create Jobs could have any number of others
+    /// kept.
     fn may_be_asked_for(&self, flow: &str, job: &Job) -> bool {
         let Some(entry) = self.keys.get(flow).and_then(|key| self.flows.get(key)) else { return false };
         let (Ok(of), false) = (&entry.flow, entry.is_over()) else { return false };
         let Some(step) = of.spec.steps.iter().find(|step| *step.name == *job.step) else { return false };
         let retries = step.retry_policy.as_ref().map_or(0, |policy| policy.limit.unwrap_or(RETRY_LIMIT));
-        let is_same = |lost: &Lost| lost.job.step == job.step && lost.job.attempt == job.attempt;
-        job.attempt <= retries.saturating_add(1)
-            && is_job_name(&job.name, entry.uid(), &job.step, job.attempt)
+        let has_our_name = |job: &Job| is_job_name(&job.name, entry.uid(), &job.step, job.attempt);
+        let slot = |job: &Job| (job.step.clone(), job.attempt, has_our_name(job));
+        let this = slot(job);
+        let is_same = |lost: &Lost| slot(&lost.job) == this;
+        (1..=retries.saturating_add(1)).contains(&job.attempt)
             && !self.lost.get(flow).is_some_and(|lost| lost.iter().any(is_same))
     }
 

@@ -7,7 +7,7 @@ fn flow(name: &str, version: u64, phase: &str) -> flows::FlowView {
     let object = json!({
         "apiVersion": "workflow.kube-zen.io/v1alpha1", "kind": "JobFlow",
         "metadata": {"name": name, "namespace": "default", "uid": name, "resourceVersion": version.to_string()},
-        "spec": {"executionPolicy": {"concurrencyKey": "line"}, "steps": []},
+        "spec": {"executionPolicy": {"concurrencyKey": "line"}, "steps": [{"name": "work"}]},
         "status": {"phase": phase, "startTime": "2026-11-24T10:00:00.000000Z"}
     });
     serde_json::from_value(object).unwrap()
@@ -322,6 +322,22 @@ fn pods_that_are_gone_are_remembered_within_bounds() {
     assert!(cache.lock().pods.is_empty());
     cache.spend(&id("flow"), &["job".into()]);
     assert!(cache.lock().ended.is_empty());
+}
+
+/// Whoever may create Jobs may name the flow as their controller, and delete them again, as often as he likes.
+#[test]
+fn of_jobs_that_are_gone_no_more_are_kept_than_the_flow_may_make() {
+    let cache = with_a_job("Running");
+    for n in 0..9 {
+        for (step, attempt) in [("work", 1), ("work", n), ("nobody", 1)] {
+            let name = format!("{step}-{attempt}-{n}");
+            cache.job(Job { step: step.into(), attempt, ..job(&name, "flow") }, 0);
+            cache.job_deleted(&id(&name), None);
+        }
+    }
+    let index = cache.lock();
+    assert_eq!(index.lost[&id("flow")].len(), 1);
+    assert_eq!(index.owners.len(), 2, "the one that is there, and the one that is gone");
 }
 
 #[test]
