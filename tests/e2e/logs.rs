@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
+use headworks::flow::job_name::job_name;
 use serde_json::{Value, json};
 
 use super::command::{self, Said};
@@ -18,8 +19,9 @@ fn logs(args: &[&str]) -> Said {
     command::run(&mut headworks(&[&["logs", "printing"], args].concat()), "")
 }
 
-/// A Job as the engine makes it; its containers run our own image, which has a program that prints.
+/// A Job as the engine makes it, its name and all; its containers run our own image, which has a program that prints.
 fn job(uid: &Value, step: &str, attempt: &str, containers: &Value) {
+    let name = job_name("printing", uid.as_str().unwrap(), step, attempt.parse().unwrap(), None);
     let labels = json!({
         "workflow.kube-zen.io/flow": "printing", "workflow.kube-zen.io/step": step,
         "workflow.kube-zen.io/managed-by": "zen-flow",
@@ -30,7 +32,7 @@ fn job(uid: &Value, step: &str, attempt: &str, containers: &Value) {
     let job = json!({
         "apiVersion": "batch/v1", "kind": "Job",
         "metadata": {
-            "name": format!("printing-{step}-{attempt}"), "namespace": "logs", "labels": labels,
+            "name": name, "namespace": "logs", "labels": labels,
             "annotations": {"workflow.kube-zen.io/attempt": attempt}, "ownerReferences": [owner],
         },
         "spec": {"backoffLimit": 0, "template": {
