@@ -114,6 +114,13 @@ pub enum JobConditionKind {
     Suspended,
 }
 
+impl JobConditionKind {
+    /// Whether nothing follows: the targets become final through these.
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Complete | Self::Failed)
+    }
+}
+
 /// A pod of such a Job.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pod {

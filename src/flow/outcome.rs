@@ -68,8 +68,7 @@ const BACKOFF_LIMIT_EXCEEDED: &str = "BackoffLimitExceeded";
 /// `pods` may hold other Jobs' pods; they are passed over.
 pub fn outcome(job: &Job, pods: &[&Pod], by_condition: bool) -> Option<Outcome> {
     let pods: Vec<&Pod> = pods.iter().copied().filter(|pod| pod.is_of(job)).collect();
-    let last =
-        ended_by(job, &pods, |kind| matches!(kind, JobConditionKind::Complete | JobConditionKind::Failed));
+    let last = ended_by(job, &pods, JobConditionKind::is_final);
     if last.is_some() {
         return last;
     }
@@ -83,8 +82,7 @@ pub fn outcome(job: &Job, pods: &[&Pod], by_condition: bool) -> Option<Outcome> 
 /// also where the final one had still to come; else what its pods had decided before they or their Job were deleted.
 pub fn of_gone(job: &Job, pods: &[&Pod]) -> Option<Outcome> {
     let pods: Vec<&Pod> = pods.iter().copied().filter(|pod| pod.is_of(job)).collect();
-    let last =
-        ended_by(job, &pods, |kind| matches!(kind, JobConditionKind::Complete | JobConditionKind::Failed));
+    let last = ended_by(job, &pods, JobConditionKind::is_final);
     let target = || {
         ended_by(job, &pods, |kind| {
             matches!(kind, JobConditionKind::SuccessCriteriaMet | JobConditionKind::FailureTarget)

@@ -12,7 +12,7 @@ use crate::engine::flows::{self, FlowKey};
 use crate::engine::queue::Urgency;
 use crate::flow::eval::Source;
 use crate::flow::job_name::is_job_name;
-use crate::flow::observed::{Job, JobConditionKind, Pod, id_of};
+use crate::flow::observed::{Job, Pod, id_of};
 use crate::flow::plan::{Gone, JobSeen, Refusal, Rival, Verdict, durations};
 
 #[derive(Default)]
@@ -220,8 +220,7 @@ impl Index {
 
     pub(super) fn job(&mut self, job: Job, scope: Option<usize>) -> Touched {
         let (flow, id) = (job.flow.clone(), job.id());
-        let final_ = |kind| matches!(kind, JobConditionKind::Complete | JobConditionKind::Failed);
-        let over = job.conditions.iter().any(|condition| final_(condition.kind));
+        let over = job.conditions.iter().any(|condition| condition.kind.is_final());
         if let Some(Owner { stage: Stage::Spent(known), .. }) = self.owners.get_mut(&id) {
             *known = scope.or(*known);
             return Vec::new();
@@ -290,9 +289,10 @@ impl Index {
         let Some(step) = of.spec.steps.iter().find(|step| *step.name == *job.step) else { return false };
         let retries = step.retry_policy.as_ref().map_or(0, |policy| policy.limit.unwrap_or(RETRY_LIMIT));
         let has_our_name = |job: &Job| is_job_name(&job.name, entry.uid(), &job.step, job.attempt);
-        let slot = |job: &Job| (job.step.clone(), job.attempt, has_our_name(job));
-        let this = slot(job);
-        let is_same = |lost: &Lost| slot(&lost.job) == this;
+        let is_ours = has_our_name(job);
+        let is_same = |Lost { job: other, .. }: &Lost| {
+            other.step == job.step && other.attempt == job.attempt && has_our_name(other) == is_ours
+        };
         (1..=retries.saturating_add(1)).contains(&job.attempt)
             && !self.lost.get(flow).is_some_and(|lost| lost.iter().any(is_same))
     }

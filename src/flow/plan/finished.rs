@@ -6,7 +6,6 @@ use super::policy::{Policy, after};
 use super::work::{Work, refers};
 use super::{Action, JobSeen, Observed, Plan, spent};
 use crate::api::{FlowPhase, JobFlow, StepPhase, StepStatus};
-use crate::flow::observed::JobConditionKind;
 
 /// Whether a flow has come to its end.
 pub(super) fn is_over(flow: &JobFlow) -> bool {
@@ -57,11 +56,10 @@ fn delete(seen: &JobSeen) -> Action {
 /// Whether a Job may still run something that its step was stopped from. The Job of a step that succeeded or failed
 /// stays, however far its controller is with it.
 fn is_leftover(step: &StepStatus, seen: &JobSeen) -> bool {
-    let ended = |kind| matches!(kind, JobConditionKind::Complete | JobConditionKind::Failed);
     was_stopped(step)
         && !seen.job.deleting
         && seen.gone.is_none()
-        && !seen.job.conditions.iter().any(|condition| ended(condition.kind))
+        && !seen.job.conditions.iter().any(|condition| condition.kind.is_final())
         && seen.outcome(false).is_none()
 }
 

@@ -25,11 +25,8 @@ pub fn spent<'j>(
     // The status knows whose a Job is; its label, which others may change, is asked of those that it does not name.
     let named: HashMap<&str, &StepStatus> =
         status.steps.iter().filter_map(|step| Some((&*step.job_ref.as_ref()?.name, step))).collect();
-    let of = |seen: &JobSeen| {
-        named.get(&*seen.job.name).map_or(&*seen.job.step, |step| step.name.as_str()).to_owned()
-    };
     let told = |seen: &&JobSeen| {
-        over.get(&*of(seen)).is_some_and(|step| {
+        over.get(step_of(seen, &named)).is_some_and(|step| {
             // What was stopped is deleted until it is gone.
             let has_uid = step.job_ref.as_ref().is_some_and(|job| job.uid.is_some());
             (seen.gone.is_some() || !was_stopped(step)) && (has_uid || large)
@@ -41,7 +38,12 @@ pub fn spent<'j>(
     }
     let waiting = flow.spec.steps.iter().filter(|step| !over.contains_key(step.name.as_str()));
     let read: HashSet<&str> = waiting.flat_map(eval::sources).map(|(step, _)| step).collect();
-    told.filter(|seen| !read.contains(&*of(seen))).map(|seen| seen.job.uid.clone()).collect()
+    told.filter(|seen| !read.contains(step_of(seen, &named))).map(|seen| seen.job.uid.clone()).collect()
+}
+
+/// The step whose Job this is: that of the status, or else that of its label.
+fn step_of<'a>(seen: &'a JobSeen, named: &HashMap<&str, &'a StepStatus>) -> &'a str {
+    named.get(&*seen.job.name).map_or(&*seen.job.step, |step| step.name.as_str())
 }
 
 fn is_over(step: &StepStatus) -> bool {
