@@ -3,28 +3,17 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 pub mod canonical;
-pub mod code;
 pub mod dag;
 pub mod declared;
-pub mod duration;
 pub mod eval;
 pub mod expr;
-pub mod hash;
 pub mod job_name;
 pub mod jsonpath;
 pub mod leader_name;
-pub mod names;
 pub mod observed;
 pub mod outcome;
 pub mod outline;
-pub mod path;
-pub mod pattern;
 pub mod pinned;
 pub mod plan;
-pub mod problem;
-pub mod quantity;
-pub mod selector;
-pub mod shape;
-pub mod suggest;
 pub mod typed;
 pub mod validate;

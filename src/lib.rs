@@ -6,6 +6,8 @@ pub mod client;
 pub mod election;
 pub mod engine;
 pub mod flow;
+pub mod k8s;
 pub mod manifest;
+pub mod problem;
 pub mod routing;
 pub mod telemetry;

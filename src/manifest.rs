@@ -16,7 +16,7 @@
 
 use serde_json::Value;
 
-use crate::flow::path::Path;
+use crate::problem::field_path::Path;
 
 mod build;
 mod positions;

@@ -8,9 +8,9 @@ use headworks_webhook::PatchOperation;
 use serde_json::{Map, Value};
 
 use crate::api::names::{APPROVED_BY_PREFIX, APPROVED_PREFIX, INITIATED_BY};
-use crate::flow::code;
-use crate::flow::path::Place;
-use crate::flow::problem::{Problem, Problems};
+use crate::problem::code;
+use crate::problem::field_path::Place;
+use crate::problem::{Problem, Problems};
 
 /// The annotations of an object; none is as good as empty.
 pub fn annotations(object: &Value) -> Option<&Map<String, Value>> {

@@ -8,8 +8,8 @@ use super::{identity, ratchet};
 use crate::api::{defaults, names};
 use crate::flow::canonical;
 use crate::flow::outline::Outline;
-use crate::flow::problem::{Problem, Problems};
 use crate::flow::validate::{self, Options, update};
+use crate::problem::{Problem, Problems};
 
 /// Judges `JobFlow`s.
 #[derive(Clone, Debug, Default)]

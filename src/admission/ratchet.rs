@@ -13,11 +13,11 @@ use serde_json::Value;
 
 use super::verdict::Findings;
 use crate::flow::canonical;
-use crate::flow::code;
 use crate::flow::dag::Dag;
-use crate::flow::path::{Path, Segment};
-use crate::flow::problem::{Problem, Problems, Reason};
 use crate::flow::validate;
+use crate::problem::code;
+use crate::problem::field_path::{Path, Segment};
+use crate::problem::{Problem, Problems, Reason};
 
 /// Sort `problems` of `new` against those of the stored object.
 pub fn sort(problems: Vec<Problem>, new: &Value, old_problems: &[Problem], old: &Value) -> Findings {
@@ -56,7 +56,7 @@ fn dependency<'a>(path: &Path, object: &'a Value) -> Option<(&'a str, &'a str)> 
 /// What makes two problems the same: the rule, the place with steps by name, and the value that is there.
 #[derive(PartialEq, Eq, Hash)]
 struct Key {
-    code: crate::flow::code::Code,
+    code: crate::problem::code::Code,
     place: String,
     value: u64,
 }

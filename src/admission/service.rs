@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use super::ratchet;
 use super::verdict::{Findings, denial, details};
-use crate::flow::problem::Problem;
 use crate::flow::validate::service::{self, Sight};
+use crate::problem::Problem;
 
 /// Looks from memory, without a call, at the pods that a Service would select; `None` while they are not known.
 pub type Look = Arc<dyn Fn(&Value) -> Option<Sight> + Send + Sync>;

@@ -3,7 +3,7 @@
 use headworks_webhook::{Cause, Denial, Details, Review, Verdict};
 use serde_json::Value;
 
-use crate::flow::problem::Problem;
+use crate::problem::Problem;
 
 /// The most causes in one answer.
 pub const MOST_CAUSES: usize = 50;

@@ -5,7 +5,7 @@ use std::io::Write;
 use anyhow::{anyhow, bail};
 use headworks::api::names::{APPROVED_BY_PREFIX, APPROVED_PREFIX};
 use headworks::api::{JobFlow, StepPhase};
-use headworks::flow::suggest::did_you_mean;
+use headworks::problem::suggest::did_you_mean;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
 

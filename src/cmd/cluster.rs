@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use headworks::api::JobFlow;
-use headworks::flow::names;
-use headworks::flow::suggest::did_you_mean;
+use headworks::k8s::name_rules;
+use headworks::problem::suggest::did_you_mean;
 use k8s_openapi::NamespaceResourceScope;
 use kube::api::ListParams;
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -44,7 +44,7 @@ pub(crate) fn flow_name(text: &str) -> Result<String, String> {
         Some(("jobflow" | "jobflows" | "jf" | "flow" | "jobflow.workflow.kube-zen.io", name)) => name,
         _ => text,
     };
-    names::dns_subdomain(name).map_or_else(|| Ok(name.to_owned()), Err)
+    name_rules::dns_subdomain(name).map_or_else(|| Ok(name.to_owned()), Err)
 }
 
 /// Run a command that talks to a cluster.
@@ -87,7 +87,7 @@ impl Connect {
         config.connect_timeout = Some(Duration::from_secs(10));
         let usual = usual.unwrap_or(&config.default_namespace);
         let namespace = namespace.clone().unwrap_or_else(|| usual.to_owned());
-        if let Some(wrong) = names::dns_label(&namespace) {
+        if let Some(wrong) = name_rules::dns_label(&namespace) {
             anyhow::bail!("the namespace {namespace:?}: {wrong}");
         }
         let url = config.cluster_url.to_string();

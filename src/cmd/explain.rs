@@ -2,7 +2,8 @@
 
 use std::io::Write;
 
-use headworks::flow::code::{self, CODES, Code, FAMILIES};
+use headworks::problem::code;
+use headworks::problem::code::{CODES, Code, FAMILIES};
 
 use super::Outcome;
 

@@ -3,8 +3,9 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use headworks::flow::path::{self, Segment};
 use headworks::manifest::{self, Positions, Unreadable};
+use headworks::problem::field_path;
+use headworks::problem::field_path::Segment;
 use serde_json::Value;
 
 /// A file that was opened.
@@ -113,7 +114,7 @@ fn descend(mut object: Object, objects: &mut Vec<Result<Object, Unreadable>>) {
         return;
     };
     for (i, value) in items.into_iter().enumerate() {
-        let place = path::Path(vec![Segment::Field("items".to_owned()), Segment::Index(i)]);
+        let place = field_path::Path(vec![Segment::Field("items".to_owned()), Segment::Index(i)]);
         let positions = object.positions.at(&place).unwrap_or_else(|| object.positions.clone());
         descend(Object { document: object.document, value, positions }, objects);
     }

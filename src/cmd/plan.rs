@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use headworks::api::{JobFlow, OnStepFailure, Step};
 use headworks::flow::outline::{self, End, Outline};
-use headworks::flow::suggest::did_you_mean;
 use headworks::flow::validate::Options;
+use headworks::problem::suggest::did_you_mean;
 
 use super::style::Style;
 use super::validate::{judge, text::Text};

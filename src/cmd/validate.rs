@@ -4,12 +4,12 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use headworks::api::{JobFlow, names};
-use headworks::flow::code;
-use headworks::flow::path::Place;
-use headworks::flow::problem::Problem;
-use headworks::flow::suggest::did_you_mean;
 use headworks::flow::validate::{self, Options, service};
 use headworks::manifest::Position;
+use headworks::problem::Problem;
+use headworks::problem::code;
+use headworks::problem::field_path::Place;
+use headworks::problem::suggest::did_you_mean;
 
 use super::Outcome;
 use super::input::{self, Failure, Object};

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use headworks::api::JobFlow;
-use headworks::flow::suggest::did_you_mean;
+use headworks::problem::suggest::did_you_mean;
 use jiff::Timestamp;
 
 use super::Outcome;

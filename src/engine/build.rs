@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::api::{JobFlow, PodFailurePolicy, names};
 use crate::flow::eval::Rendered;
-use crate::flow::hash::hash;
+use crate::k8s::hash::hash;
 
 /// The Job of an attempt.
 pub(super) fn job(flow: &JobFlow, step: usize, attempt: i64, name: &str, rendered: &Rendered) -> Value {

@@ -7,10 +7,10 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::api::{ConcurrencyPolicy, FlowPhase, JobFlow, JobFlowSpec, JobFlowStatus};
-use crate::flow::code;
 use crate::flow::observed::view::lean;
 use crate::flow::plan::Verdict;
 use crate::flow::validate::{self, Options};
+use crate::problem::code;
 
 /// Where a flow is found.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

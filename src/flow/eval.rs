@@ -13,9 +13,9 @@ use serde_json::Value;
 
 use self::reader::Reader;
 use super::expr;
-use super::path::{Path, one_line};
 use super::typed::MAX_VALUES;
 use crate::api::{JobFlow, OutputValue, Step, StepStatus};
+use crate::problem::field_path::{Path, one_line};
 
 mod cel;
 mod convert;

@@ -8,9 +8,9 @@
 
 use cel::common::ast::IdedExpr;
 
-use super::code;
-use super::path::Place;
-use super::problem::{Problem, Problems};
+use crate::problem::code;
+use crate::problem::field_path::Place;
+use crate::problem::{Problem, Problems};
 
 mod bind;
 mod fold;

@@ -5,8 +5,9 @@
 //! assert_eq!(job_name("nightly", "b2c6", "extract", 1, None), "nightly-extract-s0r30b5113");
 //! ```
 
-use super::hash::{self, hash};
 use crate::api::names::MAX_LABEL;
+use crate::k8s::hash;
+use crate::k8s::hash::hash;
 
 /// The name of the Job of one attempt at a step: `<flow>-<step>`, cut to fit, and a hash of what it belongs to.
 ///
@@ -60,7 +61,7 @@ fn cut(name: &str, room: usize) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::flow::names;
+    use crate::k8s::name_rules;
 
     const UID: &str = "5c1d4f0e-5b0f-4a52-9a3a-0d1c8f3f6a11";
 
@@ -103,7 +104,7 @@ mod tests {
                         Some(completions) => format!("{name}-{}", (completions - 1).max(0)),
                         None => name.clone(),
                     };
-                    assert_eq!(names::dns_label(&host), None, "{host} of {flow} and {step}");
+                    assert_eq!(name_rules::dns_label(&host), None, "{host} of {flow} and {step}");
                 }
             }
         }
@@ -138,7 +139,7 @@ mod tests {
             "a.".repeat(99),
         ] {
             let value = label_value(&long);
-            assert_eq!(names::label_value(&value), None, "{value}");
+            assert_eq!(name_rules::label_value(&value), None, "{value}");
             assert_ne!(value, label_value(&format!("{long}x")));
         }
     }

@@ -1,8 +1,9 @@
 //! The name of a leader Service whose source has none in mind: `<service>-leader`, cut and hashed where that is too
 //! long.
 
-use super::hash::{self, hash};
 use crate::api::names::MAX_LABEL;
+use crate::k8s::hash;
+use crate::k8s::hash::hash;
 
 const SUFFIX: &str = "-leader";
 
@@ -25,7 +26,7 @@ pub fn is_cut(service: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::flow::names::dns_label;
+    use crate::k8s::name_rules::dns_label;
 
     #[test]
     fn short_names_keep_their_name() {

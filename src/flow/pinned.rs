@@ -3,9 +3,9 @@
 use serde_json::Value;
 
 use super::canonical;
-use super::hash::fnv;
 use super::validate::update::MUTABLE;
 use crate::api::JobFlow;
+use crate::k8s::hash::fnv;
 
 /// How the hash is made. Another way, or other defaults, is another number: hashes that were made differently say nothing.
 const WAY: &str = "1-";

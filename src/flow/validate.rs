@@ -9,10 +9,10 @@ use std::sync::LazyLock;
 use serde_json::Value;
 
 use super::dag::{Ancestors, Dag};
-use super::path::Place;
-use super::problem::{Problem, Problems};
-use super::shape::Shape;
 use crate::api::{JobFlow, Step};
+use crate::problem::field_path::Place;
+use crate::problem::schema::Shape;
+use crate::problem::{Problem, Problems};
 
 pub mod data;
 pub mod expressions;

@@ -123,7 +123,7 @@ fn inside(text: &str, line: usize, column: usize) -> bool {
 }
 
 fn walk(value: &Value, path: &Path, visit: &mut dyn FnMut(&Path)) {
-    use crate::flow::path::Segment;
+    use crate::problem::field_path::Segment;
     visit(path);
     let mut into = |segment, child: &Value| {
         let mut path = path.clone();

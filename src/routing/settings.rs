@@ -10,11 +10,11 @@ use serde_json::{Map, Value, json};
 
 use super::kept::{Pod, Service};
 use super::names;
-use crate::flow::duration;
 use crate::flow::leader_name::leader_name;
-use crate::flow::names as valid;
-use crate::flow::selector::Selector;
 use crate::flow::validate::service;
+use crate::k8s::duration;
+use crate::k8s::name_rules as valid;
+use crate::k8s::selector::Selector;
 
 /// The settings of one source.
 #[derive(Clone, Debug, PartialEq)]

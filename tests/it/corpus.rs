@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use headworks::admission::{JobFlows, Services};
-use headworks::flow::code;
-use headworks::flow::problem::{Problem, warning_line};
 use headworks::flow::validate;
+use headworks::problem::code;
+use headworks::problem::{Problem, warning_line};
 use headworks_webhook::{Admit, Phase, respond};
 use serde_json::{Value, json};
 

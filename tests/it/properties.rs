@@ -2,9 +2,9 @@
 
 use headworks::admission::JobFlows;
 use headworks::api::defaults;
-use headworks::flow::code;
-use headworks::flow::problem::Problem;
 use headworks::flow::validate::{self, Options, shape};
+use headworks::problem::Problem;
+use headworks::problem::code;
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 

@@ -1,7 +1,7 @@
 //! Any text as a duration: what is read and written is read again.
 #![no_main]
 
-use headworks::flow::duration;
+use headworks::k8s::duration;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {

@@ -4,8 +4,8 @@
 use cel::{Context, Value as Cel};
 use headworks::api::ValueType;
 use headworks::flow::expr::{self, Part, Scope};
-use headworks::flow::path::Place;
-use headworks::flow::problem::Problems;
+use headworks::problem::field_path::Place;
+use headworks::problem::Problems;
 use libfuzzer_sys::fuzz_target;
 
 /// A flow with names that are easy to get wrong.

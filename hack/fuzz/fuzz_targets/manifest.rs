@@ -1,7 +1,7 @@
 //! Any bytes as a manifest: every part of what is read stands somewhere in the file.
 #![no_main]
 
-use headworks::flow::path::{Path, Segment};
+use headworks::problem::field_path::{Path, Segment};
 use headworks::manifest::{self, Document, Position};
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;

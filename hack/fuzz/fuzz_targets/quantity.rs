@@ -3,7 +3,7 @@
 
 use std::cmp::Ordering;
 
-use headworks::flow::quantity::Quantity;
+use headworks::k8s::quantity::Quantity;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {

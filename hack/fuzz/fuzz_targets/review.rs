@@ -4,7 +4,7 @@
 use std::sync::LazyLock;
 
 use headworks::admission::{JobFlows, Services};
-use headworks::flow::code::CODES;
+use headworks::problem::code::CODES;
 use headworks::flow::validate::{self, Options};
 use headworks::manifest;
 use headworks_fuzz::mutate::{Choices, change, shuffled};

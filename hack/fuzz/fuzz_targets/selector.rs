@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use headworks::flow::selector::{Operator, Requirement, Selector};
+use headworks::k8s::selector::{Operator, Requirement, Selector};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {

@@ -2,8 +2,8 @@
 
 use std::io::{self, Write};
 
-use headworks::flow::problem::Problem;
 use headworks::manifest::{Position, Unreadable};
+use headworks::problem::Problem;
 use serde_json::{Value, json};
 
 use super::{Report, Verdict};

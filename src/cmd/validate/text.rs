@@ -3,8 +3,8 @@
 use std::io::{self, Write};
 
 use headworks::flow::outline::{Outline, count};
-use headworks::flow::problem::Problem;
 use headworks::manifest::{Position, Unreadable};
+use headworks::problem::Problem;
 
 use super::{Report, Verdict};
 use crate::cmd::input::{Failure, Source};

@@ -4,7 +4,7 @@
 //! A value is text, so what the kubelet would make something of is written so that it comes out as it was. What the
 //! template's author wrote around it is left alone: there `$(NAME)` is meant.
 
-use crate::flow::path::{Path, Segment};
+use crate::problem::field_path::{Path, Segment};
 
 /// Whether the kubelet expands the text at a path of a template.
 pub(super) fn is_expanded(path: &Path) -> bool {

@@ -6,9 +6,9 @@ use serde_json::{Number, Value};
 
 use super::convert;
 use crate::flow::expr::{Expression, Part, Template, has_expression};
-use crate::flow::path::{Path, Segment};
-use crate::flow::shape::Shape;
 use crate::flow::validate::shape;
+use crate::problem::field_path::{Path, Segment};
+use crate::problem::schema::Shape;
 
 /// What a step's template looks like.
 static TEMPLATE: LazyLock<Option<&'static Shape>> = LazyLock::new(|| {

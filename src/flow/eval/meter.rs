@@ -15,7 +15,7 @@ use cel::{Context, ExecutionError, FunctionContext};
 use serde_json::Value;
 
 use crate::flow::expr::{each_part, parts};
-use crate::flow::pattern::{Pattern, PatternError};
+use crate::problem::pattern::{Pattern, PatternError};
 
 /// What all expressions of a step may cost together: about a byte of memory, or a nanosecond, each.
 pub(super) const BUDGET: u64 = 32 * 1024 * 1024;

@@ -8,9 +8,9 @@ use super::reader::{Reader, word};
 use super::{Failure, Lack, Source, convert, paths};
 use crate::api::{KeyRef, StepPhase, ValueType};
 use crate::flow::declared::{self, Parameter};
-use crate::flow::path::Path;
 use crate::flow::typed::{self, MAX_VALUES};
 use crate::flow::{expr, jsonpath};
+use crate::problem::field_path::Path;
 
 impl Reader<'_> {
     /// The value of a parameter as expressions see it.

@@ -7,8 +7,8 @@ use serde_json::{Map, Value};
 
 use crate::flow::jsonpath::{JsonPath, Step};
 use crate::flow::outcome::MOST_OF_CONTAINER;
-use crate::flow::path::one_line;
 use crate::flow::typed;
+use crate::problem::field_path::one_line;
 
 /// The most keys that a message lists.
 const KEYS: usize = 10;

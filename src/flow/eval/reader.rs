@@ -12,10 +12,10 @@ use super::scope::Names;
 use super::{Lack, Scene, Source, Unready, cel, needs};
 use crate::api::{KeyRef, Step, StepPhase, StepStatus, ValueType};
 use crate::flow::expr::{Expression, Read, Scope};
-use crate::flow::path::{Path, Place};
-use crate::flow::problem::Problems;
 use crate::flow::typed;
 use crate::flow::{declared, jsonpath};
+use crate::problem::Problems;
+use crate::problem::field_path::{Path, Place};
 
 /// Reads for one step, and remembers what was read.
 pub(super) struct Reader<'a> {

@@ -12,8 +12,8 @@ use super::{Failure, Lack, Rendered, Unready, convert, dollars, leaf};
 use crate::api::JobTemplate;
 use crate::flow::declared::{self, Parameter};
 use crate::flow::expr::{self, Part, Read, Template};
-use crate::flow::path::Path;
 use crate::flow::typed::{self, MAX_VALUES};
+use crate::problem::field_path::Path;
 
 /// The most bytes that values may add to a template: no API server takes a larger Job.
 const MAX_ADDED: usize = 1024 * 1024;

@@ -4,7 +4,7 @@ use cel::common::ast::{Expr, IdedExpr, LiteralValue, operators};
 use cel::{ExecutionError, Value};
 
 use crate::flow::expr::parts;
-use crate::flow::path::one_line;
+use crate::problem::field_path::one_line;
 
 /// The most characters of an expression that a message shows.
 const SHOWN: usize = 120;

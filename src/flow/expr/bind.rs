@@ -192,8 +192,8 @@ mod tests {
 
     use super::*;
     use crate::flow::expr::{NoScope, parse_expression};
-    use crate::flow::path::Place;
-    use crate::flow::problem::Problems;
+    use crate::problem::Problems;
+    use crate::problem::field_path::Place;
 
     fn parse(text: &str) -> Expression {
         let mut out = Problems::new();

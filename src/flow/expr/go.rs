@@ -3,8 +3,8 @@
 use super::Scope;
 use super::names::show;
 use super::scan::Fault;
-use crate::flow::code;
-use crate::flow::suggest::did_you_mean;
+use crate::problem::code;
+use crate::problem::suggest::did_you_mean;
 
 /// Words with which a Go template action starts.
 const KEYWORDS: [&str; 27] = [

@@ -7,7 +7,8 @@ use cel::parser::pratt_parser::{Lexer, LexerPosition, Token, TokenKind};
 
 use super::names::{is_reserved, longest, path, run};
 use super::{MAX_BYTES, Scope, go};
-use crate::flow::code::{self, Code};
+use crate::problem::code;
+use crate::problem::code::Code;
 
 /// The deepest nesting of brackets; each costs the parser a few stack frames.
 pub(super) const MAX_BRACKETS: usize = 32;

@@ -5,8 +5,8 @@ use cel::parser::{ParseErrors, PrattParser};
 
 use super::scan::{self, Fault, Scanned};
 use super::{Expression, Scope, deprecated};
-use crate::flow::path::Place;
-use crate::flow::problem::{Problem, Problems};
+use crate::problem::field_path::Place;
+use crate::problem::{Problem, Problems};
 
 /// An expression inside what the user wrote.
 #[derive(Clone, Copy, Debug)]
@@ -29,7 +29,7 @@ impl<'a> Source<'a> {
     fn problem(&self, place: &Place<'_>, fault: Fault) -> Problem {
         let at = position(self.whole, self.start + fault.offset);
         let what = match fault.code {
-            crate::flow::code::EXPRESSION_TOO_LARGE => {
+            crate::problem::code::EXPRESSION_TOO_LARGE => {
                 return Problem::too_long(fault.code, place, self.whole, fault.what).maybe_hint(fault.hint);
             }
             _ => format!("{} at {at}", fault.what),

@@ -4,9 +4,9 @@ use cel::parser::pratt_parser::{Lexer, TokenKind};
 
 use super::syntax::{self, Source, position};
 use super::{Expression, MAX_BYTES, Scope};
-use crate::flow::code;
-use crate::flow::path::Place;
-use crate::flow::problem::{Problem, Problems};
+use crate::problem::code;
+use crate::problem::field_path::Place;
+use crate::problem::{Problem, Problems};
 
 /// zen-flow's other spelling of a parameter. Any other `${` is the shell's.
 const SHELL: &str = "${parameters.";

@@ -6,10 +6,10 @@ use super::functions;
 use super::names::show;
 use super::types::Type;
 use super::{Read, References, Scope};
-use crate::flow::code;
-use crate::flow::path::Place;
-use crate::flow::problem::{Problem, Problems};
-use crate::flow::suggest::{did_you_mean, nearest};
+use crate::problem::code;
+use crate::problem::field_path::Place;
+use crate::problem::suggest::{did_you_mean, nearest};
+use crate::problem::{Problem, Problems};
 
 mod names;
 mod operation;

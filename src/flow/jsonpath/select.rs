@@ -12,7 +12,7 @@ use jsonpath_rust::parser::model::{Segment, Selector};
 use serde_json::Value;
 
 use super::JsonPath;
-use crate::flow::pattern::Pattern;
+use crate::problem::pattern::Pattern;
 
 mod filter;
 

@@ -7,8 +7,8 @@ use crate::api::{
     Backoff, BackoffType, ConcurrencyPolicy, ExecutionPolicy, JobFlowSpec, OnStepFailure, RetryPolicy,
     defaults,
 };
-use crate::flow::duration;
-use crate::flow::hash;
+use crate::k8s::duration;
+use crate::k8s::hash;
 
 /// `spec.executionPolicy`, as it counts.
 #[derive(Clone, Copy, Debug)]

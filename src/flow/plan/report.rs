@@ -6,8 +6,8 @@ use super::policy::stamp;
 use super::stop::{self, Stop};
 use super::work::{RETRIES_USED_UP, WaitingReason, Work, is_final, is_waiting};
 use crate::api::{FlowPhase, JobFlowStatus, Progress, StepPhase, StepStatus};
-use crate::flow::duration;
 use crate::flow::outline::count;
+use crate::k8s::duration;
 
 /// A flow with more steps than this keeps less of each in its status.
 pub(super) const LARGE: usize = 250;

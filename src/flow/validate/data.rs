@@ -5,9 +5,10 @@ use std::collections::HashMap;
 
 use super::Subject;
 use crate::api::KeyRef;
-use crate::flow::path::Place;
-use crate::flow::problem::{Problem, Problems};
-use crate::flow::{code, names};
+use crate::k8s::name_rules;
+use crate::problem::code;
+use crate::problem::field_path::Place;
+use crate::problem::{Problem, Problems};
 
 mod artifacts;
 mod location;
@@ -98,7 +99,7 @@ fn names<'a>(
             }
             continue;
         }
-        if let Some(wrong) = names::parameter(name) {
+        if let Some(wrong) = name_rules::parameter(name) {
             out.push(Problem::invalid(code::INVALID_PARAMETER_NAME, &here, name, wrong));
         }
         if let Some(earlier) = first.insert(name, i) {

@@ -6,10 +6,11 @@ use serde_json::Value;
 
 use super::Subject;
 use crate::api::{InputParameter, Step};
+use crate::flow::declared;
 use crate::flow::expr::{self, References};
-use crate::flow::path::{Path, Place, Segment};
-use crate::flow::problem::{Problem, Problems};
-use crate::flow::{code, declared};
+use crate::problem::code;
+use crate::problem::field_path::{Path, Place, Segment};
+use crate::problem::{Problem, Problems};
 
 mod circles;
 mod scope;

@@ -2,10 +2,11 @@
 
 use std::collections::HashSet;
 
-use crate::flow::code::{self, Code};
-use crate::flow::names;
-use crate::flow::path::Place;
-use crate::flow::problem::Problem;
+use crate::k8s::name_rules;
+use crate::problem::Problem;
+use crate::problem::code;
+use crate::problem::code::Code;
+use crate::problem::field_path::Place;
 
 /// The most rules that Kubernetes takes.
 pub const MOST_RULES: usize = 20;
@@ -59,7 +60,7 @@ pub fn rule(rule: &Rule<'_>, here: &Place<'_>, family: &Family, push: &mut dyn F
     }
     let list = here.field("onPodConditions");
     for (i, kind) in rule.conditions.iter().enumerate() {
-        if let Some(wrong) = names::qualified_name(kind) {
+        if let Some(wrong) = name_rules::qualified_name(kind) {
             let place = list.index(i);
             push(Problem::invalid(family.shape, &place.field("type"), *kind, wrong));
         }

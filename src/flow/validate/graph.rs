@@ -3,10 +3,10 @@
 use std::collections::HashSet;
 
 use super::Subject;
-use crate::flow::code;
 use crate::flow::dag::Dag;
-use crate::flow::path::Place;
-use crate::flow::problem::{Problem, Problems};
+use crate::problem::code;
+use crate::problem::field_path::Place;
+use crate::problem::{Problem, Problems};
 
 /// A cycle longer than this is told by its two ends.
 const LONGEST_PATH: usize = 12;

@@ -9,11 +9,13 @@ use serde_json::Value;
 use super::Subject;
 use super::failure::{self, Codes, Rule};
 use crate::api::{ExitCodeOperator, PodFailureAction, PodFailurePolicy, RetryPolicy, defaults};
-use crate::flow::duration::{self, THIRTY_DAYS};
-use crate::flow::path::Place;
-use crate::flow::problem::{Problem, Problems};
-use crate::flow::suggest::did_you_mean;
-use crate::flow::{code, names};
+use crate::k8s::duration;
+use crate::k8s::duration::THIRTY_DAYS;
+use crate::k8s::name_rules;
+use crate::problem::code;
+use crate::problem::field_path::Place;
+use crate::problem::suggest::did_you_mean;
+use crate::problem::{Problem, Problems};
 
 /// Below this, in seconds, whoever wants to read a finished flow's outputs has hardly a chance.
 const SHORT_TTL: i64 = 60;
@@ -193,7 +195,7 @@ fn containers(subject: &Subject<'_>) -> BTreeSet<String> {
         let pod = &template["spec"]["template"]["spec"];
         let lists = [&pod["containers"], &pod["initContainers"]].into_iter().filter_map(Value::as_array);
         let found = lists.flatten().filter_map(|container| container.get("name")?.as_str());
-        names.extend(found.filter(|name| names::dns_label(name).is_none()).map(str::to_owned));
+        names.extend(found.filter(|name| name_rules::dns_label(name).is_none()).map(str::to_owned));
     }
     names
 }
@@ -241,7 +243,7 @@ fn applies(subject: &Subject<'_>, here: &Place<'_>, out: &mut Problems) {
     for i in missed {
         let mut place = steps.index(i).path();
         for field in ["template", "spec", "template", "spec", "restartPolicy"] {
-            place.0.push(crate::flow::path::Segment::Field(field.to_owned()));
+            place.0.push(crate::problem::field_path::Segment::Field(field.to_owned()));
         }
         let mut problem = Problem::warning(
             code::RULE_NOT_APPLIED,

@@ -7,10 +7,11 @@ use serde_json::{Map, Value};
 
 use super::Subject;
 use super::template::{config_key, cure, read};
-use crate::flow::path::{Path, Place};
-use crate::flow::problem::{Problem, Problems};
-use crate::flow::suggest::did_you_mean;
-use crate::flow::{code, names};
+use crate::k8s::name_rules;
+use crate::problem::code;
+use crate::problem::field_path::{Path, Place};
+use crate::problem::suggest::did_you_mean;
+use crate::problem::{Problem, Problems};
 
 const ACCESS_MODES: [&str; 4] = ["ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany", "ReadWriteOncePod"];
 /// `core.MaxSecretSize`, which holds for ConfigMaps as well; bytes.
@@ -94,8 +95,8 @@ fn name<'a>(
         found.push(Problem::required(code::RESOURCE_NAME, &place, "a resource template needs a name"));
         return;
     }
-    if let Some(wrong) = names::dns_label(name) {
-        let near = names::dns_label_near(name).map(|near| format!("write \"{near}\""));
+    if let Some(wrong) = name_rules::dns_label(name) {
+        let near = name_rules::dns_label_near(name).map(|near| format!("write \"{near}\""));
         found.push(Problem::invalid(code::RESOURCE_NAME, &place, name, wrong).maybe_hint(near));
         return;
     }
@@ -164,7 +165,7 @@ fn claim(template: &Map<String, Value>, here: &Place<'_>, found: &mut Vec<Proble
         );
     }
     if let Some(class) = text(spec, "storageClassName").filter(|class| !class.is_empty())
-        && let Some(wrong) = names::dns_subdomain(class)
+        && let Some(wrong) = name_rules::dns_subdomain(class)
     {
         found.push(Problem::invalid(code::CLAIM_SPEC, &here.field("storageClassName"), class, wrong));
     }

@@ -13,10 +13,11 @@ use super::in_order;
 use super::shape::{Faults, kubernetes};
 use super::template::port_name;
 use crate::api::names::LEADER_PREFIX;
-use crate::flow::path::{Path, Place};
-use crate::flow::problem::{Problem, Problems};
-use crate::flow::shape::Shape;
-use crate::flow::{code, names};
+use crate::k8s::name_rules;
+use crate::problem::code;
+use crate::problem::field_path::{Path, Place};
+use crate::problem::schema::Shape;
+use crate::problem::{Problem, Problems};
 
 mod annotations;
 mod outlook;
@@ -131,9 +132,9 @@ fn selector(spec: &Value, here: &Place<'_>, out: &mut Problems) {
         return;
     };
     for (key, value) in selector {
-        let wrong = names::qualified_name(key)
+        let wrong = name_rules::qualified_name(key)
             .map(|wrong| format!("this key is malformed: it {wrong}"))
-            .or_else(|| names::label_value(value.as_str()?));
+            .or_else(|| name_rules::label_value(value.as_str()?));
         if let Some(wrong) = wrong {
             let value = value.as_str().unwrap_or_default();
             out.push(Problem::invalid(code::SELECTOR_LABEL, &here.key(key), value, wrong));

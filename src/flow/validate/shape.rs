@@ -13,12 +13,13 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::api::{JobFlow, JobFlowSpec, JobTemplate, names, order};
-use crate::flow::code::{self, Code};
-use crate::flow::duration;
 use crate::flow::expr;
-use crate::flow::path::{Path, Place, Segment};
-use crate::flow::problem::{Problem, Problems};
-use crate::flow::shape::{Fault, Report, Shape};
+use crate::k8s::duration;
+use crate::problem::code;
+use crate::problem::code::Code;
+use crate::problem::field_path::{Path, Place, Segment};
+use crate::problem::schema::{Fault, Report, Shape};
+use crate::problem::{Problem, Problems};
 
 /// The shape of a whole `JobFlow`, templates included.
 pub fn job_flow() -> &'static Shape {

@@ -5,9 +5,11 @@ use std::collections::HashMap;
 use super::Subject;
 use super::template::selects_itself;
 use crate::api::{JobTemplate, Step, names};
-use crate::flow::path::Place;
-use crate::flow::problem::{Problem, Problems};
-use crate::flow::{code, expr, names as rules};
+use crate::flow::expr;
+use crate::k8s::name_rules as rules;
+use crate::problem::code;
+use crate::problem::field_path::Place;
+use crate::problem::{Problem, Problems};
 
 /// Check names, types, metadata and durations of every step.
 pub fn check(subject: &Subject<'_>, spec: &Place<'_>, out: &mut Problems) {

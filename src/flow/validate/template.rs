@@ -14,11 +14,12 @@ use serde_json::{Map, Value};
 use super::Subject;
 use super::steps::labels;
 use crate::api::{JobTemplate, Step};
-use crate::flow::code::{self, Code};
 use crate::flow::expr;
-use crate::flow::names;
-use crate::flow::path::{Path, Place};
-use crate::flow::problem::{Problem, Problems};
+use crate::k8s::name_rules;
+use crate::problem::code;
+use crate::problem::code::Code;
+use crate::problem::field_path::{Path, Place};
+use crate::problem::{Problem, Problems};
 
 mod container;
 mod env;
@@ -220,8 +221,8 @@ fn label(name: &str, place: &Place<'_>, scope: &mut Scope<'_, '_>) {
     if name.is_empty() {
         scope.push(Problem::required(code::TEMPLATE_REQUIRED, place, "a name is needed"));
     } else if is_expression(name) {
-    } else if let Some(wrong) = names::dns_label(name) {
-        let near = names::dns_label_near(name).map(|near| format!("write \"{near}\""));
+    } else if let Some(wrong) = name_rules::dns_label(name) {
+        let near = name_rules::dns_label_near(name).map(|near| format!("write \"{near}\""));
         scope.push(Problem::invalid(code::TEMPLATE_NAME, place, name, wrong).maybe_hint(near));
     } else if name.starts_with(crate::api::names::RESERVED_NAME_PREFIX) {
         scope.push(

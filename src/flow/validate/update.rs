@@ -6,9 +6,9 @@ use serde_json::Value;
 
 use crate::api::names::APPROVED_PREFIX;
 use crate::flow::canonical;
-use crate::flow::code;
-use crate::flow::path::Place;
-use crate::flow::problem::{Problem, Problems};
+use crate::problem::code;
+use crate::problem::field_path::Place;
+use crate::problem::{Problem, Problems};
 
 /// The fields of `spec` that may change after a flow has started.
 pub const MUTABLE: [&str; 4] = [

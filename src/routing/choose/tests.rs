@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::flow::selector::Selector;
+use crate::k8s::selector::Selector;
 use crate::routing::kept::Meta;
 use crate::routing::key::Key;
 

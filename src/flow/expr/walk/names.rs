@@ -2,11 +2,11 @@
 
 use super::{FLOW_PROPERTIES, ROOTS, SELF_PROPERTIES, STEP_PROPERTIES, Segment, Walk, written};
 use crate::api::{StepPhase, ValueType};
-use crate::flow::code;
 use crate::flow::expr::names::show;
 use crate::flow::expr::types::Type;
 use crate::flow::expr::{add, functions};
-use crate::flow::problem::Problem;
+use crate::problem::Problem;
+use crate::problem::code;
 
 impl<'a> Walk<'a, '_> {
     fn near<'k>(&self, name: &str, known: impl IntoIterator<Item = &'k str>) -> Option<String> {

@@ -4,10 +4,10 @@ use cel::common::ast::{CallExpr, Expr, IdedExpr, LiteralValue, operators};
 
 use super::{Segment, Walk, path, written};
 use crate::api::StepPhase;
-use crate::flow::code;
 use crate::flow::expr::types::Type;
-use crate::flow::problem::Problem;
-use crate::flow::suggest::did_you_mean;
+use crate::problem::Problem;
+use crate::problem::code;
+use crate::problem::suggest::did_you_mean;
 
 impl<'a> Walk<'a, '_> {
     /// The type of an operator's result; `None` if the call is none.

@@ -10,7 +10,7 @@ use jsonpath_rust::parser::model::{
 use serde_json::{Number, Value};
 
 use super::{Search, TooCostly, at};
-use crate::flow::pattern::{Pattern, PatternError};
+use crate::problem::pattern::{Pattern, PatternError};
 
 /// What compiling a regular expression costs, in places.
 const COMPILE: usize = 2_000;

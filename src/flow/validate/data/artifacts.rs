@@ -5,10 +5,10 @@ use serde_json::Value;
 use super::location::{header_list, s3, url};
 use super::{Here, key_ref, names};
 use crate::api::{Archive, ArchiveFormat, Compression, InputArtifact, JobTemplate, OutputArtifact, Step};
-use crate::flow::code;
-use crate::flow::path::Place;
-use crate::flow::problem::{Problem, Problems};
 use crate::flow::validate::Subject;
+use crate::problem::code;
+use crate::problem::field_path::Place;
+use crate::problem::{Problem, Problems};
 
 /// Where an input without a path is put, as zen-flow did.
 const DEFAULT_FOLDER: &str = "/tmp/artifacts";

@@ -4,9 +4,9 @@ use serde_json::Value;
 
 use super::key_ref;
 use crate::api::S3Location;
-use crate::flow::code;
-use crate::flow::path::Place;
-use crate::flow::problem::{Problem, Problems};
+use crate::problem::code;
+use crate::problem::field_path::Place;
+use crate::problem::{Problem, Problems};
 
 pub(super) fn s3(location: &S3Location, place: &Place<'_>, out: &mut Problems) {
     let needed = [("endpoint", Some(&location.endpoint)), ("bucket", Some(&location.bucket))];

@@ -2,11 +2,12 @@
 
 use super::{Here, key_ref, names};
 use crate::api::{InputValueSource, OutputParameter, Step, ValueType};
-use crate::flow::path::Place;
-use crate::flow::problem::{Problem, Problems};
 use crate::flow::typed::{self, MAX_VALUES};
 use crate::flow::validate::Subject;
-use crate::flow::{code, expr, jsonpath};
+use crate::flow::{expr, jsonpath};
+use crate::problem::code;
+use crate::problem::field_path::Place;
+use crate::problem::{Problem, Problems};
 
 pub(super) fn of_flow(subject: &Subject<'_>, spec: &Place<'_>, out: &mut Problems) {
     let list = spec.field("parameters");

@@ -1,10 +1,10 @@
 //! The artifact store of a flow: that it is complete, and that there is one if it is needed.
 
 use super::location::s3;
-use crate::flow::code;
-use crate::flow::path::Place;
-use crate::flow::problem::{Problem, Problems};
 use crate::flow::validate::Subject;
+use crate::problem::code;
+use crate::problem::field_path::Place;
+use crate::problem::{Problem, Problems};
 
 pub(super) fn check(subject: &Subject<'_>, spec: &Place<'_>, out: &mut Problems) {
     let place = spec.field("artifactStore");

@@ -3,9 +3,9 @@ use serde_json::{Value, json};
 use super::store;
 use crate::api::JobFlow;
 use crate::flow::dag::Dag;
-use crate::flow::path::Place;
-use crate::flow::problem::Problems;
 use crate::flow::validate::{Options, Subject, flow};
+use crate::problem::Problems;
+use crate::problem::field_path::Place;
 
 /// The lines of the families HW4, HW915 and HW913 for this spec, less those that tell of any artifact.
 fn lines(spec: &Value) -> Vec<String> {

@@ -1,11 +1,11 @@
 //! `HW315`: inputs of a step that need each other.
 
 use crate::api::InputParameter;
-use crate::flow::code;
 use crate::flow::dag::Dag;
-use crate::flow::path::Place;
-use crate::flow::problem::{Problem, Problems};
 use crate::flow::validate::{Subject, graph};
+use crate::problem::code;
+use crate::problem::field_path::Place;
+use crate::problem::{Problem, Problems};
 
 /// `reads` is what each of the `inputs` reads of other parameters, `list` their place.
 pub(super) fn check(

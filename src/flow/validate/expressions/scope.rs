@@ -6,7 +6,7 @@ use super::super::Subject;
 use crate::api::{OutputParameter, Step, ValueType};
 use crate::flow::declared::{self, Parameter};
 use crate::flow::expr::Scope;
-use crate::flow::suggest::nearest;
+use crate::problem::suggest::nearest;
 
 /// The scope of one step.
 pub(in crate::flow::validate) struct StepScope<'s, 'f> {

@@ -3,10 +3,10 @@
 use std::collections::HashSet;
 
 use super::super::Subject;
-use crate::flow::code;
 use crate::flow::expr::References;
-use crate::flow::path::Place;
-use crate::flow::problem::{Problem, Problems};
+use crate::problem::code;
+use crate::problem::field_path::Place;
+use crate::problem::{Problem, Problems};
 
 /// `read` is what each step's expressions read.
 pub(super) fn check(subject: &Subject<'_>, spec: &Place<'_>, read: &[References], out: &mut Problems) {

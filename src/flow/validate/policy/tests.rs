@@ -14,7 +14,7 @@ fn codes(policy: &Value, steps: &[Value]) -> Vec<String> {
         "apiVersion": "workflow.kube-zen.io/v1alpha1", "kind": "JobFlow", "metadata": {"name": "f"},
         "spec": {"executionPolicy": policy, "steps": steps}
     });
-    let line = |problem: &crate::flow::problem::Problem| {
+    let line = |problem: &crate::problem::Problem| {
         let field = problem.field.to_string();
         format!("{} {}", problem.code, field.strip_prefix("spec.executionPolicy.").unwrap_or(&field))
     };

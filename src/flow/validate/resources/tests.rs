@@ -7,7 +7,7 @@ fn codes(name: &str, templates: &Value) -> Vec<String> {
         "apiVersion": "workflow.kube-zen.io/v1alpha1", "kind": "JobFlow", "metadata": {"name": name},
         "spec": {"resourceTemplates": templates, "steps": [{"name": "a", "type": "Manual"}]}
     });
-    let line = |problem: &crate::flow::problem::Problem| {
+    let line = |problem: &crate::problem::Problem| {
         let field = problem.field.to_string();
         format!("{} {}", problem.code, field.strip_prefix("spec.resourceTemplates.").unwrap_or(&field))
     };

@@ -4,14 +4,15 @@ use serde_json::{Map, Value};
 
 use super::text;
 use crate::api::names::LEADER_PREFIX;
-use crate::flow::code::{self, Code};
-use crate::flow::duration;
 use crate::flow::leader_name::{is_cut, leader_name};
-use crate::flow::names;
-use crate::flow::path::Place;
-use crate::flow::problem::{Problem, Problems};
-use crate::flow::selector::Selector;
-use crate::flow::suggest::did_you_mean;
+use crate::k8s::duration;
+use crate::k8s::name_rules;
+use crate::k8s::selector::Selector;
+use crate::problem::code;
+use crate::problem::code::Code;
+use crate::problem::field_path::Place;
+use crate::problem::suggest::did_you_mean;
+use crate::problem::{Problem, Problems};
 
 /// What a user may write, without the prefix.
 const SETTINGS: [&str; 11] = [
@@ -126,14 +127,14 @@ fn strategy(value: &str, lease: Option<&str>, place: &Place<'_>, out: &mut Probl
 }
 
 fn subdomain(value: &str, code: Code, place: &Place<'_>, out: &mut Problems) {
-    if let Some(wrong) = names::dns_subdomain(value) {
+    if let Some(wrong) = name_rules::dns_subdomain(value) {
         out.push(Problem::invalid(code, place, value, wrong));
     }
 }
 
 fn leader_service_name(value: &str, service: &str, place: &Place<'_>, out: &mut Problems) {
-    if let Some(wrong) = names::dns_label(value) {
-        let near = names::dns_label_near(value).map(|near| format!("write \"{near}\""));
+    if let Some(wrong) = name_rules::dns_label(value) {
+        let near = name_rules::dns_label_near(value).map(|near| format!("write \"{near}\""));
         out.push(Problem::invalid(code::LEADER_NAME, place, value, wrong).maybe_hint(near));
     } else if value == service {
         out.push(
@@ -167,7 +168,7 @@ fn candidates(value: &str, place: &Place<'_>, out: &mut Problems) {
 
 fn copied(value: &str, place: &Place<'_>, out: &mut Problems) {
     for key in value.split(',').map(str::trim).filter(|key| !key.is_empty()) {
-        if let Some(wrong) = names::qualified_name(key) {
+        if let Some(wrong) = name_rules::qualified_name(key) {
             let what = format!("the key `{key}` is malformed: it {wrong}");
             out.push(Problem::invalid(code::SERVICE_VALUE, place, value, what));
         }

@@ -4,9 +4,9 @@ use serde_json::Value;
 
 use super::annotation;
 use crate::api::names::LEADER_PREFIX;
-use crate::flow::code;
-use crate::flow::path::Place;
-use crate::flow::problem::Problem;
+use crate::problem::Problem;
+use crate::problem::code;
+use crate::problem::field_path::Place;
 
 /// What is known of a Service's pods, by whoever keeps an index of them.
 #[derive(Clone, Debug, PartialEq, Eq)]

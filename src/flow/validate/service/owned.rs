@@ -3,9 +3,9 @@
 use serde_json::Value;
 
 use super::text;
-use crate::flow::code;
-use crate::flow::path::Place;
-use crate::flow::problem::Problem;
+use crate::problem::Problem;
+use crate::problem::code;
+use crate::problem::field_path::Place;
 
 /// The Service that this leader Service follows, if it is one of ours: our label and an owner that is a Service.
 pub(super) fn source(object: &Value) -> Option<&str> {

@@ -11,7 +11,7 @@ fn sound() -> Value {
 }
 
 fn codes(object: &Value) -> Vec<String> {
-    let line = |problem: &crate::flow::problem::Problem| format!("{} {}", problem.code, problem.field);
+    let line = |problem: &crate::problem::Problem| format!("{} {}", problem.code, problem.field);
     offline(object).iter().map(line).collect()
 }
 

@@ -3,9 +3,10 @@
 use serde_json::{Map, Value};
 
 use super::{Scope, conflict, is_expression, needed, text};
-use crate::flow::path::Place;
-use crate::flow::problem::Problem;
-use crate::flow::{code, names};
+use crate::k8s::name_rules;
+use crate::problem::Problem;
+use crate::problem::code;
+use crate::problem::field_path::Place;
 
 const SOURCES: [&str; 5] = ["fieldRef", "resourceFieldRef", "configMapKeyRef", "secretKeyRef", "fileKeyRef"];
 
@@ -14,7 +15,7 @@ pub(super) fn check(list: &Value, here: &Place<'_>, scope: &mut Scope<'_, '_>) {
         let place = here.index(i);
         needed(variable, "name", &place, "a variable needs a name", scope);
         if let Some(name) = text(variable, "name").filter(|name| !name.is_empty() && !is_expression(name))
-            && let Some(wrong) = names::env_name(name)
+            && let Some(wrong) = name_rules::env_name(name)
         {
             scope.push(Problem::invalid(code::ENV_NAME, &place.field("name"), name, wrong));
         }
@@ -45,7 +46,7 @@ fn key_reference(reference: &Map<String, Value>, here: &Place<'_>, config: bool,
     needed(reference, "name", here, "the object's name is needed", scope);
     needed(reference, "key", here, "a key is needed", scope);
     if let Some(name) = text(reference, "name").filter(|name| !name.is_empty() && !is_expression(name)) {
-        if let Some(wrong) = names::dns_subdomain(name) {
+        if let Some(wrong) = name_rules::dns_subdomain(name) {
             scope.push(Problem::invalid(code::TEMPLATE_NAME, &here.field("name"), name, wrong));
         } else if config {
             bare(name, &here.field("name"), scope);
@@ -85,7 +86,7 @@ pub(super) fn sources(list: &Value, here: &Place<'_>, scope: &mut Scope<'_, '_>)
         }
         if let Some(prefix) =
             text(source, "prefix").filter(|prefix| !prefix.is_empty() && !is_expression(prefix))
-            && let Some(wrong) = names::env_name(prefix)
+            && let Some(wrong) = name_rules::env_name(prefix)
         {
             scope.push(Problem::invalid(code::ENV_NAME, &place.field("prefix"), prefix, wrong));
         }

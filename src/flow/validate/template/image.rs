@@ -1,8 +1,8 @@
 //! References to images (`github.com/distribution/reference`).
 
-use crate::flow::code;
-use crate::flow::path::Place;
-use crate::flow::problem::Problem;
+use crate::problem::Problem;
+use crate::problem::code;
+use crate::problem::field_path::Place;
 
 /// What is wrong with a reference, or doubtful, if anything is.
 pub(super) fn check(image: &str, place: &Place<'_>) -> Option<Problem> {

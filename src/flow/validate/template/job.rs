@@ -6,11 +6,11 @@ use serde_json::{Map, Value};
 
 use super::{MAX_INT32, Scope, conflict, is_expression, one_of, pod, text, whole, within};
 use crate::api::defaults;
-use crate::flow::code;
-use crate::flow::names::is_generated_label;
-use crate::flow::path::Place;
-use crate::flow::problem::Problem;
 use crate::flow::validate::failure::{self, Rule};
+use crate::k8s::name_rules::is_generated_label;
+use crate::problem::Problem;
+use crate::problem::code;
+use crate::problem::field_path::Place;
 
 /// What the API server takes as `parallelism` and `maxFailedIndexes` of an Indexed Job.
 const MOST_INDEXED: i64 = 100_000;
@@ -85,7 +85,7 @@ fn managed_by(value: &Value, place: &Place<'_>, scope: &mut Scope<'_, '_>) {
     let Some(manager) = value.as_str().filter(|text| !is_expression(text)) else { return };
     let sound = manager.len() <= 63
         && manager.split_once('/').is_some_and(|(domain, path)| {
-            crate::flow::names::dns_subdomain(domain).is_none() && !path.is_empty()
+            crate::k8s::name_rules::dns_subdomain(domain).is_none() && !path.is_empty()
         });
     if !sound {
         scope.push(Problem::invalid(

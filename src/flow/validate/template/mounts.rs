@@ -6,9 +6,9 @@ use serde_json::{Map, Value};
 
 use super::pod::Pod;
 use super::{Scope, conflict, is_expression, needed, one_of, text};
-use crate::flow::code;
-use crate::flow::path::Place;
-use crate::flow::problem::Problem;
+use crate::problem::Problem;
+use crate::problem::code;
+use crate::problem::field_path::Place;
 
 pub(super) fn check(
     container: &Map<String, Value>,

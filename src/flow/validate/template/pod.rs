@@ -5,10 +5,10 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use serde_json::{Map, Value};
 
 use super::{MAX_INT32, Scope, container, is_expression, one_of, resources, risk, text, volumes, within};
-use crate::flow::code;
-use crate::flow::path::Place;
-use crate::flow::problem::Problem;
-use crate::flow::suggest::did_you_mean;
+use crate::problem::Problem;
+use crate::problem::code;
+use crate::problem::field_path::Place;
+use crate::problem::suggest::did_you_mean;
 
 /// What containers have to know of their pod.
 pub(super) struct Pod<'a> {
@@ -31,9 +31,9 @@ pub(super) fn check(pod: &Map<String, Value>, here: &Place<'_>, scope: &mut Scop
                 one_of(value, &["ClusterFirst", "ClusterFirstWithHostNet", "Default", "None"], &place, scope);
             }
             "preemptionPolicy" => one_of(value, &["PreemptLowerPriority", "Never"], &place, scope),
-            "hostname" | "subdomain" => name(value, crate::flow::names::dns_label, &place, scope),
+            "hostname" | "subdomain" => name(value, crate::k8s::name_rules::dns_label, &place, scope),
             "serviceAccountName" | "nodeName" | "priorityClassName" | "runtimeClassName" => {
-                name(value, crate::flow::names::dns_subdomain, &place, scope);
+                name(value, crate::k8s::name_rules::dns_subdomain, &place, scope);
             }
             "nodeSelector" => node_selector(value, &place, scope),
             "tolerations" => tolerations(value, &place, scope),
@@ -149,12 +149,12 @@ fn node_selector(value: &Value, here: &Place<'_>, scope: &mut Scope<'_, '_>) {
     let Value::Object(map) = value else { return };
     for (key, value) in map {
         let place = here.key(key);
-        if let Some(wrong) = crate::flow::names::qualified_name(key) {
+        if let Some(wrong) = crate::k8s::name_rules::qualified_name(key) {
             let what = format!("this key is malformed: it {wrong}");
             scope.push(Problem::invalid(code::TEMPLATE_METADATA, &place, key.as_str(), what));
         }
         if let Some(text) = value.as_str().filter(|text| !is_expression(text))
-            && let Some(wrong) = crate::flow::names::label_value(text)
+            && let Some(wrong) = crate::k8s::name_rules::label_value(text)
         {
             scope.push(Problem::invalid(code::TEMPLATE_METADATA, &place, text, wrong));
         }

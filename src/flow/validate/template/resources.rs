@@ -3,11 +3,12 @@
 use serde_json::{Map, Value};
 
 use super::{Scope, is_expression};
-use crate::flow::path::Place;
-use crate::flow::problem::Problem;
-use crate::flow::quantity::Quantity;
-use crate::flow::suggest::did_you_mean;
-use crate::flow::{code, names};
+use crate::k8s::name_rules;
+use crate::k8s::quantity::Quantity;
+use crate::problem::Problem;
+use crate::problem::code;
+use crate::problem::field_path::Place;
+use crate::problem::suggest::did_you_mean;
 
 const STANDARD: [&str; 3] = ["cpu", "memory", "ephemeral-storage"];
 
@@ -85,7 +86,7 @@ fn amount(name: &str, value: &Value, place: &Place<'_>, scope: &mut Scope<'_, '_
 /// Read a quantity, unless it is none yet.
 pub(in crate::flow::validate) fn read(
     value: &Value,
-) -> Option<Result<Quantity, crate::flow::quantity::QuantityError>> {
+) -> Option<Result<Quantity, crate::k8s::quantity::QuantityError>> {
     if value.as_str().is_some_and(is_expression) {
         return None;
     }
@@ -116,7 +117,7 @@ fn resource_name(name: &str) -> Option<(String, Option<String>)> {
     if STANDARD.contains(&name) {
         return None;
     }
-    if let Some(wrong) = names::qualified_name(name) {
+    if let Some(wrong) = name_rules::qualified_name(name) {
         return Some((format!("is no resource name: it {wrong}"), None));
     }
     if !name.contains('/') {

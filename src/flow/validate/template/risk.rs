@@ -3,9 +3,9 @@
 use serde_json::{Map, Value};
 
 use super::{Scope, conflict, text};
-use crate::flow::code;
-use crate::flow::path::Place;
-use crate::flow::problem::Problem;
+use crate::problem::Problem;
+use crate::problem::code;
+use crate::problem::field_path::Place;
 
 /// Capabilities with which a container can leave its walls.
 const DANGEROUS: [&str; 9] = [

@@ -1,8 +1,8 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::flow::problem::Problem;
 use crate::flow::validate::{Options, flow};
+use crate::problem::Problem;
 
 const POD: &str = "spec.steps[0].template.spec.template.spec";
 

@@ -7,9 +7,9 @@ use serde_json::{Map, Value};
 use super::env::bare;
 use super::pod::Pod;
 use super::{Scope, conflict, is_expression, label, needed, risk, text};
-use crate::flow::code;
-use crate::flow::path::Place;
-use crate::flow::problem::Problem;
+use crate::problem::Problem;
+use crate::problem::code;
+use crate::problem::field_path::Place;
 
 pub(super) fn check<'a>(list: Option<&'a Value>, here: &Place<'_>, scope: &mut Scope<'_, '_>) -> Pod<'a> {
     let mut pod = Pod { volumes: BTreeSet::new(), unknown_volumes: false, has_resources: false };

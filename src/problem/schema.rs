@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::path::{Path, Place, Segment};
+use super::field_path::{Path, Place, Segment};
 
 /// What a value has to look like.
 #[derive(Clone, Debug)]

@@ -3,10 +3,10 @@
 use serde_json::Value;
 
 use super::*;
-use crate::flow::problem::Problems;
 use crate::flow::validate::service::{Sight, outlook, service};
 use crate::flow::validate::{self, Options, update};
 use crate::manifest;
+use crate::problem::Problems;
 
 #[test]
 fn codes_ascend_and_are_read_back_in_any_spelling() {

@@ -4,7 +4,7 @@
 //! webhook, the command line, conditions and events:
 //!
 //! ```
-//! use headworks::flow::{code, path::Place, problem::Problem};
+//! use headworks::problem::{Problem, code, field_path::Place};
 //! let place = Place::ROOT.field("spec");
 //! let problem = Problem::not_found(code::UNKNOWN_DEPENDENCY, &place, "extrct", "no step has this name")
 //!     .hint("did you mean \"extract\"?");
@@ -15,15 +15,23 @@
 //! );
 //! ```
 
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
+pub mod code;
+pub mod field_path;
+pub mod pattern;
+pub mod schema;
+pub mod suggest;
+
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::fmt;
 
 use serde_json::Value;
 
-use super::code::Code;
-use super::path::{Path, Place, one_line};
-use super::suggest::did_you_mean;
+use code::Code;
+use field_path::{Path, Place, one_line};
+use suggest::did_you_mean;
 
 /// Whether an object with this problem is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -402,7 +410,7 @@ impl Extend<Problem> for Problems {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::flow::code;
+    use crate::problem::code;
 
     #[test]
     fn a_value_is_shown_as_json_on_one_line_and_cut() {

@@ -1,7 +1,7 @@
 //! Where in an object something is: `spec.steps[3].template.metadata.labels[team]`.
 //!
 //! Two forms of one thing. [`Place`] lives on the stack while rules walk an object and costs nothing; [`Path`]
-//! is what a [`Problem`](super::problem::Problem) keeps. Map keys are written in brackets, as Kubernetes does.
+//! is what a [`Problem`](super::Problem) keeps. Map keys are written in brackets, as Kubernetes does.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -106,7 +106,7 @@ impl fmt::Display for Path {
 }
 
 /// Control characters would break the line, or make the API server drop a whole warning.
-pub(super) fn one_line(text: &str) -> Cow<'_, str> {
+pub(crate) fn one_line(text: &str) -> Cow<'_, str> {
     if text.contains(char::is_control) {
         Cow::Owned(text.replace(char::is_control, " "))
     } else {

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use super::names;
+use super::name_rules;
 
 /// The longest text that is read.
 pub const LONGEST: usize = 4_096;
@@ -281,7 +281,7 @@ impl<'a> Parser<'a> {
 
 fn key(token: Option<(Token<'_>, usize)>, end: usize) -> Result<String, SelectorError> {
     let Some((Token::Word(word), column)) = token else { return Err(unexpected(token, "a key", end)) };
-    match names::qualified_name(word) {
+    match name_rules::qualified_name(word) {
         Some(wrong) => Err(SelectorError { what: format!("the key {} {wrong},", Token::Word(word)), column }),
         None => Ok(word.to_owned()),
     }
@@ -289,7 +289,7 @@ fn key(token: Option<(Token<'_>, usize)>, end: usize) -> Result<String, Selector
 
 fn value(token: Option<(Token<'_>, usize)>, end: usize) -> Result<String, SelectorError> {
     let Some((Token::Word(word), column)) = token else { return Err(unexpected(token, "a value", end)) };
-    match names::label_value(word) {
+    match name_rules::label_value(word) {
         Some(wrong) => {
             Err(SelectorError { what: format!("the value {} {wrong},", Token::Word(word)), column })
         }

@@ -4,7 +4,7 @@
 //! billionth) and its cap on binary suffixes, and compares exactly: nothing goes through a float.
 //!
 //! ```
-//! use headworks::flow::quantity::Quantity;
+//! use headworks::k8s::quantity::Quantity;
 //! let limit: Quantity = "0.5".parse().unwrap();
 //! let request: Quantity = "500m".parse().unwrap();
 //! assert_eq!(limit, request);
