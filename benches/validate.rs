@@ -4,8 +4,8 @@ use std::hint::black_box;
 
 use criterion::{BatchSize, Bencher, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use headworks::admission::JobFlows;
-use headworks::api::names::INITIATED_BY;
 use headworks::flow::validate::{self, Options};
+use headworks::names::INITIATED_BY;
 use headworks_webhook::{Phase, respond};
 use serde_json::{Value, json};
 

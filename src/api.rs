@@ -7,7 +7,6 @@ pub mod crd;
 pub mod data;
 pub mod defaults;
 pub mod flow;
-pub mod names;
 pub mod order;
 pub mod policy;
 pub mod status;

@@ -24,13 +24,11 @@ mod queue;
 mod refusal;
 mod run;
 mod status;
-
 mod watch;
 mod write;
 
 pub use cache::Cache;
 pub use events::{EventLevel, Events};
-pub(crate) use metrics::resource;
-pub use metrics::{ApiCalls, Metrics};
+pub use metrics::Metrics;
 pub use run::{Config, Engine};
 pub use watch::Watches;

@@ -2,12 +2,13 @@
 
 pub mod admission;
 pub mod api;
-pub mod client;
+pub mod cluster;
 pub mod election;
 pub mod engine;
 pub mod flow;
 pub mod k8s;
 pub mod manifest;
+pub mod names;
 pub mod problem;
 pub mod routing;
 pub mod telemetry;

@@ -33,7 +33,6 @@ pub mod kept;
 pub mod key;
 pub mod memory;
 pub mod metrics;
-pub mod names;
 pub mod notes;
 pub mod objects;
 pub mod outlook;

@@ -1,6 +1,6 @@
 //! A review of a sound flow, 20 KiB long, stamped as the mutating phase has left it.
 
-use headworks::api::names::INITIATED_BY;
+use headworks::names::INITIATED_BY;
 use serde_json::{Value, json};
 
 fn step(number: usize) -> Value {

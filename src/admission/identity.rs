@@ -7,7 +7,7 @@
 use headworks_webhook::PatchOperation;
 use serde_json::{Map, Value};
 
-use crate::api::names::{APPROVED_BY_PREFIX, APPROVED_PREFIX, INITIATED_BY};
+use crate::names::{APPROVED_BY_PREFIX, APPROVED_PREFIX, INITIATED_BY};
 use crate::problem::code;
 use crate::problem::field_path::Place;
 use crate::problem::{Problem, Problems};

@@ -5,10 +5,11 @@ use serde_json::Value;
 
 use super::verdict::{Findings, denial, details};
 use super::{identity, ratchet};
-use crate::api::{defaults, names};
+use crate::api::defaults;
 use crate::flow::canonical;
 use crate::flow::outline::Outline;
 use crate::flow::validate::{self, Options, update};
+use crate::names;
 use crate::problem::{Problem, Problems};
 
 /// Judges `JobFlow`s.

@@ -1,11 +1,9 @@
 //! Client required: the Jobs of a flow's steps, and their pods.
 
 use headworks::api::JobFlow;
-use headworks::api::names::{
-    ATTEMPT_ANNOTATION, FLOW_LABEL, MANAGED_BY, MANAGED_BY_LABEL, MAX_LABEL, STEP_LABEL,
-};
 use headworks::flow::job_name::is_job_name;
 use headworks::flow::observed::owner;
+use headworks::names::{ATTEMPT_ANNOTATION, FLOW_LABEL, MANAGED_BY, MANAGED_BY_LABEL, MAX_LABEL, STEP_LABEL};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;

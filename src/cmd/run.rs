@@ -22,8 +22,9 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use headworks::admission::{JobFlows, Look, Services};
-use headworks::client::{self, WatchAges};
-use headworks::engine::ApiCalls;
+use headworks::cluster::api_calls::ApiCalls;
+use headworks::cluster::client;
+use headworks::cluster::client::WatchAges;
 use headworks::flow::validate::Options;
 use headworks::telemetry::{self, LogFormat};
 

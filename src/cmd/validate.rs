@@ -3,9 +3,10 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use headworks::api::{JobFlow, names};
+use headworks::api::JobFlow;
 use headworks::flow::validate::{self, Options, service};
 use headworks::manifest::Position;
+use headworks::names;
 use headworks::problem::Problem;
 use headworks::problem::code;
 use headworks::problem::field_path::Place;

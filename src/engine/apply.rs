@@ -10,11 +10,12 @@ use kube::{Api, Client, Resource};
 use serde_json::Value;
 
 use super::{build, refusal};
-use crate::api::{JobFlow, names};
+use crate::api::JobFlow;
 use crate::flow::eval::Rendered;
 use crate::flow::observed::view::JobView;
 use crate::flow::observed::{self, Job};
 use crate::flow::plan::{Refusal, RefusalKind};
+use crate::names;
 
 /// Create the Job of an attempt, or find the one that an earlier try created.
 pub(super) async fn create_job(

@@ -5,9 +5,10 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::api::{JobFlow, PodFailurePolicy, names};
+use crate::api::{JobFlow, PodFailurePolicy};
 use crate::flow::eval::Rendered;
 use crate::k8s::hash::hash;
+use crate::names;
 
 /// The Job of an attempt.
 pub(super) fn job(flow: &JobFlow, step: usize, attempt: i64, name: &str, rendered: &Rendered) -> Value {

@@ -10,8 +10,9 @@ use prometheus_client::metrics::counter::Counter;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::api::{JobFlowStatus, names};
+use crate::api::JobFlowStatus;
 use crate::flow::plan::Event;
+use crate::names;
 
 /// Events that wait to be written.
 const QUEUE: usize = 4_000;

@@ -195,7 +195,7 @@ mod tests {
     #[test]
     fn a_malformed_flow_is_told_apart_and_can_be_addressed() {
         let object = json!({
-            "apiVersion": crate::api::names::API_VERSION,
+            "apiVersion": crate::names::API_VERSION,
             "metadata": {"name": "x", "namespace": "y", "uid": "z"}, "spec": {"steps": "none"}
         });
         let view: FlowView = serde_json::from_str(&object.to_string()).unwrap();
@@ -218,7 +218,7 @@ mod tests {
         assert!(!read(&object).flow.unwrap_err().told);
         // A status of no shape at all.
         let object = json!({
-            "apiVersion": crate::api::names::API_VERSION, "kind": "JobFlow", "metadata": {"name": "x"},
+            "apiVersion": crate::names::API_VERSION, "kind": "JobFlow", "metadata": {"name": "x"},
             "spec": {"steps": [{"name": "a", "type": "Manual"}]}, "status": 7
         });
         assert!(read(&object).flow.unwrap_err().words.starts_with("status: "));

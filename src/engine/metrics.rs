@@ -18,13 +18,10 @@ use prometheus_client::registry::Registry;
 
 use super::watch::Watches;
 use crate::api::{JobFlowStatus, StepStatus};
+use crate::cluster::api_calls::ApiCalls;
 use crate::flow::plan::Event;
 
-mod calls;
 mod standing;
-
-pub use calls::ApiCalls;
-pub(crate) use calls::resource;
 
 /// What steps and people take, in seconds: 10 ms to 6 h.
 const LONG: [f64; 18] = [

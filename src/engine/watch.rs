@@ -12,12 +12,12 @@ use tokio_util::sync::CancellationToken;
 use super::cache::{Cache, Kind, Touched, Watch};
 use super::flows::{self, FlowKey, FlowView};
 use super::queue::{Queue, Urgency};
-use crate::api::names;
-use crate::client::Patience;
+use crate::cluster::client::Patience;
 use crate::flow::observed::view::{JobView, PodView};
 use crate::flow::observed::{Job, Pod, id_of};
 use crate::flow::plan::Verdict;
 use crate::flow::validate::Options;
+use crate::names;
 
 /// Where a watch sends the flows that have to be looked at.
 pub(super) type Work = Arc<Queue<FlowKey>>;

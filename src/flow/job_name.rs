@@ -5,9 +5,9 @@
 //! assert_eq!(job_name("nightly", "b2c6", "extract", 1, None), "nightly-extract-s0r30b5113");
 //! ```
 
-use crate::api::names::MAX_LABEL;
 use crate::k8s::hash;
 use crate::k8s::hash::hash;
+use crate::names::MAX_LABEL;
 
 /// The name of the Job of one attempt at a step: `<flow>-<step>`, cut to fit, and a hash of what it belongs to.
 ///

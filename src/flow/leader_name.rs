@@ -1,9 +1,9 @@
 //! The name of a leader Service whose source has none in mind: `<service>-leader`, cut and hashed where that is too
 //! long.
 
-use crate::api::names::MAX_LABEL;
 use crate::k8s::hash;
 use crate::k8s::hash::hash;
+use crate::names::MAX_LABEL;
 
 const SUFFIX: &str = "-leader";
 

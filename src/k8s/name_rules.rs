@@ -2,7 +2,7 @@
 //!
 //! Each function says what is wrong, for the user, or gives `None`.
 
-use crate::api::names::MAX_LABEL;
+use crate::names::MAX_LABEL;
 
 /// A DNS label (RFC 1123): the name of a step, container, volume, Service.
 pub fn dns_label(name: &str) -> Option<String> {

@@ -15,8 +15,8 @@ use super::calls::Call;
 use super::job::{Current, Outcome};
 use super::kept::{Meta, Service, Slice};
 use super::key::Key;
-use super::names;
 use super::wire;
+use crate::names::leader;
 
 /// Carries out calls.
 #[derive(Clone)]
@@ -57,7 +57,7 @@ impl Applier {
                 let key = &meta.key;
                 let api = self.api::<wire::Service>(&key.namespace);
                 let params =
-                    PatchParams { field_manager: Some(names::US.to_owned()), ..PatchParams::default() };
+                    PatchParams { field_manager: Some(leader::US.to_owned()), ..PatchParams::default() };
                 let said = self.said(api.patch(&key.name, &params, &Patch::Merge(patch))).await;
                 self.service(key, said.map(Into::into)).await
             }
@@ -161,7 +161,7 @@ impl<T> Said<T> {
 }
 
 fn post() -> PostParams {
-    PostParams { dry_run: false, field_manager: Some(names::US.to_owned()) }
+    PostParams { dry_run: false, field_manager: Some(leader::US.to_owned()) }
 }
 
 /// What is kept of an object that the API server gave back.

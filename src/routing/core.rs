@@ -265,7 +265,7 @@ impl Core {
                                 || owner.is_some_and(|owner| {
                                     slice
                                         .annotations
-                                        .get(super::names::SOURCE_UID)
+                                        .get(crate::names::leader::SOURCE_UID)
                                         .is_some_and(|uid| **uid == *owner.uid)
                                 }));
                         if ours {
@@ -339,7 +339,8 @@ impl Core {
     fn settle(&mut self, key: &Key, plan: &Plan, now: Timestamp) {
         let known = self.world.service(key).map(|known| &known.service);
         let uid = known.map(|service| service.meta.uid.clone());
-        let published = known.and_then(|service| Status::read(service.annotations.get(super::names::STATUS)));
+        let published =
+            known.and_then(|service| Status::read(service.annotations.get(crate::names::leader::STATUS)));
         let Some(state) = self.states.get_mut(key) else { return };
         for kind in plan.held.iter().copied() {
             if state.memory.tell_limit(kind) {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::kept::{Family, Service, Slice, epoch};
-use super::names;
+use crate::names::leader;
 
 /// The pod that leads: the highest epoch is right.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,7 +32,7 @@ impl Incumbent {
         Self {
             epoch: epoch(&service.annotations),
             since: since(&service.annotations),
-            pod: get(names::CURRENT_LEADER).zip(get(names::LEADER_UID)),
+            pod: get(leader::CURRENT_LEADER).zip(get(leader::LEADER_UID)),
         }
     }
 
@@ -85,7 +85,7 @@ impl Incumbent {
 }
 
 fn since(annotations: &BTreeMap<String, String>) -> Option<Timestamp> {
-    annotations.get(names::LAST_SWITCH)?.parse().ok()
+    annotations.get(leader::LAST_SWITCH)?.parse().ok()
 }
 
 #[cfg(test)]

@@ -12,7 +12,8 @@ use super::kept::{Lease, Node, Pod, Rival, Service, Slice};
 use super::key::Key;
 use super::settings::{self, Claim, Settings, Strategy};
 use super::status::Status;
-use super::{names, objects, rivals, wire};
+use super::{objects, rivals, wire};
+use crate::names::leader;
 
 /// Why a question has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -121,7 +122,7 @@ pub async fn list(client: Client, namespace: Option<&str>) -> Result<Vec<Row>, I
         .map(|service| Row {
             namespace: service.meta.key.namespace.to_string(),
             leader_service: Settings::read(&service.meta.key.name, &service.annotations).leader_service,
-            status: Status::read(service.annotations.get(names::STATUS)),
+            status: Status::read(service.annotations.get(leader::STATUS)),
             service: service.meta.key.name.to_string(),
         })
         .collect())
@@ -157,7 +158,7 @@ pub async fn why(
     let pods = selected(&client, &service).await?;
     let family = objects::families(&service)[0];
     let slices: Api<wire::Slice> = Api::namespaced(client.clone(), namespace);
-    let ours = ListParams::default().labels(&format!("{}={name}", names::SOURCE));
+    let ours = ListParams::default().labels(&format!("{}={name}", leader::SOURCE));
     let slices: Vec<Slice> = all(&slices, ours).await?.into_iter().map(Slice::from).collect();
     let written = Incumbent::read(None, slices.iter(), std::iter::empty(), Some(family));
     let leader_service = Key::new(namespace, settings.leader_service.as_str());
@@ -196,7 +197,7 @@ pub async fn why(
         leader_service: settings.leader_service.clone(),
         epoch: written.epoch,
         conflicts: rivals::conflicts(&leader_service, rivals.iter()),
-        status: Status::read(service.annotations.get(names::STATUS)),
+        status: Status::read(service.annotations.get(leader::STATUS)),
         standby: answer.standby.map(|pod| pod.meta.key.name.to_string()),
         chosen: chosen.filter(|name| Some(name) != leader.as_ref()),
         leader,
@@ -215,8 +216,8 @@ pub async fn why(
 /// The slices that others keep for this Service, whoever they are.
 async fn rivals_of(client: &Client, service: &Key) -> Result<Vec<Rival>, InspectError> {
     let api: Api<wire::Outsider> = Api::namespaced(client.clone(), &service.namespace);
-    let (named, managed) = (names::SLICE_SERVICE, names::SLICE_MANAGED_BY);
-    let others = format!("{named}={},{managed}!={}", service.name, names::US);
+    let (named, managed) = (leader::SLICE_SERVICE, leader::SLICE_MANAGED_BY);
+    let others = format!("{named}={},{managed}!={}", service.name, leader::US);
     let found = all(&api, ListParams::default().labels(&others)).await?;
     Ok(found.iter().filter_map(Rival::of).collect())
 }
@@ -248,7 +249,7 @@ pub async fn promote(
         now: Timestamp::now(),
     };
     let standing = question.standing(found);
-    let patch = json!({"metadata": {"annotations": {names::PROMOTE: pod}}});
+    let patch = json!({"metadata": {"annotations": {leader::PROMOTE: pod}}});
     let api: Api<wire::Service> = Api::namespaced(client, namespace);
     api.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await?;
     Ok(standing)

@@ -11,7 +11,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::ObjectMeta;
 
 use super::key::Key;
-use super::{names, wire};
+use super::wire;
+use crate::names::leader;
 
 /// What every object has.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -165,7 +166,7 @@ pub struct Service {
 impl Service {
     /// The source that this leader Service names, if it is one: our label and a Service as controller.
     pub fn source(&self) -> Option<&str> {
-        let source = self.labels.get(names::SOURCE)?;
+        let source = self.labels.get(leader::SOURCE)?;
         (controller(&self.owners)?.name == *source).then_some(source)
     }
 }
@@ -193,7 +194,7 @@ impl Slice {
     /// The source that this slice names, if it is one of ours: our label and a Service as controller.
     pub fn source(&self) -> Option<&str> {
         controller(&self.owners)?;
-        self.labels.get(names::SOURCE).map(String::as_str)
+        self.labels.get(leader::SOURCE).map(String::as_str)
     }
 
     /// The epoch it carries.
@@ -221,7 +222,7 @@ pub struct Rival {
 
 /// The epoch among annotations, 0 where there is none.
 pub fn epoch(annotations: &BTreeMap<String, String>) -> u64 {
-    annotations.get(names::EPOCH).and_then(|text| text.parse().ok()).map_or(0, plausible)
+    annotations.get(leader::EPOCH).and_then(|text| text.parse().ok()).map_or(0, plausible)
 }
 
 /// An epoch as somebody wrote it, or 0 if nobody can have counted so far: a number at the end of its type, written by
@@ -340,8 +341,8 @@ impl Rival {
         let mut labels = slice.metadata.labels.clone().unwrap_or_default();
         Some(Self {
             meta: Meta::of(&slice.metadata),
-            service: labels.remove(names::SLICE_SERVICE)?.into(),
-            manager: labels.remove(names::SLICE_MANAGED_BY).map(String::into_boxed_str),
+            service: labels.remove(leader::SLICE_SERVICE)?.into(),
+            manager: labels.remove(leader::SLICE_MANAGED_BY).map(String::into_boxed_str),
         })
     }
 }
@@ -375,7 +376,7 @@ impl From<wire::Node> for Node {
                 .metadata
                 .labels
                 .as_ref()
-                .and_then(|labels| labels.get(names::ZONE))
+                .and_then(|labels| labels.get(leader::ZONE))
                 .map(|zone| zone.as_str().into()),
             name: node.metadata.name.unwrap_or_default().into(),
         }

@@ -14,9 +14,9 @@ use serde_json::{Map, Value, json};
 use super::choose::Leader;
 use super::kept::{Family, Meta, Service};
 use super::key::Key;
-use super::names;
 use super::settings::Settings;
-use crate::api::names::LEADER_PREFIX;
+use crate::names::LEADER_PREFIX;
+use crate::names::leader;
 
 const HEADLESS: &str = "None";
 
@@ -60,10 +60,10 @@ impl Told {
     fn annotations(&self) -> BTreeMap<&'static str, Option<String>> {
         let (pod, uid) = self.pod.clone().unzip();
         BTreeMap::from([
-            (names::CURRENT_LEADER, pod),
-            (names::LEADER_UID, uid),
-            (names::LAST_SWITCH, self.since.map(|time| time.to_string())),
-            (names::EPOCH, (self.epoch > 0).then(|| self.epoch.to_string())),
+            (leader::CURRENT_LEADER, pod),
+            (leader::LEADER_UID, uid),
+            (leader::LAST_SWITCH, self.since.map(|time| time.to_string())),
+            (leader::EPOCH, (self.epoch > 0).then(|| self.epoch.to_string())),
         ])
     }
 }
@@ -100,8 +100,8 @@ impl LeaderService {
             .filter_map(|key| source.labels.get_key_value(key))
             .map(|(key, value)| (key.clone(), value.clone()))
             .collect();
-        labels.insert(names::MANAGED_BY.to_owned(), names::US.to_owned());
-        labels.insert(names::SOURCE.to_owned(), source.meta.key.name.to_string());
+        labels.insert(leader::MANAGED_BY.to_owned(), leader::US.to_owned());
+        labels.insert(leader::SOURCE.to_owned(), source.meta.key.name.to_string());
         let from = &source.spec;
         let headless = from.cluster_ip.as_deref() == Some(HEADLESS);
         let kind = from

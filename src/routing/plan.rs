@@ -12,13 +12,13 @@ use super::incumbent::Incumbent;
 use super::kept::{Family, Meta, Service, Slice, controller, plausible};
 use super::key::Key;
 use super::memory::{Kind, Memory};
-use super::names;
 use super::objects::{LeaderService, Told, families, slice_key, unaddressed, unresolved};
 use super::rivals;
 use super::settings::Strategy;
 use super::slices::{Slices, differs};
 use super::status::Status;
 use super::world::{Source, World};
+use crate::names::leader;
 
 /// How long a status that only counts anew may wait.
 const COUNT_DELAY: SignedDuration = SignedDuration::from_secs(5);
@@ -94,11 +94,11 @@ impl Situation<'_> {
                 conditions: invalid(source).collect(),
                 ..Status::default()
             };
-            wanted.push((names::STATUS, Some(status.text())));
-            wanted.push((names::LEADER_SERVICE, None));
+            wanted.push((leader::STATUS, Some(status.text())));
+            wanted.push((leader::LEADER_SERVICE, None));
             view = Some(View { status, served: false, cause: None, leader: None, standby: None });
         } else {
-            wanted.extend([(names::STATUS, None), (names::LEADER_SERVICE, None)]);
+            wanted.extend([(leader::STATUS, None), (leader::LEADER_SERVICE, None)]);
         }
         if !service.meta.terminating {
             found.telling.extend(annotate(service, wanted));
@@ -314,14 +314,14 @@ impl Situation<'_> {
         let news = told_before.as_ref().is_none_or(|published| published.is_news(&status));
         let waits_until = self.memory.told_at.and_then(|time| time.checked_add(COUNT_DELAY).ok());
         let name = &source.settings.leader_service;
-        wanted.push((names::LEADER_SERVICE, Some(name.clone())));
+        wanted.push((leader::LEADER_SERVICE, Some(name.clone())));
         if news || waits_until.is_none_or(|time| time <= self.now) {
-            wanted.push((names::STATUS, Some(status.text())));
+            wanted.push((leader::STATUS, Some(status.text())));
         } else if told_before.as_ref() != Some(&status) {
             due = waits_until;
         }
         if reason == Reason::Promoted {
-            wanted.push((names::PROMOTE, None));
+            wanted.push((leader::PROMOTE, None));
         }
         found.telling.extend(annotate(service, wanted));
         (status, due)
@@ -340,11 +340,11 @@ impl Situation<'_> {
 }
 
 fn published(source: &Service) -> Option<Status> {
-    Status::read(source.annotations.get(names::STATUS))
+    Status::read(source.annotations.get(leader::STATUS))
 }
 
 fn is_for(slice: &Slice, leader: &Key) -> bool {
-    slice.labels.get(names::SLICE_SERVICE).is_some_and(|name| **name == *leader.name)
+    slice.labels.get(leader::SLICE_SERVICE).is_some_and(|name| **name == *leader.name)
 }
 
 /// What admission would refuse, as conditions.

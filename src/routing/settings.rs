@@ -9,12 +9,12 @@ use jiff::SignedDuration;
 use serde_json::{Map, Value, json};
 
 use super::kept::{Pod, Service};
-use super::names;
 use crate::flow::leader_name::leader_name;
 use crate::flow::validate::service;
 use crate::k8s::duration;
 use crate::k8s::name_rules as valid;
 use crate::k8s::selector::Selector;
+use crate::names::leader;
 
 /// The settings of one source.
 #[derive(Clone, Debug, PartialEq)]
@@ -74,7 +74,7 @@ impl Claim {
 
 /// Whether the Service is one that asks for a leader.
 pub fn is_enabled(service: &Service) -> bool {
-    service.annotations.get(names::ENABLED).is_some_and(|text| text == "true")
+    service.annotations.get(leader::ENABLED).is_some_and(|text| text == "true")
 }
 
 /// Whether a leader can be found at all: a type with pods, and a selector.
@@ -92,7 +92,7 @@ impl Settings {
             SignedDuration::from_nanos(nanoseconds.clamp(0, duration::THIRTY_DAYS))
         };
         let mut readable = true;
-        let strategy = match (get(names::STRATEGY), get(names::LEASE_NAME)) {
+        let strategy = match (get(leader::STRATEGY), get(leader::LEASE_NAME)) {
             (None | Some("oldest"), _) => Strategy::Oldest,
             (Some("newest"), _) => Strategy::Newest,
             (Some("lease"), Some(lease)) if valid::dns_subdomain(lease).is_none() => {
@@ -103,24 +103,24 @@ impl Settings {
                 Strategy::Oldest
             }
         };
-        let claim = match get(names::CANDIDATE_SELECTOR).map(Selector::parse) {
+        let claim = match get(leader::CANDIDATE_SELECTOR).map(Selector::parse) {
             None => Claim::Anybody,
             Some(Ok(selector)) if selector.requirements.is_empty() => Claim::Anybody,
             Some(Ok(selector)) => Claim::Labelled(selector),
             Some(Err(_)) => Claim::Unreadable,
         };
-        let named = get(names::LEADER_SERVICE_NAME)
+        let named = get(leader::LEADER_SERVICE_NAME)
             .filter(|wanted| valid::dns_label(wanted).is_none() && *wanted != name);
         Self {
             leader_service: named.map_or_else(|| leader_name(name), str::to_owned),
-            sticky: get(names::STICKY) != Some("false"),
-            min_ready: wait(names::MIN_READY),
-            hold_down: wait(names::HOLD_DOWN),
+            sticky: get(leader::STICKY) != Some("false"),
+            min_ready: wait(leader::MIN_READY),
+            hold_down: wait(leader::HOLD_DOWN),
             strategy,
             claim: if readable { claim } else { Claim::Unreadable },
-            promote: get(names::PROMOTE).filter(|pod| !pod.is_empty()).map(str::to_owned),
-            expose: get(names::EXPOSE) == Some("true"),
-            copy_labels: get(names::COPY_LABELS)
+            promote: get(leader::PROMOTE).filter(|pod| !pod.is_empty()).map(str::to_owned),
+            expose: get(leader::EXPOSE) == Some("true"),
+            copy_labels: get(leader::COPY_LABELS)
                 .into_iter()
                 .flat_map(|list| list.split(','))
                 .map(|key| key.trim().to_owned())

@@ -9,8 +9,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::choose::Leader;
 use super::kept::{Family, Meta, Service, Slice};
-use super::names;
 use super::objects::{owner, protocol, resolve, slice_key};
+use crate::names::leader;
 
 /// What every slice of a leader Service has in common.
 pub struct Slices<'a> {
@@ -37,15 +37,15 @@ impl Slices<'_> {
         let source = &self.source.meta;
         let text = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
         let labels = [
-            (names::SLICE_SERVICE, &*self.leader_service.key.name),
-            (names::SLICE_MANAGED_BY, names::US),
-            (names::SOURCE, &*source.key.name),
+            (leader::SLICE_SERVICE, &*self.leader_service.key.name),
+            (leader::SLICE_MANAGED_BY, leader::US),
+            (leader::SOURCE, &*source.key.name),
         ];
         let epoch = self.epoch.to_string();
         let now = self.now.to_string();
         let annotations =
-            [(names::EPOCH, &*epoch), (names::SOURCE_UID, &*source.uid), (names::TRIGGER_TIME, &*now)];
-        let since = self.since.map(|time| (names::LAST_SWITCH.to_owned(), time.to_string()));
+            [(leader::EPOCH, &*epoch), (leader::SOURCE_UID, &*source.uid), (leader::TRIGGER_TIME, &*now)];
+        let since = self.since.map(|time| (leader::LAST_SWITCH.to_owned(), time.to_string()));
         EndpointSlice {
             address_type: family.as_str().to_owned(),
             endpoints: self.endpoint(family).into_iter().collect(),
@@ -109,7 +109,7 @@ pub fn differs(wanted: &EndpointSlice, known: &Slice) -> bool {
         wanted
             .iter()
             .flatten()
-            .all(|(key, value)| key == names::TRIGGER_TIME || known.get(key) == Some(value))
+            .all(|(key, value)| key == leader::TRIGGER_TIME || known.get(key) == Some(value))
     };
     let ports = |ports: &[EndpointPort]| -> Vec<EndpointPort> {
         ports

@@ -16,8 +16,9 @@ use tokio::sync::mpsc;
 use super::kept::{Node, Rival};
 use super::key::Key;
 use super::world::Change;
-use super::{kept, names, wire};
-use crate::client::Patience;
+use super::{kept, wire};
+use crate::cluster::client::Patience;
+use crate::names::leader;
 
 /// A change, and when it was received; or the word that a kind was listed.
 #[derive(Debug)]
@@ -106,10 +107,10 @@ impl Watches {
             listed: |keys| Change::Nodes(keys.into_iter().map(|key| key.name).collect::<HashSet<Arc<str>>>()),
             listing: Some(Listing::Nodes),
         };
-        let (managed, us) = (names::SLICE_MANAGED_BY, names::US);
+        let (managed, us) = (leader::SLICE_MANAGED_BY, leader::US);
         let ours = format!("{managed}={us}");
         // Those without the label, too. Not those that the cluster makes for every ordinary Service.
-        let others = format!("{managed} notin ({us},{})", names::SLICE_CONTROLLER);
+        let others = format!("{managed} notin ({us},{})", leader::SLICE_CONTROLLER);
         // Small pages: a page is decoded as a whole, and what is not kept of it is most of it.
         let config = watcher::Config::default().page_size(100);
         let nodes_api: Api<wire::Node> = Api::all(self.client.clone());

@@ -14,7 +14,7 @@ use kube::Resource;
 use kube::api::ObjectMeta;
 use serde::{Deserialize, Deserializer};
 
-use super::names;
+use crate::names::leader;
 
 /// A pod.
 #[derive(Clone, Debug, Deserialize, Resource)]
@@ -179,7 +179,7 @@ fn lean<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D::Err
 
 /// The annotations that routing reads or writes.
 pub(super) fn is_ours(key: &str) -> bool {
-    key.starts_with(crate::api::names::LEADER_PREFIX) || key == names::TRIGGER_TIME
+    key.starts_with(crate::names::LEADER_PREFIX) || key == leader::TRIGGER_TIME
 }
 
 fn ours<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error> {

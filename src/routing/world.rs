@@ -424,7 +424,7 @@ impl Source {
 
 /// What we write on a source, and take away when it opts out.
 fn is_published(key: &str) -> bool {
-    matches!(key, super::names::STATUS | super::names::LEADER_SERVICE)
+    matches!(key, crate::names::leader::STATUS | crate::names::leader::LEADER_SERVICE)
 }
 
 pub(super) fn take_out(map: &mut HashMap<Key, BTreeSet<Key>>, outer: &Key, inner: &Key) {

@@ -176,7 +176,7 @@ impl Rig {
 
     /// Create a flow of this spec; its UID.
     pub(crate) async fn create(&self, name: &str, spec: &Value) -> String {
-        let object = json!({"apiVersion": headworks::api::names::API_VERSION, "kind": "JobFlow",
+        let object = json!({"apiVersion": headworks::names::API_VERSION, "kind": "JobFlow",
             "metadata": {"name": name}, "spec": spec});
         let object = serde_json::from_value(object).unwrap();
         self.flows().create(&PostParams::default(), &object).await.unwrap().uid().unwrap()
@@ -237,7 +237,7 @@ impl Rig {
     }
 
     pub(crate) async fn approve(&self, name: &str, step: &str) {
-        self.annotate(name, &format!("{}{step}", headworks::api::names::APPROVED_PREFIX), "true").await;
+        self.annotate(name, &format!("{}{step}", headworks::names::APPROVED_PREFIX), "true").await;
     }
 
     pub(crate) async fn delete(&self, name: &str, how: DeleteParams) {

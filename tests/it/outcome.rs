@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::{StreamExt, TryStreamExt, stream};
-use headworks::api::names;
 use headworks::flow::observed::view::{JobView, PodView};
 use headworks::flow::observed::{Job, Pod};
 use headworks::flow::outcome::Outcome;
+use headworks::names;
 use k8s_openapi::api::batch::v1::Job as ApiJob;
 use kube::api::PostParams;
 use kube::config::{KubeConfigOptions, Kubeconfig};

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use headworks::api::JobFlow;
-use headworks::api::names::RESERVED_NAME_PREFIX;
+use headworks::names::RESERVED_NAME_PREFIX;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 
 use super::Wish;

@@ -13,9 +13,10 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use headworks::admission::Look;
-use headworks::client::WatchAges;
+use headworks::cluster::api_calls::ApiCalls;
+use headworks::cluster::client::WatchAges;
 use headworks::election::{self, Election, Timing};
-use headworks::engine::{ApiCalls, Config, Engine, EventLevel, Events, Metrics, Watches};
+use headworks::engine::{Config, Engine, EventLevel, Events, Metrics, Watches};
 use headworks::flow::validate::Options;
 use headworks::routing;
 

@@ -1,6 +1,6 @@
 //! PURE: what troubles a pod.
 
-use headworks::api::names::CONTAINERS_ANNOTATION;
+use headworks::names::CONTAINERS_ANNOTATION;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Event, Pod};
 

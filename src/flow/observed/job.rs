@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::view::{JobSpecView, JobView};
 use super::{Job, JobCondition, JobConditionKind, JobShape, id};
-use crate::api::names;
+use crate::names;
 
 /// The Job controller of Kubernetes itself, as `managedBy` may name it (`batch.JobControllerName`).
 const JOB_CONTROLLER: &str = "kubernetes.io/job-controller";

@@ -14,8 +14,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use crate::api::names::RESERVED_NAME_PREFIX;
 use crate::flow::observed::{Container, Ended, Job, Pod, PodPhase};
+use crate::names::RESERVED_NAME_PREFIX;
 
 /// What the kubelet keeps of one container's termination message, and of all of a pod's together; bytes
 /// (`MaxContainerTerminationMessageLength`, `MaxPodTerminationMessageLogLength`). Of one that is longer it keeps the end.

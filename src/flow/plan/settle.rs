@@ -5,11 +5,11 @@ use jiff::{SignedDuration, Timestamp};
 use super::policy::{after, backoff, stamp};
 use super::work::{NAME_CONFLICT, RETRIES_USED_UP, WaitingReason, Work, is_waiting};
 use super::{Action, Gone, JobSeen, RefusalKind};
-use crate::api::names::APPROVED_BY_PREFIX;
 use crate::api::{StepOutputs, StepPhase, defaults};
 use crate::flow::eval::{self, Unready};
 use crate::flow::observed::PodWaitingKind;
 use crate::flow::outcome::{self, Outcome};
+use crate::names::APPROVED_BY_PREFIX;
 
 /// A pod that waits is told of once it has waited for this long: most start at once.
 const PATIENCE: SignedDuration = SignedDuration::from_secs(2);
@@ -330,7 +330,7 @@ pub(super) fn approval(work: &mut Work<'_>, place: usize) {
 
 /// What the flow's annotations say of a Manual step.
 pub(super) fn decision(work: &Work<'_>, place: usize) -> Option<bool> {
-    let key = format!("{}{}", crate::api::names::APPROVED_PREFIX, work.step(place).name);
+    let key = format!("{}{}", crate::names::APPROVED_PREFIX, work.step(place).name);
     match work.flow.metadata.annotations.as_ref()?.get(&key)?.as_str() {
         "true" => Some(true),
         "false" => Some(false),

@@ -4,8 +4,9 @@ use super::policy::stamp;
 use super::stop::{Stop, cause, place_in_line, wind_down};
 use super::work::{WaitingReason, Work};
 use super::{RefusalKind, line, report};
-use crate::api::{Audit, InitiatedBy, names};
+use crate::api::{Audit, InitiatedBy};
 use crate::flow::pinned;
+use crate::names;
 
 /// Start the flow if it may; whether it has started. If not, the status says why.
 pub(super) fn start(work: &mut Work<'_>) -> bool {

@@ -17,7 +17,7 @@ struct World {
 impl World {
     fn new(spec: Value) -> Self {
         let object = json!({
-            "apiVersion": crate::api::names::API_VERSION, "kind": "JobFlow",
+            "apiVersion": crate::names::API_VERSION, "kind": "JobFlow",
             "metadata": {"name": "f", "namespace": "n", "uid": "flow-uid", "generation": 1,
                          "creationTimestamp": "2026-11-24T09:59:00Z"},
             "spec": spec,

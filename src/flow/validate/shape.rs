@@ -12,9 +12,10 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::api::{JobFlow, JobFlowSpec, JobTemplate, names, order};
+use crate::api::{JobFlow, JobFlowSpec, JobTemplate, order};
 use crate::flow::expr;
 use crate::k8s::duration;
+use crate::names;
 use crate::problem::code;
 use crate::problem::code::Code;
 use crate::problem::field_path::{Path, Place, Segment};

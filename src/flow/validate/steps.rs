@@ -4,9 +4,10 @@ use std::collections::HashMap;
 
 use super::Subject;
 use super::template::selects_itself;
-use crate::api::{JobTemplate, Step, names};
+use crate::api::{JobTemplate, Step};
 use crate::flow::expr;
 use crate::k8s::name_rules as rules;
+use crate::names;
 use crate::problem::code;
 use crate::problem::field_path::Place;
 use crate::problem::{Problem, Problems};

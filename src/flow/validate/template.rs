@@ -224,7 +224,7 @@ fn label(name: &str, place: &Place<'_>, scope: &mut Scope<'_, '_>) {
     } else if let Some(wrong) = name_rules::dns_label(name) {
         let near = name_rules::dns_label_near(name).map(|near| format!("write \"{near}\""));
         scope.push(Problem::invalid(code::TEMPLATE_NAME, place, name, wrong).maybe_hint(near));
-    } else if name.starts_with(crate::api::names::RESERVED_NAME_PREFIX) {
+    } else if name.starts_with(crate::names::RESERVED_NAME_PREFIX) {
         scope.push(
             Problem::forbidden(code::RESERVED_NAME, place, "names that start with `headworks-` are reserved")
                 .hint("choose another name"),

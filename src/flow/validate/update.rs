@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde_json::Value;
 
-use crate::api::names::APPROVED_PREFIX;
 use crate::flow::canonical;
+use crate::names::APPROVED_PREFIX;
 use crate::problem::code;
 use crate::problem::field_path::Place;
 use crate::problem::{Problem, Problems};

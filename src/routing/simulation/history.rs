@@ -9,9 +9,9 @@ use serde_json::json;
 use super::replica::{GRACE, Replica};
 use super::server::{Server, key, service};
 use super::{Random, rest};
+use crate::names::leader;
 use crate::routing::kept::{Family, Meta, NamedPort, Node, Pod, Rival, Service, Slice, controller};
 use crate::routing::key::Key;
-use crate::routing::names;
 use crate::routing::objects;
 use crate::routing::settings::{self, Settings};
 use crate::routing::status::Status;
@@ -221,7 +221,7 @@ impl History {
                 if let Some(mut source) = self.server.services.get(&key(SOURCE)).cloned() {
                     self.server.remove_service(&key(SOURCE));
                     source.meta.uid = "".into();
-                    source.annotations.remove(names::STATUS);
+                    source.annotations.remove(leader::STATUS);
                     self.server.put_service(source);
                 }
             }
@@ -285,7 +285,7 @@ impl History {
                         vec![Endpoint { addresses: vec!["10.9.9.9".to_owned()], ..Endpoint::default() }];
                 }
                 1 => slice.endpoints.clear(),
-                _ => _ = slice.labels.remove(names::SLICE_MANAGED_BY),
+                _ => _ = slice.labels.remove(leader::SLICE_MANAGED_BY),
             }
             self.server.forget_epochs();
             self.server.put_slice(slice);
@@ -297,7 +297,7 @@ impl History {
         {
             leader.spec.selector = Some([("a".to_owned(), "b".to_owned())].into());
             leader.spec.internal_traffic_policy = Some("Local".to_owned());
-            leader.annotations.insert(names::ENABLED.to_owned(), "true".to_owned());
+            leader.annotations.insert(leader::ENABLED.to_owned(), "true".to_owned());
             self.server.put_service(leader);
         }
     }
@@ -390,7 +390,7 @@ impl History {
         };
         let able: Vec<&Pod> = server.pods.values().filter(|pod| may(pod)).collect();
         for slice in &slices {
-            assert_eq!(slice.labels[names::SLICE_SERVICE], *leader.name);
+            assert_eq!(slice.labels[leader::SLICE_SERVICE], *leader.name);
             assert_eq!(*controller(&slice.owners).unwrap().uid, *server.services[&leader].meta.uid);
             match slice.leader() {
                 Some((_, uid)) => {
@@ -422,10 +422,10 @@ impl History {
         assert!(spec.selector.is_none(), "drift is left");
         assert_eq!(spec.internal_traffic_policy.as_deref(), Some("Cluster"));
         assert!(
-            !server.services[&leader].annotations.contains_key(names::ENABLED),
+            !server.services[&leader].annotations.contains_key(leader::ENABLED),
             "it asks for a leader itself"
         );
-        let status = Status::read(source.annotations.get(names::STATUS)).unwrap();
+        let status = Status::read(source.annotations.get(leader::STATUS)).unwrap();
         let told =
             status.conditions.iter().filter(|one| one.starts_with("NameConflict: EndpointSlice")).count();
         let rivals = server.rivals.values().filter(|rival| rival.service == leader.name).count();

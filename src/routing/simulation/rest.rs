@@ -5,8 +5,8 @@ use serde_json::json;
 use super::history::pod;
 use super::replica::Replica;
 use super::server::{Server, key, service};
+use crate::names::leader;
 use crate::routing::kept::{Node, Pod, Slice};
-use crate::routing::names;
 
 /// More writes than the longest way to rest takes: two names, two families, the status.
 const MANY: usize = 24;
@@ -72,7 +72,7 @@ fn lead_passes_to_a_pod_of_one_family(families: [&str; 2]) {
         let family = slice.family.unwrap().as_str();
         assert_eq!(slice.leader().is_some(), family == families[0], "{family}");
     }
-    assert_eq!(server.services[&key("db-leader")].annotations[names::EPOCH], "2");
+    assert_eq!(server.services[&key("db-leader")].annotations[leader::EPOCH], "2");
 }
 
 #[test]

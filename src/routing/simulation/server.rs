@@ -7,12 +7,12 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::ServiceSpec;
 use serde_json::{Value, json};
 
+use crate::names::leader;
 use crate::routing::apply::{service_of, slice_of};
 use crate::routing::calls::Call;
 use crate::routing::job::{Current, Outcome};
 use crate::routing::kept::{Meta, Node, Pod, Rival, Service, Slice, controller};
 use crate::routing::key::Key;
-use crate::routing::names;
 use crate::routing::objects::families;
 use crate::routing::wire;
 use crate::routing::world::Change;
@@ -277,7 +277,7 @@ impl Server {
 }
 
 fn is_labelled(slice: &Slice) -> bool {
-    slice.labels.get(names::SLICE_MANAGED_BY).is_some_and(|by| by == names::US)
+    slice.labels.get(leader::SLICE_MANAGED_BY).is_some_and(|by| by == leader::US)
 }
 
 /// A merge patch.

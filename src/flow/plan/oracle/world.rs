@@ -8,8 +8,9 @@ use super::job::{Manner, Real, Seen};
 use super::manifest::{self, instant, micros};
 use super::reference::Micros;
 use super::rng::Rng;
-use crate::api::{FlowPhase, JobFlow, JobFlowStatus, StepPhase, defaults, names};
+use crate::api::{FlowPhase, JobFlow, JobFlowStatus, StepPhase, defaults};
 use crate::flow::eval::Rendered;
+use crate::names;
 
 /// A flow in its cluster.
 pub(super) struct World<'a> {

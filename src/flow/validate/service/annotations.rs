@@ -3,11 +3,11 @@
 use serde_json::{Map, Value};
 
 use super::text;
-use crate::api::names::LEADER_PREFIX;
 use crate::flow::leader_name::{is_cut, leader_name};
 use crate::k8s::duration;
 use crate::k8s::name_rules;
 use crate::k8s::selector::Selector;
+use crate::names::LEADER_PREFIX;
 use crate::problem::code;
 use crate::problem::code::Code;
 use crate::problem::field_path::Place;

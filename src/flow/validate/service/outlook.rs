@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::annotation;
-use crate::api::names::LEADER_PREFIX;
+use crate::names::LEADER_PREFIX;
 use crate::problem::Problem;
 use crate::problem::code;
 use crate::problem::field_path::Place;

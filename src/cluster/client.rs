@@ -30,7 +30,7 @@ pub(crate) use patience::Patience;
 use ages::Asked;
 use heard::Heard;
 
-use crate::engine::ApiCalls;
+use crate::cluster::api_calls::ApiCalls;
 
 /// How long a watch lasts; then the API server ends it, and it is begun again where it ended.
 pub const WATCH: Duration = Duration::from_secs(20);

@@ -1,4 +1,7 @@
-//! Names that are part of the API: group, labels, annotations, prefixes.
+//! Names that are part of the API: groups, labels, annotations, prefixes, field managers. Those of flows and of both
+//! controllers stand here, those of leader routing in [`leader`].
+
+pub mod leader;
 
 /// The API group of `JobFlow`.
 pub const GROUP: &str = "workflow.kube-zen.io";

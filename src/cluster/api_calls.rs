@@ -15,7 +15,7 @@ use tower::{Layer, Service};
 /// Calls by verb, resource and code. A layer for a client:
 ///
 /// ```no_run
-/// # fn client(config: kube::Config, calls: &headworks::engine::ApiCalls) -> kube::Result<kube::Client> {
+/// # fn client(config: kube::Config, calls: &headworks::cluster::api_calls::ApiCalls) -> kube::Result<kube::Client> {
 /// Ok(kube::client::ClientBuilder::try_from(config)?.with_layer(calls).build())
 /// # }
 /// ```
@@ -27,7 +27,7 @@ pub struct ApiCalls {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(super) struct CallLabels {
+pub(crate) struct CallLabels {
     verb: &'static str,
     resource: &'static str,
     code: u16,
@@ -71,12 +71,12 @@ impl ApiCalls {
 
     /// One series, for the page that names them.
     #[cfg(test)]
-    pub(super) fn touch(&self) {
+    pub(crate) fn touch(&self) {
         self.calls.get_or_create(&CallLabels { verb: "x", resource: "x", code: 0 }).inc();
     }
 
     /// Writes about flows since the start.
-    pub(super) fn writes(&self) -> u64 {
+    pub(crate) fn writes(&self) -> u64 {
         self.writes.load(Ordering::Relaxed)
     }
 }

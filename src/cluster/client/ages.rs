@@ -13,7 +13,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
 use super::is_watch;
-use crate::engine::resource;
+use crate::cluster::api_calls::resource;
 
 /// A leader whose watches are all older gives up its Lease: it has cut them off once, and fresh connections are silent, too.
 pub const TOO_OLD: Duration = Duration::from_secs(45);
