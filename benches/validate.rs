@@ -4,7 +4,8 @@ use std::hint::black_box;
 
 use criterion::{BatchSize, Bencher, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use headworks::admission::JobFlows;
-use headworks::flow::validate::{self, Options};
+use headworks::flows::rules;
+use headworks::flows::rules::Options;
 use headworks::names::INITIATED_BY;
 use headworks_webhook::{Phase, respond};
 use serde_json::{Value, json};
@@ -97,10 +98,10 @@ fn review(phase: Phase) -> Vec<u8> {
 /// Validate an object that the caller has no more use for, as admission does; copying it is not measured.
 fn run(bencher: &mut Bencher<'_>, object: &Value) {
     let options = Options::default();
-    assert!(validate::flow(object, &options).is_valid());
+    assert!(rules::flow(object, &options).is_valid());
     bencher.iter_batched(
         || object.clone(),
-        |object| validate::flow_owned(object, &options),
+        |object| rules::flow_owned(object, &options),
         BatchSize::PerIteration,
     );
 }

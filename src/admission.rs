@@ -1,6 +1,6 @@
 //! Verdicts on `JobFlow`s and `Service`s: rules in, answers out. No I/O.
 //!
-//! The rules themselves are in [`crate::flow::validate`]; here they meet a request: who asks, what was there
+//! The rules themselves are in [`crate::flows::rules`]; here they meet a request: who asks, what was there
 //! before, what has to be written into the object. Both phases run every rule, so that the mutating one, which the
 //! API server asks first, can refuse with the complete list.
 

@@ -1,12 +1,11 @@
 //! headworks: admits batch flows and leader Services on Kubernetes. Modules in reading order.
 
 pub mod admission;
-pub mod api;
 pub mod cluster;
 pub mod election;
-pub mod engine;
-pub mod flow;
+pub mod flows;
 pub mod k8s;
+pub mod leaders;
 pub mod manifest;
 pub mod names;
 pub mod problem;

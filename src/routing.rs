@@ -55,7 +55,7 @@ mod wire;
 #[cfg(test)]
 mod simulation;
 
-use crate::flow::validate::service::Sight;
+use crate::leaders::rules::Sight;
 use core::Core;
 use driver::Driver;
 pub use metrics::Metrics;

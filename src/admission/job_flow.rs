@@ -5,10 +5,11 @@ use serde_json::Value;
 
 use super::verdict::{Findings, denial, details};
 use super::{identity, ratchet};
-use crate::api::defaults;
-use crate::flow::canonical;
-use crate::flow::outline::Outline;
-use crate::flow::validate::{self, Options, update};
+use crate::flows::api::defaults;
+use crate::flows::canonical;
+use crate::flows::outline::Outline;
+use crate::flows::rules;
+use crate::flows::rules::{Options, update};
 use crate::names;
 use crate::problem::{Problem, Problems};
 
@@ -56,13 +57,13 @@ impl JobFlows {
         let findings = if let Some(old) = old {
             self.updated(&object, &old, problems)
         } else {
-            let checked = validate::flow_owned(object, &self.options);
+            let checked = rules::flow_owned(object, &self.options);
             if review.dry_run && phase == Phase::Validate {
                 plan = Outline::of(&checked.flow.spec).map(|outline| outline.to_string());
             }
             let mut problems = problems.into_vec();
             problems.extend(checked.problems);
-            Findings::of(validate::in_order(problems, validate::shape::job_flow()))
+            Findings::of(rules::in_order(problems, rules::shape::job_flow()))
         };
         if !findings.errors.is_empty() {
             return findings.annotate(Verdict::deny(denial(details, &findings.errors)), true);
@@ -87,11 +88,11 @@ impl JobFlows {
                 update::approvals(object, &mut problems);
                 problems.into_vec()
             } else {
-                validate::flow(object, &self.options).problems
+                rules::flow(object, &self.options).problems
             }
         };
         problems.extend(rules(object));
-        let problems = validate::in_order(problems.into_vec(), validate::shape::job_flow());
+        let problems = rules::in_order(problems.into_vec(), rules::shape::job_flow());
         if problems.iter().any(Problem::is_error) {
             return ratchet::sort(problems, object, &rules(old), old);
         }

@@ -12,9 +12,9 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use serde_json::Value;
 
 use super::verdict::Findings;
-use crate::flow::canonical;
-use crate::flow::dag::Dag;
-use crate::flow::validate;
+use crate::flows::canonical;
+use crate::flows::dag::Dag;
+use crate::flows::rules;
 use crate::problem::code;
 use crate::problem::field_path::{Path, Segment};
 use crate::problem::{Problem, Problems, Reason};
@@ -28,7 +28,7 @@ pub fn sort(problems: Vec<Problem>, new: &Value, old_problems: &[Problem], old: 
         *known.entry(Key::of(problem, old, &mut values)).or_default() += 1;
     }
     let mut values = Values::default();
-    let stored = LazyCell::new(|| validate::shape::read(old.clone(), &mut Problems::new()));
+    let stored = LazyCell::new(|| rules::shape::read(old.clone(), &mut Problems::new()));
     let circles = LazyCell::new(|| Dag::new(&stored.spec.steps).circular());
     let (ratcheted, errors) = findings.errors.into_iter().partition(|problem| {
         if problem.code == code::CYCLE {
@@ -109,7 +109,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::flow::validate::{Options, flow};
+    use crate::flows::rules::{Options, flow};
 
     /// How many problems of an update are (new, old).
     fn sorted(new: &Value, old: &Value) -> (usize, usize) {

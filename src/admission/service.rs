@@ -9,7 +9,8 @@ use serde_json::Value;
 
 use super::ratchet;
 use super::verdict::{Findings, denial, details};
-use crate::flow::validate::service::{self, Sight};
+use crate::leaders::rules;
+use crate::leaders::rules::Sight;
 use crate::problem::Problem;
 
 /// Looks from memory, without a call, at the pods that a Service would select; `None` while they are not known.
@@ -47,7 +48,7 @@ impl Services {
         let mut findings = findings(object, old);
         if findings.errors.is_empty() {
             if let (Some(look), Some(old)) = (&self.look, old) {
-                findings.warnings.extend(service::outlook(object, old, |object| look(object)));
+                findings.warnings.extend(rules::outlook(object, old, |object| look(object)));
             }
             // Told in both phases: the API server passes a warning on once.
             return findings.annotate(Verdict::allow(), true);
@@ -78,10 +79,10 @@ impl Admit for Services {
 }
 
 fn findings(object: &Value, old: Option<&Value>) -> Findings {
-    let problems = service::service(object, old);
+    let problems = rules::service(object, old);
     match old {
         Some(old) if problems.iter().any(Problem::is_error) => {
-            ratchet::sort(problems, object, &service::service(old, None), old)
+            ratchet::sort(problems, object, &rules::service(old, None), old)
         }
         _ => Findings::of(problems),
     }

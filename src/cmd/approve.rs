@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use anyhow::{anyhow, bail};
-use headworks::api::{JobFlow, StepPhase};
+use headworks::flows::api::{JobFlow, StepPhase};
 use headworks::names::{APPROVED_BY_PREFIX, APPROVED_PREFIX};
 use headworks::problem::suggest::did_you_mean;
 use kube::api::{Patch, PatchParams};

@@ -1,8 +1,8 @@
 //! Client required: the Jobs of a flow's steps, and their pods.
 
-use headworks::api::JobFlow;
-use headworks::flow::job_name::is_job_name;
-use headworks::flow::observed::owner;
+use headworks::flows::api::JobFlow;
+use headworks::flows::job_name::is_job_name;
+use headworks::flows::observed::owner;
 use headworks::names::{ATTEMPT_ANNOTATION, FLOW_LABEL, MANAGED_BY, MANAGED_BY_LABEL, MAX_LABEL, STEP_LABEL};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;

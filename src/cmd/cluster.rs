@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use headworks::api::JobFlow;
+use headworks::flows::api::JobFlow;
 use headworks::k8s::name_rules;
 use headworks::problem::suggest::did_you_mean;
 use k8s_openapi::NamespaceResourceScope;

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use headworks::api::crd;
+use headworks::flows::api::crd;
 
 use super::Outcome;
 

@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 use std::io::Write;
 use std::path::PathBuf;
 
-use headworks::api::{JobFlow, Step};
-use headworks::flow::dag::Dag;
+use headworks::flows::api::{JobFlow, Step};
+use headworks::flows::dag::Dag;
 
 use super::Outcome;
 use super::plan::each_flow;

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use anyhow::bail;
 use futures::StreamExt;
-use headworks::api::{JobFlow, StepPhase};
+use headworks::flows::api::{JobFlow, StepPhase};
 use kube::api::LogParams;
 
 use super::Outcome;

@@ -3,9 +3,10 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use headworks::api::{JobFlow, OnStepFailure, Step};
-use headworks::flow::outline::{self, End, Outline};
-use headworks::flow::validate::Options;
+use headworks::flows::api::{JobFlow, OnStepFailure, Step};
+use headworks::flows::outline;
+use headworks::flows::outline::{End, Outline};
+use headworks::flows::rules::Options;
 use headworks::problem::suggest::did_you_mean;
 
 use super::style::Style;

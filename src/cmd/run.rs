@@ -25,7 +25,7 @@ use headworks::admission::{JobFlows, Look, Services};
 use headworks::cluster::api_calls::ApiCalls;
 use headworks::cluster::client;
 use headworks::cluster::client::WatchAges;
-use headworks::flow::validate::Options;
+use headworks::flows::rules::Options;
 use headworks::telemetry::{self, LogFormat};
 
 mod controllers;

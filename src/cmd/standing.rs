@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use headworks::api::{FlowPhase, JobFlow, StepPhase, StepStatus};
-use headworks::flow::dag::Dag;
-use headworks::flow::outline::step_retries;
+use headworks::flows::api::{FlowPhase, JobFlow, StepPhase, StepStatus};
+use headworks::flows::dag::Dag;
+use headworks::flows::outline::step_retries;
 use jiff::{SignedDuration, Timestamp};
 
 use super::words::{clean, list};

@@ -2,7 +2,7 @@
 
 use std::io::{IsTerminal, Write};
 
-use headworks::api::{FlowPhase, JobFlow};
+use headworks::flows::api::{FlowPhase, JobFlow};
 use jiff::Timestamp;
 
 use super::Outcome;

@@ -1,6 +1,6 @@
 //! PURE: a graph as a tree for a terminal.
 
-use headworks::flow::dag::Dag;
+use headworks::flows::dag::Dag;
 
 /// Deeper trees are drawn without indentation.
 const DEEPEST: usize = 40;

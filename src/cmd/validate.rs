@@ -3,8 +3,9 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use headworks::api::JobFlow;
-use headworks::flow::validate::{self, Options, service};
+use headworks::flows::api::JobFlow;
+use headworks::flows::rules::{self, Options};
+use headworks::leaders;
 use headworks::manifest::Position;
 use headworks::names;
 use headworks::problem::Problem;
@@ -146,10 +147,10 @@ pub(super) fn run(args: &Args, style: Style, out: &mut dyn Write) -> anyhow::Res
 /// The verdict on a `JobFlow` or Service, or on what stands in their place; `None` for anything else.
 pub(super) fn judge(object: &Object, options: &Options) -> Option<Verdict> {
     let (problems, flow) = if object.is_flow() {
-        let checked = validate::flow(&object.value, options);
+        let checked = rules::flow(&object.value, options);
         (checked.problems, Some(checked.flow))
     } else if object.is_service() {
-        (service::offline(&object.value), None)
+        (leaders::rules::offline(&object.value), None)
     } else {
         (vec![unknown_kind(object)?], None)
     };

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use headworks::api::JobFlow;
+use headworks::flows::api::JobFlow;
 use headworks::problem::suggest::did_you_mean;
 use jiff::Timestamp;
 

@@ -7,7 +7,7 @@ use super::kept::Service;
 use super::settings::Settings;
 use super::wire;
 use super::world::World;
-use crate::flow::validate::service::Sight;
+use crate::leaders::rules::Sight;
 
 /// Look for the pods that `object`, a Service as the API server sends it, would select. `None` where it cannot be read.
 pub fn sight(world: &World, object: &Value) -> Option<Sight> {

@@ -9,11 +9,11 @@ use jiff::SignedDuration;
 use serde_json::{Map, Value, json};
 
 use super::kept::{Pod, Service};
-use crate::flow::leader_name::leader_name;
-use crate::flow::validate::service;
 use crate::k8s::duration;
 use crate::k8s::name_rules as valid;
 use crate::k8s::selector::Selector;
+use crate::leaders::leader_name::leader_name;
+use crate::leaders::rules;
 use crate::names::leader;
 
 /// The settings of one source.
@@ -143,7 +143,7 @@ pub fn faults(source: &Service) -> Vec<String> {
         "metadata": {"name": &*source.meta.key.name, "namespace": &*source.meta.key.namespace, "annotations": annotations},
         "spec": {"type": spec.type_, "selector": spec.selector, "ports": ports, "clusterIP": spec.cluster_ip},
     });
-    service::service(&object, None)
+    rules::service(&object, None)
         .iter()
         .filter(|problem| problem.is_error())
         .map(|problem| format!("{}: {}", problem.field, problem.message()))

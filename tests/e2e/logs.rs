@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
-use headworks::flow::job_name::job_name;
+use headworks::flows::job_name::job_name;
 use serde_json::{Value, json};
 
 use super::command::{self, Said};

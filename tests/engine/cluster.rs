@@ -35,7 +35,7 @@ pub(crate) fn runtime() -> &'static Runtime {
 pub(crate) fn test<F: Future<Output = ()>>(test: impl FnOnce(&'static Cluster) -> F) {
     static CLUSTER: LazyLock<Cluster> = LazyLock::new(|| {
         let cluster = Cluster::up("engine", "control-plane");
-        cluster.must(&["apply", "-f", "-"], &headworks::api::crd::crd().to_string());
+        cluster.must(&["apply", "-f", "-"], &headworks::flows::api::crd::crd().to_string());
         cluster.wait_for_the_crd();
         kubelet::play(&cluster);
         cluster

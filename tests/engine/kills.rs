@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use headworks::flow::job_name::job_name;
+use headworks::flows::job_name::job_name;
 use kube::ResourceExt;
 use kube::api::{DeleteParams, ListParams};
 use tokio::time::sleep;
@@ -42,7 +42,7 @@ fn of_flows_whose_engines_are_killed_at_any_moment_none_runs_a_job_twice_and_non
     let seed: u64 = seed.unwrap_or_else(|| u64::from(std::process::id()));
     println!("HEADWORKS_SEED={seed}");
     let cluster: &'static Cluster = Box::leak(Box::new(Cluster::up("kills", "simulated")));
-    cluster.must(&["apply", "-f", "-"], &headworks::api::crd::crd().to_string());
+    cluster.must(&["apply", "-f", "-"], &headworks::flows::api::crd::crd().to_string());
     cluster.wait_for_the_crd();
     let (began, kills) = (Instant::now(), Arc::new(AtomicUsize::new(0)));
     let totals = runtime().block_on(async {

@@ -1,6 +1,6 @@
 //! Others at work in the namespace: Jobs that are not ours, Jobs that vanish, flows that are deleted.
 
-use headworks::flow::job_name::job_name;
+use headworks::flows::job_name::job_name;
 use k8s_openapi::api::batch::v1::Job;
 use kube::ResourceExt;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};

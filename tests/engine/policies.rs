@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use headworks::flow::job_name::job_name;
+use headworks::flows::job_name::job_name;
 use k8s_openapi::api::batch::v1::Job;
 use kube::api::PostParams;
 use kube::runtime::wait::await_condition;

@@ -10,12 +10,12 @@ use crate::{command, kubelet};
 
 /// Run a test that needs the cluster for itself, with the CRD as it is delivered.
 pub(crate) fn test<F: Future<Output = ()>>(test: impl FnOnce(&'static Cluster) -> F) {
-    with(&headworks::api::crd::crd(), test);
+    with(&headworks::flows::api::crd::crd(), test);
 }
 
 /// The same, with a CRD that takes anything.
 pub(crate) fn test_without_schema<F: Future<Output = ()>>(test: impl FnOnce(&'static Cluster) -> F) {
-    let mut crd = headworks::api::crd::crd();
+    let mut crd = headworks::flows::api::crd::crd();
     for version in crd["spec"]["versions"].as_array_mut().unwrap() {
         version["schema"]["openAPIV3Schema"] =
             json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});

@@ -1,7 +1,7 @@
 //! Flows that run, judged by stricter rules than those that they started under.
 
-use headworks::api::JobFlow;
-use headworks::flow::pinned;
+use headworks::flows::api::JobFlow;
+use headworks::flows::pinned;
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 

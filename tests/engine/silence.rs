@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use headworks::flow::job_name::job_name;
+use headworks::flows::job_name::job_name;
 use k8s_openapi::api::core::v1::{Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams};

@@ -84,7 +84,7 @@ fn start() -> Cluster {
     let mut cluster = up(&format!("it-{}", std::process::id()));
     let listen = free_port();
     cluster.probes = free_port();
-    cluster.must(&["apply", "-f", "-"], &headworks::api::crd::crd().to_string());
+    cluster.must(&["apply", "-f", "-"], &headworks::flows::api::crd::crd().to_string());
     cluster.must(&["create", "namespace", "headworks-system"], "");
     cluster.must(&["apply", "-f", "-"], &webhooks_by_url(listen));
     cluster.pid = serve(&cluster, listen);

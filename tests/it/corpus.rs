@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use headworks::admission::{JobFlows, Services};
-use headworks::flow::validate;
+use headworks::flows::rules;
 use headworks::problem::code;
 use headworks::problem::{Problem, warning_line};
 use headworks_webhook::{Admit, Phase, respond};
@@ -259,7 +259,7 @@ fn templates(file: &Path) -> Vec<(Value, bool)> {
     let mut found = Vec::new();
     for document in headworks::manifest::read(&std::fs::read_to_string(file).unwrap()).into_iter().flatten() {
         let flow = document.value;
-        let problems = validate::flow(&flow, &validate::Options::default()).problems;
+        let problems = rules::flow(&flow, &rules::Options::default()).problems;
         for (i, step) in flow["spec"]["steps"].as_array().into_iter().flatten().enumerate() {
             let text = step["template"].to_string();
             let by_itself =

@@ -5,7 +5,7 @@ use crate::cluster::{cluster, json};
 #[test]
 fn the_crd_is_small_enough_for_plain_apply_and_explains_itself() {
     let cluster = cluster();
-    let crd = headworks::api::crd::crd().to_string();
+    let crd = headworks::flows::api::crd::crd().to_string();
     assert!(crd.len() < 200_000, "{} bytes", crd.len());
     let said = cluster.must(&["explain", "jobflow.spec.steps.retryPolicy.backoff"], "");
     for text in ["Exponential d * factor^n", "maxDuration", "Go duration"] {

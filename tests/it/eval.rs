@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use headworks::api::{JobFlow, OutputValue, Step, StepOutputs, StepPhase, StepStatus, ValueType};
-use headworks::flow::eval::{self, Scene, Source, Sources, Unready};
-use headworks::flow::validate::{self, Options};
+use headworks::flows::api::{JobFlow, OutputValue, Step, StepOutputs, StepPhase, StepStatus, ValueType};
+use headworks::flows::eval;
+use headworks::flows::eval::{Scene, Source, Sources, Unready};
+use headworks::flows::rules;
+use headworks::flows::rules::Options;
 use serde_json::{Value, json};
 
 use crate::cluster::root;
@@ -45,7 +47,7 @@ fn what_is_admitted_fails_for_no_name() {
 
 /// Evaluate every step of a flow that is admitted, and count those of which everything could be.
 fn evaluate(object: &Value, file: &Path) -> usize {
-    let checked = validate::flow(object, &Options::default());
+    let checked = rules::flow(object, &Options::default());
     assert!(checked.is_valid(), "{}", file.display());
     let flow = checked.flow;
     let steps: Vec<StepStatus> = flow.spec.steps.iter().map(succeeded).collect();

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::{StreamExt, TryStreamExt, stream};
-use headworks::flow::observed::view::{JobView, PodView};
-use headworks::flow::observed::{Job, Pod};
-use headworks::flow::outcome::Outcome;
+use headworks::flows::observed::view::{JobView, PodView};
+use headworks::flows::observed::{Job, Pod};
+use headworks::flows::outcome::Outcome;
 use headworks::names;
 use k8s_openapi::api::batch::v1::Job as ApiJob;
 use kube::api::PostParams;

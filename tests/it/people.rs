@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use headworks::flow::job_name::job_name;
+use headworks::flows::job_name::job_name;
 use serde_json::{Value, json};
 
 use crate::cluster::{Cluster, cluster, eventually, json as parsed};

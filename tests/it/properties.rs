@@ -1,8 +1,9 @@
 //! What holds of every flow, tried on generated ones: proptest prints the seed of one that it does not hold of.
 
 use headworks::admission::JobFlows;
-use headworks::api::defaults;
-use headworks::flow::validate::{self, Options, shape};
+use headworks::flows::api::defaults;
+use headworks::flows::rules;
+use headworks::flows::rules::{Options, shape};
 use headworks::problem::Problem;
 use headworks::problem::code;
 use proptest::prelude::*;
@@ -24,7 +25,7 @@ mod mutate;
 mod reviews;
 
 fn problems(flow: &Value) -> Vec<Problem> {
-    validate::flow(flow, &Options::default()).problems
+    rules::flow(flow, &Options::default()).problems
 }
 
 fn lines(flow: &Value) -> Vec<String> {

@@ -2,8 +2,9 @@
 #![no_main]
 
 use cel::{Context, Value as Cel};
-use headworks::api::ValueType;
-use headworks::flow::expr::{self, Part, Scope};
+use headworks::flows::api::ValueType;
+use headworks::flows::expr;
+use headworks::flows::expr::{Part, Scope};
 use headworks::problem::field_path::Place;
 use headworks::problem::Problems;
 use libfuzzer_sys::fuzz_target;

@@ -1,7 +1,7 @@
 //! Any text as a JSONPath: what is accepted is RFC 9535, as others read it.
 #![no_main]
 
-use headworks::flow::jsonpath;
+use headworks::flows::jsonpath;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {

@@ -5,7 +5,8 @@ use std::sync::LazyLock;
 
 use headworks::admission::{JobFlows, Services};
 use headworks::problem::code::CODES;
-use headworks::flow::validate::{self, Options};
+use headworks::flows::rules;
+use headworks::flows::rules::Options;
 use headworks::manifest;
 use headworks_fuzz::mutate::{Choices, change, shuffled};
 use headworks_fuzz::reviews::{admit, ask};
@@ -68,7 +69,7 @@ fn changed(choices: &[u8]) {
     }
     if flow {
         let list = |object: &Value| {
-            let problems = validate::flow(object, &Options::default()).problems;
+            let problems = rules::flow(object, &Options::default()).problems;
             problems.iter().map(ToString::to_string).collect::<Vec<_>>()
         };
         assert_eq!(list(&object), list(&shuffled(&object)), "the order of keys says nothing");

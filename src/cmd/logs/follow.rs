@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::bail;
 use futures::StreamExt;
 use futures::stream::SelectAll;
-use headworks::api::{JobFlow, StepPhase};
+use headworks::flows::api::{JobFlow, StepPhase};
 use kube::runtime::{WatchStreamExt, watcher};
 use tokio::time::{MissedTickBehavior, interval};
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use headworks::api::JobFlow;
+use headworks::flows::api::JobFlow;
 use headworks::names::RESERVED_NAME_PREFIX;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 

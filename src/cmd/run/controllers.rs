@@ -16,8 +16,8 @@ use headworks::admission::Look;
 use headworks::cluster::api_calls::ApiCalls;
 use headworks::cluster::client::WatchAges;
 use headworks::election::{self, Election, Timing};
-use headworks::engine::{Config, Engine, EventLevel, Events, Metrics, Watches};
-use headworks::flow::validate::Options;
+use headworks::flows::controller::{Config, Engine, EventLevel, Events, Metrics, Watches};
+use headworks::flows::rules::Options;
 use headworks::routing;
 
 /// How flows are run.

@@ -1,6 +1,6 @@
 //! PURE: the critical path, the chain of steps that took longest so far.
 
-use headworks::api::StepPhase;
+use headworks::flows::api::StepPhase;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::cmd::standing::Standing;

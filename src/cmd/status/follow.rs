@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::bail;
 use futures::{Stream, StreamExt};
-use headworks::api::JobFlow;
+use headworks::flows::api::JobFlow;
 use jiff::{Timestamp, Unit};
 use kube::runtime::{WatchStreamExt, watcher};
 use tokio::time::{MissedTickBehavior, interval};

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use headworks::api::{FlowPhase, JobFlow, StepPhase};
+use headworks::flows::api::{FlowPhase, JobFlow, StepPhase};
 use jiff::Timestamp;
 
 use super::critical;

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use headworks::flow::outline::{Outline, count};
+use headworks::flows::outline::{Outline, count};
 use headworks::manifest::{Position, Unreadable};
 use headworks::problem::Problem;
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use headworks::api::{StepPhase, StepStatus};
+use headworks::flows::api::{StepPhase, StepStatus};
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 

@@ -1,6 +1,6 @@
 //! Client required: what there is to see of a step beside its flow.
 
-use headworks::api::JobFlow;
+use headworks::flows::api::JobFlow;
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Event, Pod};

@@ -3,8 +3,9 @@
 use serde_json::Value;
 
 use super::*;
-use crate::flow::validate::service::{Sight, outlook, service};
-use crate::flow::validate::{self, Options, update};
+use crate::flows::rules;
+use crate::flows::rules::{Options, update};
+use crate::leaders::rules::{Sight, outlook, service};
 use crate::manifest;
 use crate::problem::Problems;
 
@@ -41,7 +42,7 @@ fn found(entry: &Entry) -> Vec<Code> {
     let options = Options::default();
     let old = examples.iter().find(|(mark, _)| *mark == "old").map(|(_, object)| object);
     let mut problems =
-        if new["kind"] == "Service" { service(new, old) } else { validate::flow(new, &options).problems };
+        if new["kind"] == "Service" { service(new, old) } else { rules::flow(new, &options).problems };
     if let Some(old) = old {
         let mut changes = Problems::new();
         update::changes(new, old, &mut changes);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use headworks::flow::job_name::job_name;
+use headworks::flows::job_name::job_name;
 use serde_json::json;
 
 use super::lag;

@@ -1,6 +1,6 @@
 //! Steps run in the order of their dependencies, side by side where they may, and each starts as soon as it can.
 
-use headworks::flow::job_name::job_name;
+use headworks::flows::job_name::job_name;
 use serde_json::json;
 
 use super::space::space;

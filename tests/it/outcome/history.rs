@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use headworks::flow::observed::{Job, Pod};
-use headworks::flow::outcome::{Outcome, outcome};
+use headworks::flows::observed::{Job, Pod};
+use headworks::flows::outcome::{Outcome, outcome};
 
 /// How far one watch may be behind the other when the engine decides.
 const SKEW: Duration = Duration::from_millis(1500);

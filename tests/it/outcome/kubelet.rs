@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use headworks::flow::observed::{Job, JobConditionKind, Pod};
+use headworks::flows::observed::{Job, JobConditionKind, Pod};
 use k8s_openapi::api::batch::v1::Job as ApiJob;
 use k8s_openapi::api::core::v1::Pod as ApiPod;
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};

@@ -1,7 +1,7 @@
 //! Large objects made to cost as much as possible. Each takes minutes, or all memory, where its bound is missing, and
 //! then nobody overlooks it; what they cost as it should be is measured by `cargo bench`, not here.
 
-use headworks::flow::validate::service;
+use headworks::leaders::rules;
 use rstest::rstest;
 use serde_json::{Value, json};
 
@@ -120,5 +120,5 @@ fn a_service_with_many_unknown_fields_is_judged_to_its_end() {
     for i in 0..BYTES / 12 {
         object["spec"][format!("f{i}")] = json!(1);
     }
-    assert!(service::service(&object, None).is_empty());
+    assert!(rules::service(&object, None).is_empty());
 }

@@ -115,7 +115,7 @@ async fn until(program: &mut Program, what: &str, mut condition: impl FnMut(&Pro
 /// The other controller of the same program watches flows.
 async fn crd(rig: &Rig) {
     let crds: Api<CustomResourceDefinition> = Api::all(rig.client.clone());
-    let crd = serde_json::from_value(headworks::api::crd::crd()).unwrap();
+    let crd = serde_json::from_value(headworks::flows::api::crd::crd()).unwrap();
     crds.create(&PostParams::default(), &crd).await.unwrap();
 }
 

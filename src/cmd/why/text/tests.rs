@@ -1,4 +1,4 @@
-use headworks::api::JobFlow;
+use headworks::flows::api::JobFlow;
 use serde_json::{Value, json};
 
 use super::*;

@@ -1,0 +1,64 @@
+//! What is read of a step's result: whether its pods may decide alone, or the Job's own status has to be waited for.
+
+use std::collections::HashMap;
+
+use super::paths::OWN;
+use crate::flows::api::{JobFlow, Step};
+use crate::flows::{declared, jsonpath};
+
+/// What is read of a step's result document, by its own outputs and by the inputs of other steps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reads {
+    /// Anything.
+    pub document: bool,
+    /// What comes from the Job's status.
+    pub job_status: bool,
+}
+
+/// What is read of every step's result document, in document order.
+pub fn reads(flow: &JobFlow) -> Vec<Reads> {
+    let steps = &flow.spec.steps;
+    let mut found: Vec<Reads> = steps.iter().map(own).collect();
+    let places: HashMap<&str, usize> =
+        steps.iter().enumerate().map(|(place, step)| (step.name.as_str(), place)).collect();
+    for step in steps {
+        for (source, path) in sources(step) {
+            if let Some(&place) = places.get(source) {
+                found[place].add(path);
+            }
+        }
+    }
+    found
+}
+
+/// What a step's outputs read of its own result.
+fn own(step: &Step) -> Reads {
+    let mut found = Reads::default();
+    for output in declared::outputs(step) {
+        found.add(&output.value_from.json_path);
+    }
+    found
+}
+
+/// The result documents that a step's inputs read, as (step, path).
+pub fn sources(step: &Step) -> impl Iterator<Item = (&str, &str)> {
+    declared::inputs(step).iter().filter_map(|input| {
+        let (source, path) = jsonpath::split_step(input.value_from.as_ref()?.json_path.as_deref()?);
+        match (source, step.dependencies.as_slice()) {
+            (Some(source), _) => Some((source, path)),
+            (None, [only]) => Some((only.as_str(), path)),
+            (None, _) => None,
+        }
+    })
+}
+
+impl Reads {
+    fn add(&mut self, path: &str) {
+        self.document = true;
+        // A name that is no member of the document is looked up in its status.
+        let own = jsonpath::parse(path)
+            .ok()
+            .and_then(|path| path.members().map(|names| names.iter().all(|name| OWN.contains(name))));
+        self.job_status |= own != Some(true);
+    }
+}

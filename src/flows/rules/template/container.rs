@@ -1,0 +1,110 @@
+//! One container (`validateContainerCommon`, `validateContainerPorts`, `validateInitContainers`).
+
+use std::collections::HashSet;
+
+use serde_json::{Map, Value};
+
+use super::pod::Pod;
+use super::{Scope, env, image, is_expression, label, mounts, needed, one_of, resources, risk, text, within};
+use crate::problem::Problem;
+use crate::problem::code;
+use crate::problem::field_path::Place;
+
+pub(super) fn check(
+    container: &Map<String, Value>,
+    init: bool,
+    pod: &Pod<'_>,
+    here: &Place<'_>,
+    scope: &mut Scope<'_, '_>,
+) {
+    needed(container, "name", here, "a container needs a name", scope);
+    needed(container, "image", here, "a container needs an image", scope);
+    let sidecar = init && text(container, "restartPolicy") == Some("Always");
+    let mut requests = false;
+    for (key, value) in container {
+        let place = here.field(key);
+        match (key.as_str(), value) {
+            ("name", Value::String(name)) if !name.is_empty() => label(name, &place, scope),
+            ("image", Value::String(text)) if !text.is_empty() && !is_expression(text) => {
+                if let Some(problem) = image::check(text, &place) {
+                    scope.push(problem);
+                }
+            }
+            ("imagePullPolicy", value) => {
+                one_of(value, &["Always", "IfNotPresent", "Never"], &place, scope);
+            }
+            ("terminationMessagePolicy", value) => {
+                one_of(value, &["File", "FallbackToLogsOnError"], &place, scope);
+            }
+            ("restartPolicy", value) => one_of(value, &["Always", "OnFailure", "Never"], &place, scope),
+            ("resources", Value::Object(map)) => requests = resources::check(map, &place, scope),
+            ("ports", Value::Array(_)) => ports(value, &place, scope),
+            ("env", Value::Array(_)) => env::check(value, &place, scope),
+            ("envFrom", Value::Array(_)) => env::sources(value, &place, scope),
+            ("volumeMounts", Value::Array(_)) => mounts::check(container, pod, &place, scope),
+            ("securityContext", Value::Object(map)) => risk::container(map, &place, scope),
+            ("lifecycle" | "livenessProbe" | "readinessProbe" | "startupProbe", Value::Object(_))
+                if init && !sidecar =>
+            {
+                scope.push(
+                    super::conflict(&place, "an init container runs to its end and takes no probes or hooks")
+                        .hint("remove it, or make it a sidecar with restartPolicy: Always"),
+                );
+            }
+            _ => {}
+        }
+    }
+    // Init containers run one after another and seldom decide what a pod needs.
+    if !init && !requests && !pod.has_resources {
+        scope.push(
+            Problem::warning(code::NO_REQUESTS, &here.field("resources"), "no cpu or memory is requested")
+                .hint("set requests"),
+        );
+    }
+}
+
+fn ports(list: &Value, here: &Place<'_>, scope: &mut Scope<'_, '_>) {
+    let mut names = HashSet::new();
+    for (i, port) in super::objects(Some(list)) {
+        let place = here.index(i);
+        if let Some(name) = text(port, "name").filter(|name| !name.is_empty() && !is_expression(name)) {
+            let name_place = place.field("name");
+            if let Some(wrong) = port_name(name) {
+                scope.push(Problem::invalid(code::TEMPLATE_NAME, &name_place, name, wrong));
+            } else if !names.insert(name) {
+                scope.push(super::twice(
+                    code::TEMPLATE_DUPLICATE,
+                    &name_place,
+                    name,
+                    "another port of this container has this name",
+                ));
+            }
+        }
+        if let Some(number) = port.get("containerPort") {
+            within(number, 1, 65_535, &place.field("containerPort"), scope);
+        }
+        if let Some(number) = port.get("hostPort") {
+            within(number, 0, 65_535, &place.field("hostPort"), scope);
+        }
+        if let Some(protocol) = port.get("protocol") {
+            one_of(protocol, &["TCP", "UDP", "SCTP"], &place.field("protocol"), scope);
+        }
+    }
+}
+
+/// A service name of IANA (RFC 6335; `IsValidPortName`).
+pub(crate) fn port_name(name: &str) -> Option<&'static str> {
+    if name.len() > 15 {
+        return Some("must be no more than 15 characters");
+    }
+    if !name.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-') {
+        return Some("must be lower case letters, digits and `-`");
+    }
+    if !name.bytes().any(|c| c.is_ascii_lowercase()) {
+        return Some("must have at least one letter");
+    }
+    if name.contains("--") || name.starts_with('-') || name.ends_with('-') {
+        return Some("must not start or end with `-`, or have two of them in a row");
+    }
+    None
+}

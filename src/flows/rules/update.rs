@@ -1,0 +1,133 @@
+//! HW7xx: what may change in a stored flow, and approvals.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use serde_json::Value;
+
+use crate::flows::canonical;
+use crate::names::APPROVED_PREFIX;
+use crate::problem::code;
+use crate::problem::field_path::Place;
+use crate::problem::{Problem, Problems};
+
+/// The fields of `spec` that may change after a flow has started.
+pub const MUTABLE: [&str; 4] = [
+    "suspend",
+    "executionPolicy.ttlSecondsAfterFinished",
+    "executionPolicy.activeDeadlineSeconds",
+    "executionPolicy.parallelism",
+];
+
+/// Check that a flow that has started is changed only where it may be.
+pub fn changes(object: &Value, old: &Value, out: &mut Problems) {
+    let started = old.pointer("/status/startTime").is_some_and(|time| !time.is_null());
+    if started && !canonical::same_spec(object, old) {
+        let spec = Place::ROOT.field("spec");
+        differences(&canonical::spec(object), &canonical::spec(old), &spec, "", out);
+    }
+}
+
+/// Check the approval annotations: they name Manual steps and say "true" or "false".
+pub fn approvals(object: &Value, out: &mut Problems) {
+    let Some(annotations) = object.pointer("/metadata/annotations").and_then(Value::as_object) else {
+        return;
+    };
+    let metadata = Place::ROOT.field("metadata");
+    let place = metadata.field("annotations");
+    let mut steps: Option<BTreeMap<&str, &Value>> = None;
+    for (key, value) in annotations {
+        let Some(name) = key.strip_prefix(APPROVED_PREFIX) else { continue };
+        let steps = steps.get_or_insert_with(|| by_name(object));
+        let here = place.key(key);
+        match steps.get(name) {
+            None => {
+                // An empty name is near to nothing.
+                let manual = steps.iter().map(|(name, step)| if is_manual(step) { *name } else { "" });
+                let near = out.did_you_mean(name, manual);
+                out.push(
+                    Problem::not_found(code::APPROVAL_STEP, &here, name, "no step has this name")
+                        .hint(near.unwrap_or_else(|| "remove this annotation".to_owned())),
+                );
+            }
+            Some(step) if !is_manual(step) => out.push(
+                Problem::invalid(code::APPROVAL_NOT_MANUAL, &here, name, "this step waits for no approval")
+                    .hint("remove this annotation, or give the step type: Manual"),
+            ),
+            Some(_) if !matches!(value.as_str(), Some("true" | "false")) => out.push(
+                Problem::not_supported(
+                    code::APPROVAL_VALUE,
+                    &here,
+                    value.clone(),
+                    "must be \"true\" or \"false\"",
+                )
+                .hint("\"true\" approves the step, \"false\" rejects it"),
+            ),
+            Some(_) => {}
+        }
+    }
+}
+
+fn by_name(object: &Value) -> BTreeMap<&str, &Value> {
+    object.pointer("/spec/steps").and_then(Value::as_array).into_iter().flatten().filter_map(named).collect()
+}
+
+/// A step with its name.
+fn named(step: &Value) -> Option<(&str, &Value)> {
+    Some((step.get("name")?.as_str()?, step))
+}
+
+fn is_manual(step: &Value) -> bool {
+    step.get("type").and_then(Value::as_str) == Some("Manual")
+}
+
+/// Tell every changed field that may not change: those of the policy and of each step; what lies deeper is one change.
+/// Both sides are canonical, so writing a default out, or leaving it out, is no change; steps are matched by name.
+fn differences(new: &Value, old: &Value, place: &Place<'_>, name: &str, out: &mut Problems) {
+    if new == old || MUTABLE.contains(&name) {
+        return;
+    }
+    let names = |value: &Value| value.as_object().map(|map| map.keys().cloned().collect::<Vec<_>>());
+    let descend = matches!(name, "" | "executionPolicy" | "steps[]");
+    match (new, old) {
+        (Value::Object(new), Value::Object(old_map)) if descend => {
+            let mut keys: Vec<String> = names(old).unwrap_or_default();
+            keys.extend(new.keys().filter(|key| !old_map.contains_key(*key)).cloned());
+            for key in keys {
+                let inner = match name {
+                    "" => key.clone(),
+                    "executionPolicy" => format!("executionPolicy.{key}"),
+                    _ => "step".to_owned(),
+                };
+                let (a, b) =
+                    (new.get(&key).unwrap_or(&Value::Null), old_map.get(&key).unwrap_or(&Value::Null));
+                differences(a, b, &place.field(&key), &inner, out);
+            }
+        }
+        (Value::Array(new), Value::Array(old)) if name == "steps" && unique(new) && unique(old) => {
+            let mut left: HashMap<&str, &Value> = old.iter().filter_map(named).collect();
+            let before = out.len();
+            for (i, (name, step)) in new.iter().filter_map(named).enumerate() {
+                match left.remove(name) {
+                    Some(old) => differences(step, old, &place.index(i), "steps[]", out),
+                    None => out.push(forbidden(&place.index(i).field("name"))),
+                }
+            }
+            if !left.is_empty() && out.len() == before {
+                out.push(forbidden(place));
+            }
+        }
+        _ => out.push(forbidden(place)),
+    }
+}
+
+fn forbidden(place: &Place<'_>) -> Problem {
+    let may = MUTABLE.map(|field| format!("spec.{field}")).join(", ");
+    Problem::forbidden(code::IMMUTABLE, place, "the flow has started, and this may not change any more")
+        .hint(format!("only {may} may; make a new flow for anything else"))
+}
+
+/// Whether every step has a name of its own.
+fn unique(steps: &[Value]) -> bool {
+    let names: HashSet<&str> = steps.iter().filter_map(|step| Some(named(step)?.0)).collect();
+    names.len() == steps.len()
+}
