@@ -9,5 +9,4 @@ pub mod leaders;
 pub mod manifest;
 pub mod names;
 pub mod problem;
-pub mod routing;
 pub mod telemetry;

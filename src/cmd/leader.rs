@@ -7,7 +7,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::Outcome;
 use super::cluster::{Connect, block_on};
-use headworks::routing::inspect::{self, InspectError, LeaseSeen, Row, Why};
+use headworks::leaders::inspect;
+use headworks::leaders::inspect::{InspectError, LeaseSeen, Row, Why};
 
 /// Which question.
 #[derive(ClapArgs, Debug)]

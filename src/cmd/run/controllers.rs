@@ -18,7 +18,7 @@ use headworks::cluster::client::WatchAges;
 use headworks::election::{self, Election, Timing};
 use headworks::flows::controller::{Config, Engine, EventLevel, Events, Metrics, Watches};
 use headworks::flows::rules::Options;
-use headworks::routing;
+use headworks::leaders;
 
 /// How flows are run.
 #[derive(Args, Debug)]
@@ -56,7 +56,7 @@ pub(super) struct ControllerArgs {
 /// Controllers in progress.
 pub(super) struct Controllers {
     watches: Watches,
-    routing: Vec<routing::Caches>,
+    routing: Vec<leaders::Caches>,
     /// Cancelled first: nothing is written after it.
     working: CancellationToken,
     campaigning: CancellationToken,
@@ -125,16 +125,16 @@ impl ControllerArgs {
         client: &Client,
         registry: &mut Registry,
         stopped: &CancellationToken,
-    ) -> anyhow::Result<Vec<routing::Caches>> {
-        let metrics = routing::Metrics::registered(registry);
+    ) -> anyhow::Result<Vec<leaders::Caches>> {
+        let metrics = leaders::Metrics::registered(registry);
         let node_grace = self.node_grace.try_into()?;
         let scopes = match self.watch_namespace.as_slice() {
             [] => vec![None],
             names => names.iter().cloned().map(Some).collect(),
         };
         let start = |namespace| {
-            let config = routing::Config { namespace, node_grace, ..routing::Config::default() };
-            routing::Caches::start(client, &config, metrics.clone(), stopped.clone())
+            let config = leaders::Config { namespace, node_grace, ..leaders::Config::default() };
+            leaders::Caches::start(client, &config, metrics.clone(), stopped.clone())
         };
         Ok(scopes.into_iter().map(start).collect())
     }
@@ -148,7 +148,7 @@ impl Controllers {
             |ok: bool, what: &str| if ok { Ok(()) } else { Err(format!("{what} are not listed yet")) };
         probes.ready("caches", move || {
             synced(watches.are_synced(), "flows, Jobs and pods")?;
-            synced(routing.iter().all(routing::Caches::is_synced), "Services, slices, pods and nodes")
+            synced(routing.iter().all(leaders::Caches::is_synced), "Services, slices, pods and nodes")
         })
     }
 

@@ -33,7 +33,7 @@ const PUBLISHED: [&str; 6] =
     ["leader-service", "status", "current-leader", "leader-pod-uid", "leader-last-switch-time", "epoch"];
 const STRATEGIES: [&str; 3] = ["oldest", "lease", "newest"];
 
-pub(super) fn check(object: &Value, annotations: &Map<String, Value>, out: &mut Problems) {
+pub(crate) fn check(object: &Value, annotations: &Map<String, Value>, out: &mut Problems) {
     let metadata = Place::ROOT.field("metadata");
     let here = metadata.field("annotations");
     let name = object.get("metadata").and_then(|metadata| text(metadata, "name")).unwrap_or_default();

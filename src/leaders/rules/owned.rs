@@ -8,7 +8,7 @@ use crate::problem::code;
 use crate::problem::field_path::Place;
 
 /// The Service that this leader Service follows, if it is one of ours: our label and an owner that is a Service.
-pub(super) fn source(object: &Value) -> Option<&str> {
+pub(crate) fn source(object: &Value) -> Option<&str> {
     let metadata = object.get("metadata")?;
     let labels = metadata.get("labels")?;
     if text(labels, "app.kubernetes.io/managed-by") != Some("headworks")
@@ -22,7 +22,7 @@ pub(super) fn source(object: &Value) -> Option<&str> {
 }
 
 /// Refuse edits of what routes. Requests of headworks itself are not asked about.
-pub(super) fn check(object: &Value, old: &Value) -> Vec<Problem> {
+pub(crate) fn check(object: &Value, old: &Value) -> Vec<Problem> {
     let Some(source) = source(old) else { return Vec::new() };
     let spec = Place::ROOT.field("spec");
     let part = |object: &Value, field: &str| {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures::StreamExt;
-use headworks::routing::Metrics;
+use headworks::leaders::Metrics;
 use kube::api::{ListParams, Patch, PatchParams};
 use prometheus_client::registry::Registry;
 use serde_json::json;

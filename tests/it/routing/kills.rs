@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use futures::future::BoxFuture;
-use headworks::routing::Metrics;
+use headworks::leaders::Metrics;
 use kube::Client;
 use kube::client::{Body, ClientBuilder};
 use prometheus_client::registry::Registry;

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use headworks::routing::{self, Metrics};
+use headworks::leaders::{self, Metrics};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Namespace, Node, Pod, Service, ServiceAccount};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
@@ -144,12 +144,12 @@ impl Rig {
     /// One more controller for this namespace.
     pub(super) async fn controller_with(&self, client: Client, metrics: Metrics) -> CancellationToken {
         let token = CancellationToken::new();
-        let config = routing::Config {
+        let config = leaders::Config {
             namespace: Some(self.namespace.clone()),
             timeout: Duration::from_mins(1),
-            ..routing::Config::default()
+            ..leaders::Config::default()
         };
-        let caches = routing::Caches::start(&client, &config, metrics, token.clone());
+        let caches = leaders::Caches::start(&client, &config, metrics, token.clone());
         let until = token.clone();
         let leading = caches.clone();
         tokio::spawn(async move { leading.lead(until).await });

@@ -88,7 +88,7 @@ fn the_page_of_metrics_tells_what_is_registered() {
     headworks_webhook::Metrics::new(&mut registry).touch();
     crate::election::Metrics::registered(&mut registry).touch();
     crate::cluster::client::WatchAges::registered(&mut registry).touch();
-    crate::routing::Metrics::registered(&mut registry).touch();
+    crate::leaders::controller::Metrics::registered(&mut registry).touch();
     let calls = ApiCalls::registered(&mut registry);
     calls.touch();
     let metrics = Metrics::registered(&mut registry, &calls);

@@ -1,0 +1,118 @@
+//! The controller of leader Services: watches, the loop around [`plan`](crate::leaders::plan), and its writes.
+
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use kube::Client;
+use serde_json::Value;
+use tokio::sync::watch as channel;
+use tokio_util::sync::CancellationToken;
+
+pub mod metrics;
+
+pub(crate) mod apply;
+mod events;
+mod reconcile;
+mod watch;
+
+use crate::leaders::plan::core::Core;
+use crate::leaders::plan::outlook;
+use crate::leaders::rules::Sight;
+pub use metrics::Metrics;
+use reconcile::Driver;
+
+/// How routing is set.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Only this namespace; else all.
+    pub namespace: Option<String>,
+    /// How long a node may be not Ready until its pods are given up.
+    pub node_grace: SignedDuration,
+    /// The longest that one write may take.
+    pub timeout: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { namespace: None, node_grace: SignedDuration::from_secs(5), timeout: Duration::from_secs(5) }
+    }
+}
+
+/// What is known of the cluster, kept warm in every replica, so that a new leader acts at once.
+#[derive(Clone)]
+pub struct Caches {
+    leads: Arc<channel::Sender<bool>>,
+    synced: channel::Receiver<bool>,
+    namespace: Option<String>,
+    core: Arc<RwLock<Core>>,
+}
+
+impl Caches {
+    /// Begin to watch, until `stopped`. Nothing is written before [`Caches::lead`].
+    pub fn start(client: &Client, config: &Config, metrics: Metrics, stopped: CancellationToken) -> Self {
+        let (leads, led) = channel::channel(false);
+        let (sync, synced) = channel::channel(false);
+        let (driver, watches) = Driver::new(client, config, metrics, led, Arc::new(sync));
+        let (namespace, core) = (config.namespace.clone(), driver.shared());
+        let watching = tokio::spawn(watches.run());
+        tokio::spawn(async move {
+            driver.run(stopped).await;
+            watching.abort();
+        });
+        Self { leads: Arc::new(leads), synced, namespace, core }
+    }
+
+    /// Whether everything was listed once.
+    pub fn is_synced(&self) -> bool {
+        *self.synced.borrow()
+    }
+
+    /// What a Service would see if it were as `object`. `None` while that is not known, and for another's namespace.
+    pub fn sight(&self, object: &Value) -> Option<Sight> {
+        let namespace = object.get("metadata")?.get("namespace")?.as_str()?;
+        if !self.is_synced() || self.namespace.as_ref().is_some_and(|mine| mine != namespace) {
+            return None;
+        }
+        outlook::sight(&self.core.read().unwrap_or_else(PoisonError::into_inner).world, object)
+    }
+
+    /// Wait until everything was listed once.
+    pub async fn synced(&self) {
+        let _ = self.synced.clone().wait_for(|synced| *synced).await;
+    }
+
+    /// Write, from when everything is known until `ended`.
+    pub async fn lead(&self, ended: CancellationToken) {
+        let _until_dropped = Leads::begin(&self.leads);
+        ended.cancelled().await;
+    }
+}
+
+impl fmt::Debug for Caches {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Caches").field("namespace", &self.namespace).finish_non_exhaustive()
+    }
+}
+
+/// The time of leading, which ends however its future ends: one that lost its Lease is dropped.
+struct Leads<'a>(&'a channel::Sender<bool>);
+
+impl<'a> Leads<'a> {
+    fn begin(leads: &'a channel::Sender<bool>) -> Self {
+        leads.send_replace(true);
+        Self(leads)
+    }
+}
+
+impl Drop for Leads<'_> {
+    fn drop(&mut self) {
+        self.0.send_replace(false);
+    }
+}
+
+/// Watch and write until `stopped`: [`Caches::start`] and [`Caches::lead`] in one.
+pub async fn run(client: Client, config: Config, metrics: Metrics, stopped: CancellationToken) {
+    Caches::start(&client, &config, metrics, stopped.clone()).lead(stopped).await;
+}

@@ -1,0 +1,309 @@
+//! What the leader Service has to be. Pure.
+//!
+//! It is compared with what is there field by field, and only the fields that are ours: the API server fills in
+//! others, and nothing is written that is right already.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Service as ServiceObject, ServicePort, ServiceSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use serde_json::{Map, Value, json};
+
+use super::choose::Leader;
+use super::key::Key;
+use super::model::{Family, Meta, Service};
+use super::settings::Settings;
+use crate::names::LEADER_PREFIX;
+use crate::names::leader;
+
+const HEADLESS: &str = "None";
+
+/// The families of a source, the primary one first.
+pub fn families(source: &Service) -> Vec<Family> {
+    let families = source.spec.ip_families.iter().flatten();
+    let families: Vec<Family> = families.filter_map(|family| Family::read(family)).collect();
+    if families.is_empty() { vec![Family::V4] } else { families }
+}
+
+/// The owner reference of an object that this Service controls. It does not block the owner's deletion: that would
+/// need a right on Services' finalizers, and is of no use here.
+pub fn owner(meta: &Meta) -> OwnerReference {
+    OwnerReference {
+        api_version: "v1".to_owned(),
+        kind: "Service".to_owned(),
+        name: meta.key.name.to_string(),
+        uid: meta.uid.to_string(),
+        controller: Some(true),
+        block_owner_deletion: None,
+    }
+}
+
+/// The name of a leader Service's slice of one family.
+pub fn slice_key(leader: &Key, family: Family) -> Key {
+    leader.sibling(format!("{}{}", leader.name, family.suffix()))
+}
+
+/// What is published of the leader beside the endpoint.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Told {
+    /// The pod and its UID; both absent where nobody leads.
+    pub pod: Option<(String, String)>,
+    /// When it took over.
+    pub since: Option<Timestamp>,
+    /// The epoch.
+    pub epoch: u64,
+}
+
+impl Told {
+    fn annotations(&self) -> BTreeMap<&'static str, Option<String>> {
+        let (pod, uid) = self.pod.clone().unzip();
+        BTreeMap::from([
+            (leader::CURRENT_LEADER, pod),
+            (leader::LEADER_UID, uid),
+            (leader::LAST_SWITCH, self.since.map(|time| time.to_string())),
+            (leader::EPOCH, (self.epoch > 0).then(|| self.epoch.to_string())),
+        ])
+    }
+}
+
+/// A leader Service as it has to be.
+#[derive(Clone, Debug)]
+pub struct LeaderService {
+    labels: BTreeMap<String, String>,
+    owner: OwnerReference,
+    spec: ServiceSpec,
+    headless: bool,
+}
+
+/// What of an existing leader Service has to change.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Difference {
+    /// A merge patch; the object's version is in it.
+    pub patch: Value,
+    /// Whether more than annotations changes.
+    pub routes: bool,
+}
+
+impl LeaderService {
+    /// The leader Service of a source; `leader` resolves named ports where it can.
+    pub fn of(
+        source: &Service,
+        settings: &Settings,
+        leader: Option<&Leader<'_>>,
+        known: Option<&Service>,
+    ) -> Self {
+        let mut labels: BTreeMap<String, String> = settings
+            .copy_labels
+            .iter()
+            .filter_map(|key| source.labels.get_key_value(key))
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect();
+        labels.insert(leader::MANAGED_BY.to_owned(), leader::US.to_owned());
+        labels.insert(leader::SOURCE.to_owned(), source.meta.key.name.to_string());
+        let from = &source.spec;
+        let headless = from.cluster_ip.as_deref() == Some(HEADLESS);
+        let kind = from
+            .type_
+            .as_deref()
+            .filter(|kind| settings.expose && matches!(*kind, "NodePort" | "LoadBalancer"));
+        let known = |port: &ServicePort| {
+            let ports = known.into_iter().flat_map(|known| known.spec.ports.iter().flatten());
+            ports.filter(|one| one.name == port.name).find_map(|one| number(one.target_port.as_ref()))
+        };
+        let ports = from.ports.iter().flatten().map(|port| ServicePort {
+            name: port.name.clone(),
+            port: port.port,
+            protocol: Some(protocol(port).to_owned()),
+            app_protocol: port.app_protocol.clone(),
+            target_port: resolve(port, leader)
+                .map(i32::from)
+                .or_else(|| known(port))
+                .map(IntOrString::Int)
+                .or(Some(IntOrString::Int(port.port))),
+            node_port: None,
+        });
+        let spec = ServiceSpec {
+            type_: Some(kind.unwrap_or("ClusterIP").to_owned()),
+            cluster_ip: headless.then(|| HEADLESS.to_owned()),
+            ports: Some(ports.collect()),
+            ip_families: from.ip_families.clone(),
+            ip_family_policy: from.ip_family_policy.clone(),
+            session_affinity: from.session_affinity.clone(),
+            session_affinity_config: from.session_affinity_config.clone(),
+            // Local would drop what clients on every node send but that of the one endpoint.
+            internal_traffic_policy: Some("Cluster".to_owned()),
+            traffic_distribution: from.traffic_distribution.clone(),
+            ..ServiceSpec::default()
+        };
+        Self { labels, owner: owner(&source.meta), spec, headless }
+    }
+
+    /// The object to create.
+    pub fn object(&self, key: &Key) -> ServiceObject {
+        ServiceObject {
+            metadata: ObjectMeta {
+                name: Some(key.name.to_string()),
+                namespace: Some(key.namespace.to_string()),
+                labels: Some(self.labels.clone()),
+                owner_references: Some(vec![self.owner.clone()]),
+                ..ObjectMeta::default()
+            },
+            spec: Some(self.spec.clone()),
+            status: None,
+        }
+    }
+
+    /// Whether the one that is there can never become this one: the API server lets nobody change these. A source can,
+    /// by way of an `ExternalName`.
+    pub fn needs_another(&self, known: &Service) -> bool {
+        let first = |spec: &ServiceSpec| spec.ip_families.as_ref().and_then(|all| all.first().cloned());
+        let families = first(&self.spec).zip(first(&known.spec));
+        self.headless != (known.spec.cluster_ip.as_deref() == Some(HEADLESS))
+            || families.is_some_and(|(wanted, known)| wanted != known)
+    }
+
+    /// What has to change in the one that is there.
+    pub fn difference(&self, known: &Service, told: &Told) -> Option<Difference> {
+        let mut metadata = Map::new();
+        let labels = changes(
+            self.labels.iter().map(|(key, value)| (key.as_str(), Some(value.as_str()))),
+            &known.labels,
+            |key| !self.labels.contains_key(key),
+        );
+        let mut spec = Map::new();
+        self.spec_changes(&known.spec, &mut spec);
+        if !labels.is_empty() {
+            metadata.insert("labels".to_owned(), labels.into());
+        }
+        if known.owners.len() != 1 || known.owners.first() != Some(&self.owner) {
+            metadata.insert("ownerReferences".to_owned(), json!([self.owner]));
+        }
+        let told = told.annotations();
+        // What would make it a source, or looks as if it came from us.
+        let stray = |key: &str| key.starts_with(LEADER_PREFIX) && !told.contains_key(key);
+        let routes =
+            !metadata.is_empty() || !spec.is_empty() || known.annotations.keys().any(|key| stray(key));
+        let annotations =
+            changes(told.iter().map(|(key, value)| (*key, value.as_deref())), &known.annotations, stray);
+        if !annotations.is_empty() {
+            metadata.insert("annotations".to_owned(), annotations.into());
+        }
+        if metadata.is_empty() && spec.is_empty() {
+            return None;
+        }
+        metadata.insert("resourceVersion".to_owned(), json!(&*known.meta.version));
+        metadata.insert("uid".to_owned(), json!(&*known.meta.uid));
+        let mut patch = json!({"metadata": metadata});
+        if !spec.is_empty() {
+            patch["spec"] = spec.into();
+        }
+        Some(Difference { patch, routes })
+    }
+
+    fn spec_changes(&self, known: &ServiceSpec, out: &mut Map<String, Value>) {
+        let wanted = &self.spec;
+        let mut set = |field: &str, value: Value| {
+            out.insert(field.to_owned(), value);
+        };
+        if known.selector.as_ref().is_some_and(|selector| !selector.is_empty()) {
+            set("selector", Value::Null);
+        }
+        if known.type_ != wanted.type_ {
+            set("type", json!(wanted.type_));
+        }
+        let ports = |spec: &ServiceSpec| -> Vec<ServicePort> {
+            let ports = spec.ports.iter().flatten().cloned();
+            ports
+                .map(|port| ServicePort {
+                    node_port: None,
+                    protocol: Some(protocol(&port).to_owned()),
+                    ..port
+                })
+                .collect()
+        };
+        if ports(known) != ports(wanted) {
+            set("ports", json!(wanted.ports));
+        }
+        // Absent in the source means the API server's default: nothing to hold the leader Service to.
+        if wanted.ip_families.is_some() && known.ip_families != wanted.ip_families {
+            set("ipFamilies", json!(wanted.ip_families));
+        }
+        if wanted.ip_family_policy.is_some() && known.ip_family_policy != wanted.ip_family_policy {
+            set("ipFamilyPolicy", json!(wanted.ip_family_policy));
+        }
+        if wanted.session_affinity.is_some() && known.session_affinity != wanted.session_affinity {
+            set("sessionAffinity", json!(wanted.session_affinity));
+        }
+        if known.session_affinity_config != wanted.session_affinity_config {
+            set("sessionAffinityConfig", json!(wanted.session_affinity_config));
+        }
+        if known.internal_traffic_policy != wanted.internal_traffic_policy {
+            set("internalTrafficPolicy", json!(wanted.internal_traffic_policy));
+        }
+        if known.traffic_distribution != wanted.traffic_distribution {
+            set("trafficDistribution", json!(wanted.traffic_distribution));
+        }
+    }
+}
+
+/// The entries that a merge patch has to set or, as null, to remove.
+fn changes<'a>(
+    wanted: impl Iterator<Item = (&'a str, Option<&'a str>)>,
+    known: &BTreeMap<String, String>,
+    remove: impl Fn(&str) -> bool,
+) -> Map<String, Value> {
+    let set = wanted
+        .filter(|(key, value)| known.get(*key).map(String::as_str) != *value)
+        .map(|(key, value)| (key.to_owned(), json!(value)));
+    let gone = known.keys().filter(|key| remove(key)).map(|key| (key.clone(), Value::Null));
+    gone.chain(set).collect()
+}
+
+/// The protocol of a port.
+pub fn protocol(port: &ServicePort) -> &str {
+    port.protocol.as_deref().unwrap_or("TCP")
+}
+
+fn number(target: Option<&IntOrString>) -> Option<i32> {
+    if let Some(IntOrString::Int(number)) = target { Some(*number) } else { None }
+}
+
+/// The number of a port on the leader. A name is looked up among the leader's containers, with the protocol.
+pub(crate) fn resolve(port: &ServicePort, leader: Option<&Leader<'_>>) -> Option<u16> {
+    match &port.target_port {
+        Some(IntOrString::Int(number)) if *number != 0 => u16::try_from(*number).ok(),
+        None | Some(IntOrString::Int(_)) => u16::try_from(port.port).ok(),
+        Some(IntOrString::String(name)) => leader?.pod.port(name, protocol(port)),
+    }
+}
+
+/// The named ports of a source that its leader does not have, as `port (target)`.
+pub fn unresolved(source: &Service, leader: Option<&Leader<'_>>) -> Vec<String> {
+    let ports = source.spec.ports.iter().flatten();
+    ports
+        .filter(|port| leader.is_some() && resolve(port, leader).is_none())
+        .map(|port| {
+            let target = match &port.target_port {
+                Some(IntOrString::String(name)) => name.clone(),
+                _ => String::new(),
+            };
+            format!("{}/{} ({target})", port.port, protocol(port))
+        })
+        .collect()
+}
+
+/// The families of a source in which its leader has no address, as conditions.
+pub fn unaddressed(families: &[Family], leader: Option<&Leader<'_>>) -> Vec<String> {
+    let Some(Leader { pod, .. }) = leader else { return Vec::new() };
+    let lacking = families.iter().filter(|family| pod.address(**family).is_none());
+    let line = |family: &Family| {
+        let (name, family) = (&pod.meta.key.name, family.as_str());
+        format!("NoAddress: {name} leads without an {family} address: clients of that family reach nobody")
+    };
+    lacking.map(line).collect()
+}
+
+#[cfg(test)]
+mod tests;

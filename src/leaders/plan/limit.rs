@@ -1,0 +1,104 @@
+//! How often the objects of one source may be written. Pure.
+//!
+//! A second wall: a plan that is never content, or somebody who undoes whatever is written, would else cost as many writes
+//! as the API server answers. No failover in honest use comes near it.
+
+use jiff::{SignedDuration, Timestamp};
+
+/// How many writes may follow each other at once.
+const BURST: i32 = 100;
+/// After that, one in this time; and what was used comes back at this rate.
+const EVERY: SignedDuration = SignedDuration::from_secs(1);
+
+/// The writes of one kind.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Limit {
+    /// When everything that was used will have come back.
+    full: Option<Timestamp>,
+    /// Whether it was told that writes wait.
+    told: bool,
+}
+
+impl Limit {
+    fn used(&self, now: Timestamp) -> SignedDuration {
+        self.full.map_or(SignedDuration::ZERO, |full| full.duration_since(now).max(SignedDuration::ZERO))
+    }
+
+    /// Let time pass. A clock that was set back holds nothing up.
+    pub(crate) fn look(&mut self, now: Timestamp) {
+        let used = self.used(now);
+        if used > EVERY * (BURST + 1) {
+            self.full = now.checked_add(EVERY * BURST).ok();
+        }
+        self.told &= used > EVERY * (BURST / 2);
+    }
+
+    /// A write is sent.
+    pub(crate) fn spend(&mut self, now: Timestamp) {
+        self.full = now.checked_add(self.used(now).saturating_add(EVERY)).ok();
+    }
+
+    /// Until when the next write has to wait, if it has to.
+    pub(crate) fn until(&self, now: Timestamp) -> Option<Timestamp> {
+        let wait = self.used(now).saturating_sub(EVERY * (BURST - 1));
+        if wait.is_positive() { now.checked_add(wait).ok() } else { None }
+    }
+
+    /// Note that it is told that writes wait. Gives whether that is news.
+    pub(crate) fn tell(&mut self) -> bool {
+        !std::mem::replace(&mut self.told, true)
+    }
+
+    /// Whether writes have been waiting of late.
+    pub(crate) fn is_told(&self) -> bool {
+        self.told
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(milliseconds: i64) -> Timestamp {
+        Timestamp::from_millisecond(1_700_000_000_000 + milliseconds).unwrap()
+    }
+
+    #[test]
+    fn a_hundred_writes_go_at_once_and_then_one_a_second() {
+        let mut limit = Limit::default();
+        for i in 0..100 {
+            assert_eq!(limit.until(at(0)), None, "{i}");
+            limit.spend(at(0));
+        }
+        assert_eq!(limit.until(at(0)), Some(at(1_000)));
+        let sent = (0..60_000).filter(|time| {
+            let may = limit.until(at(*time)).is_none();
+            if may {
+                limit.spend(at(*time));
+            }
+            may
+        });
+        assert_eq!(sent.count(), 59);
+    }
+
+    #[test]
+    fn rest_gives_everything_back_and_is_told_once_an_episode() {
+        let mut limit = Limit::default();
+        (0..100).for_each(|_| limit.spend(at(0)));
+        assert!(limit.tell() && !limit.tell());
+        limit.look(at(40_000));
+        assert!(limit.is_told());
+        limit.look(at(100_000));
+        assert!(!limit.is_told() && limit.tell());
+        (0..100).for_each(|_| limit.spend(at(100_000)));
+        assert!(limit.until(at(100_000)).is_some());
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_an_hour_holds_a_write_up_for_a_second() {
+        let mut limit = Limit::default();
+        (0..100).for_each(|_| limit.spend(at(3_600_000)));
+        limit.look(at(0));
+        assert_eq!(limit.until(at(0)), Some(at(1_000)));
+    }
+}

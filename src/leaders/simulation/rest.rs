@@ -1,0 +1,131 @@
+//! Planning on the world that a plan has made changes nothing.
+
+use serde_json::json;
+
+use super::history::pod;
+use super::replica::Replica;
+use super::server::{Server, key, service};
+use crate::leaders::plan::model::{Node, Pod, Slice};
+use crate::names::leader;
+
+/// More writes than the longest way to rest takes: two names, two families, the status.
+const MANY: usize = 24;
+
+/// Carry out every plan at one instant, in a copy of the cluster, until there is none. Nothing else happens there. Gives the
+/// cluster at rest, and how many writes it took.
+fn at_rest(server: &Server) -> (Server, usize) {
+    let mut server = server.clone();
+    // Whoever is left without an owner goes, or two names are in the way of each other.
+    server.collect_garbage();
+    let epoch = |server: &Server| server.slices.values().map(Slice::epoch).max().unwrap_or(0);
+    let before = epoch(&server);
+    let mut replica = Replica::start(&server);
+    let now = server.now;
+    let mut writes = 0;
+    while replica.decide(now) {
+        let job = replica.waiting.pop().unwrap();
+        let outcomes: Vec<_> = job.calls.iter().map(|call| server.call(call)).collect();
+        writes += outcomes.len();
+        assert!(writes < MANY, "no rest: {:?}", job.calls);
+        replica.core.done(&job, outcomes, now);
+        server.collect_garbage();
+        for change in std::mem::take(&mut server.told) {
+            replica.core.take(change, now);
+        }
+    }
+    // One for a pod that leads now; one more where a slice that was written by hand is in the way.
+    let after = epoch(&server);
+    assert!(after <= before + 2, "the epoch went from {before} to {after} at one instant");
+    (server, writes)
+}
+
+/// Whether everything comes to rest, and stays so for a controller without memory.
+pub(crate) fn rests(server: &Server) {
+    let (rested, _) = at_rest(server);
+    let (again, _) = at_rest(&rested);
+    // It may try to make a Service under a name that is taken: that is refused, and changes nothing.
+    assert_eq!(again.version, rested.version, "another controller changes what the first has made");
+}
+
+/// A source with both families whose first leader has both addresses, and the next one only the first of them.
+fn lead_passes_to_a_pod_of_one_family(families: [&str; 2]) {
+    let mut server = Server::new();
+    server.put_node(Node { name: "n0".into(), zone: None, down: None });
+    let spec = json!({"selector": {"app": "db"}, "ipFamilies": families, "ipFamilyPolicy": "RequireDualStack",
+        "ports": [{"port": 80, "targetPort": "http"}]});
+    server.put_service(service("db", &[("enabled", "true")], &spec));
+    let now = server.now;
+    let both = Pod { ready: true, ..pod("db-0", "n0", now, 1) };
+    server.put_pod(both);
+    let (mut server, _) = at_rest(&server);
+    let mut one = Pod { ready: true, ..pod("db-1", "n0", now, 2) };
+    let is_first = |address: &std::net::IpAddr| address.is_ipv4() == (families[0] == "IPv4");
+    one.addresses = one.addresses.iter().copied().filter(is_first).collect();
+    server.put_pod(one);
+    server.remove_pod(&key("db-0"));
+    let (server, writes) = at_rest(&server);
+    // Two slices, the leader Service, the status.
+    assert!(writes <= 4, "{writes} writes");
+    rests(&server);
+    for slice in server.slices.values() {
+        assert_eq!(slice.epoch(), 2);
+        let family = slice.family.unwrap().as_str();
+        assert_eq!(slice.leader().is_some(), family == families[0], "{family}");
+    }
+    assert_eq!(server.services[&key("db-leader")].annotations[leader::EPOCH], "2");
+}
+
+#[test]
+fn a_lead_that_passes_to_a_pod_without_the_second_family_takes_one_epoch_and_comes_to_rest() {
+    lead_passes_to_a_pod_of_one_family(["IPv4", "IPv6"]);
+    lead_passes_to_a_pod_of_one_family(["IPv6", "IPv4"]);
+}
+
+#[test]
+fn what_another_program_undoes_for_ever_is_written_once_a_second_and_told() {
+    use crate::leaders::plan::notes::Note;
+    use crate::leaders::plan::writes::{Call, Priority};
+
+    let mut server = Server::new();
+    server.put_node(Node { name: "n0".into(), zone: None, down: None });
+    let spec = json!({"selector": {"app": "db"}, "ports": [{"port": 80}]});
+    server.put_service(service("db", &[("enabled", "true")], &spec));
+    let ready = Pod { ready: true, ..pod("db-0", "n0", server.now, 1) };
+    server.put_pod(ready.clone());
+    let (mut server, _) = at_rest(&server);
+    let mut replica = Replica::start(&server);
+    let (mut notes, mut repairs) = (Vec::new(), 0);
+    let end = server.now.checked_add(jiff::SignedDuration::from_secs(60)).unwrap();
+    while server.now < end {
+        replica.core.tick(server.now);
+        let job = replica.core.next(Priority::Telling, server.now);
+        notes.extend(replica.core.notes());
+        if let Some(job) = job {
+            let outcomes = job.calls.iter().map(|call| server.call(call)).collect();
+            repairs += job.calls.iter().filter(|call| matches!(call, Call::PatchService(..))).count();
+            replica.core.done(&job, outcomes, server.now);
+        }
+        // A policy that labels every Service.
+        let mut leader = server.services[&key("db-leader")].clone();
+        if leader.labels.insert("team".to_owned(), "red".to_owned()).is_none() {
+            server.put_service(leader);
+        }
+        for change in std::mem::take(&mut server.told) {
+            replica.core.take(change, server.now);
+        }
+        server.pass(10);
+    }
+    assert!((100..=165).contains(&repairs), "{repairs} writes in a minute");
+    let of = |wanted: fn(&Note) -> bool| notes.iter().filter(|note| wanted(note)).count();
+    assert_eq!(of(|note| matches!(note, Note::Limited(..))), 1);
+    assert_eq!(of(|note| matches!(note, Note::Event { reason, .. } if reason == "TooManyWrites")), 1);
+    assert!(of(|note| matches!(note, Note::Delayed(_))) > 40);
+    // A failover waits for nothing: slices are counted by themselves.
+    server.put_pod(Pod { ready: true, ..pod("db-1", "n0", server.now, 2) });
+    server.put_pod(Pod { ready: false, meta: server.pods[&key("db-0")].meta.clone(), ..ready });
+    for change in std::mem::take(&mut server.told) {
+        replica.core.take(change, server.now);
+    }
+    let job = replica.core.next(Priority::Failover, server.now).expect("a failover");
+    assert!(matches!(&job.calls[..], [Call::WriteSlice(..)]), "{:?}", job.calls);
+}
