@@ -1,34 +1,39 @@
-//! PURE: how long to wait before setting right, once more, what another tool keeps changing.
+//! Exponential backoff: waits that double with each failure, up to a longest one.
 
 use std::time::Duration;
 
-use tokio::time::Instant;
-
-/// This many repairs are made at once; each further one waits twice as long as the one before.
-const AT_ONCE: u32 = 3;
-const LONGEST: Duration = Duration::from_mins(1);
-/// After this long without a change the other tool is forgiven.
-const FORGIVEN: Duration = Duration::from_mins(10);
-
-/// One configuration's history of being changed by others.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Patience {
-    strikes: u32,
-    last: Option<Instant>,
+/// The arithmetic of retries. It holds no state: the caller counts its failures.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use headworks_certs::Backoff;
+///
+/// let backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(30));
+/// assert_eq!(backoff.after(0), Duration::ZERO); // nothing has failed: no wait
+/// assert_eq!(backoff.after(1), Duration::from_millis(500));
+/// assert_eq!(backoff.after(4), Duration::from_secs(4));
+/// assert_eq!(backoff.after(99), Duration::from_secs(30));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backoff {
+    /// Wait after the first failure.
+    pub first: Duration,
+    /// Limit that no wait exceeds.
+    pub longest: Duration,
 }
 
-impl Patience {
-    /// Notes a change by somebody else; says when it may be repaired.
-    pub(crate) fn strike(&mut self, now: Instant) -> Instant {
-        if self.last.is_some_and(|last| now.duration_since(last) > FORGIVEN) {
-            self.strikes = 0;
-        }
-        self.last = Some(now);
-        self.strikes = self.strikes.saturating_add(1);
-        match self.strikes.checked_sub(AT_ONCE + 1) {
-            None => now,
-            Some(doublings) => now + Duration::from_secs(1 << doublings.min(6)).min(LONGEST),
-        }
+impl Backoff {
+    /// Creates a backoff from `first`, doubling, to `longest`.
+    pub const fn new(first: Duration, longest: Duration) -> Self {
+        Self { first, longest }
+    }
+
+    /// Returns the wait after this many failures in a row.
+    pub fn after(self, failures: u32) -> Duration {
+        let Some(doublings) = failures.checked_sub(1) else { return Duration::ZERO };
+        // 2^31 times any first wait is longer than anybody waits, so more doublings change nothing.
+        self.first.saturating_mul(1 << doublings.min(31)).min(self.longest)
     }
 }
 
@@ -37,21 +42,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn three_repairs_are_immediate_then_the_wait_doubles_up_to_a_minute() {
-        let now = Instant::now();
-        let mut patience = Patience::default();
-        let waits: Vec<_> = (0..12).map(|_| (patience.strike(now) - now).as_secs()).collect();
-        assert_eq!(waits, [0, 0, 0, 1, 2, 4, 8, 16, 32, 60, 60, 60]);
-    }
-
-    #[test]
-    fn ten_quiet_minutes_are_forgiveness() {
-        let now = Instant::now();
-        let mut patience = Patience::default();
-        (0..9).for_each(|_| {
-            patience.strike(now);
-        });
-        let later = now + Duration::from_secs(601);
-        assert_eq!(patience.strike(later), later);
+    fn the_wait_doubles_from_the_first_to_the_longest_and_never_overflows() {
+        let backoff = Backoff::new(Duration::from_secs(1), Duration::from_mins(1));
+        let waits: Vec<_> = (0..9).map(|failures| backoff.after(failures).as_secs()).collect();
+        assert_eq!(waits, [0, 1, 2, 4, 8, 16, 32, 60, 60]);
+        assert_eq!(backoff.after(u32::MAX), Duration::from_mins(1));
+        assert_eq!(Backoff::new(Duration::MAX, Duration::MAX).after(9), Duration::MAX);
     }
 }

@@ -1,17 +1,15 @@
-//! PURE: which replicas there are, and what each serves, out of what they report and what the Service routes to.
+//! Replicas and the leaf that each serves, from what they report and what the Service routes to.
 //!
-//! Each replica keeps a Lease with the serial that it serves, and has written it once before it is ready. So whoever is,
-//! or may become, ready is either in an EndpointSlice of the Service or has a Lease.
+//! Each replica keeps a Lease with the serial that it serves, and has written it once before it is ready. So every replica
+//! that is, or may become, ready is in an EndpointSlice of the Service or has a Lease.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// A report whose pod has been in no EndpointSlice for this long is of a pod that is gone. A pod that runs is in one, be
-/// it ready or not, a moment after it has an address.
+/// A report whose pod has been in no EndpointSlice for this long is of a deleted pod. A pod that runs is in one, ready or
+/// not, a moment after it has an address.
 const GONE: Duration = Duration::from_mins(1);
 
 /// A replica, and what it serves.
@@ -19,29 +17,30 @@ const GONE: Duration = Duration::from_mins(1);
 pub struct Served {
     /// The name of its pod.
     pub name: String,
-    /// The serial of the leaf it serves. `None`: it has not said.
+    /// The serial of the leaf it serves. `None`: it has not reported one.
     pub serial: Option<String>,
 }
 
-/// What the API server has of replicas.
+/// The replicas as the API server lists them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Census {
+pub(crate) struct ReplicaList {
     /// The pods behind the Service; those that are ready, or answer while they stop, with `true`.
     pub(crate) endpoints: BTreeMap<String, bool>,
-    /// What pods report: the serial.
+    /// The serial that each pod reports.
     pub(crate) reports: BTreeMap<String, String>,
 }
 
-/// Tells pods that are gone from pods that are new.
+/// Distinguishes deleted pods, whose reports are left, from new pods.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Roll {
+pub(crate) struct ReplicaTracker {
+    /// Pods that report and are in no slice, and since when.
     unseen: BTreeMap<String, Instant>,
 }
 
-impl Roll {
-    /// Every replica that is, or may become, ready. `own` is this process itself, where it has no pod that reports.
-    pub(crate) fn call(&mut self, census: &Census, own: Option<Served>, now: Instant) -> Vec<Served> {
-        let Census { endpoints, reports } = census;
+impl ReplicaTracker {
+    /// Returns every replica that is, or may become, ready. `own` is this process itself, where it has no pod that reports.
+    pub(crate) fn update(&mut self, list: &ReplicaList, own: Option<Served>, now: Instant) -> Vec<Served> {
+        let ReplicaList { endpoints, reports } = list;
         self.unseen.retain(|pod, _| reports.contains_key(pod) && !endpoints.contains_key(pod));
         let mut pods: BTreeSet<&String> =
             endpoints.iter().filter(|(_, answers)| **answers).map(|(pod, _)| pod).collect();
@@ -62,8 +61,8 @@ impl Roll {
 mod tests {
     use super::*;
 
-    fn census(endpoints: &[(&str, bool)], reports: &[(&str, &str)]) -> Census {
-        Census {
+    fn list(endpoints: &[(&str, bool)], reports: &[(&str, &str)]) -> ReplicaList {
+        ReplicaList {
             endpoints: endpoints.iter().map(|(pod, answers)| ((*pod).to_owned(), *answers)).collect(),
             reports: reports.iter().map(|(pod, serial)| ((*pod).to_owned(), (*serial).to_owned())).collect(),
         }
@@ -74,19 +73,19 @@ mod tests {
     }
 
     #[test]
-    fn who_answers_counts_with_or_without_a_report_and_who_reports_counts_ready_or_not() {
-        let census =
-            census(&[("a", true), ("b", true), ("c", false), ("d", false)], &[("a", "1"), ("c", "2")]);
-        let called = Roll::default().call(&census, None, Instant::now());
-        assert_eq!(called, [served("a", Some("1")), served("b", None), served("c", Some("2"))]);
+    fn a_pod_that_answers_counts_without_a_report_and_one_that_reports_counts_before_it_is_ready() {
+        let list = list(&[("a", true), ("b", true), ("c", false), ("d", false)], &[("a", "1"), ("c", "2")]);
+        let replicas = ReplicaTracker::default().update(&list, None, Instant::now());
+        assert_eq!(replicas, [served("a", Some("1")), served("b", None), served("c", Some("2"))]);
     }
 
     #[test]
     fn a_report_of_a_pod_in_no_slice_counts_for_a_minute_and_anew_if_it_was_in_one_meanwhile() {
-        let (mut roll, start) = (Roll::default(), Instant::now());
-        let (alone, seen) = (census(&[], &[("a", "1")]), census(&[("a", false)], &[("a", "1")]));
-        let mut at =
-            |census: &Census, seconds| roll.call(census, None, start + Duration::from_secs(seconds)).len();
+        let (mut tracker, start) = (ReplicaTracker::default(), Instant::now());
+        let (alone, seen) = (list(&[], &[("a", "1")]), list(&[("a", false)], &[("a", "1")]));
+        let mut at = |list: &ReplicaList, seconds| {
+            tracker.update(list, None, start + Duration::from_secs(seconds)).len()
+        };
         assert_eq!(at(&alone, 0), 1);
         assert_eq!(at(&alone, 59), 1);
         assert_eq!(at(&alone, 60), 0);
@@ -99,6 +98,9 @@ mod tests {
     #[test]
     fn a_process_without_a_pod_counts_itself() {
         let own = served("this process", Some("1"));
-        assert_eq!(Roll::default().call(&Census::default(), Some(own.clone()), Instant::now()), [own]);
+        assert_eq!(
+            ReplicaTracker::default().update(&ReplicaList::default(), Some(own.clone()), Instant::now()),
+            [own]
+        );
     }
 }

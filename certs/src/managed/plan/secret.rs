@@ -1,4 +1,4 @@
-//! What the Secret holds. All of the rotation's state is in it; there is no other.
+//! The contents of the Secret. All of the rotation's state is in it.
 //!
 //! | key | content |
 //! |---|---|
@@ -6,7 +6,7 @@
 //! | `ca.crt`, `ca.key` | the CA that signed it |
 //! | `next-tls.crt`, `next-tls.key` | the leaf that is next, while a rotation is under way |
 //! | `next-ca.crt`, `next-ca.key` | the CA that is next, likewise |
-//! | `bundle.crt` | CA certificates to be trusted besides those two: what is being rotated out |
+//! | `bundle.crt` | CA certificates to be trusted besides those two: those being rotated out |
 //! | `phase` | the rotation's phase: `stable`, `staged`, `published`, `activated`, `confirmed` |
 //! | `phase-since` | when it was entered (RFC 3339) |
 //! | `published-at` | when the bundle with the next CA was last seen everywhere (RFC 3339) |
@@ -16,43 +16,45 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use k8s_openapi::{ByteString, api::core::v1::Secret};
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
 
-use crate::{Bundle, Issued, KeyPem};
+use crate::bundle::Bundle;
+use crate::issue::{Issued, KeyPem};
 
-/// The Secret's contents, read but not judged: any part may be missing or malformed.
+/// The Secret's contents, read but not checked: any part may be missing or malformed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct State {
     /// The CA in use.
     pub ca: Option<Material>,
     /// The leaf in use.
     pub leaf: Option<Material>,
-    /// The CA that comes next.
+    /// The next CA.
     pub next_ca: Option<Material>,
-    /// The leaf that comes next.
+    /// The next leaf.
     pub next_leaf: Option<Material>,
     /// Further trusted CA certificates, PEM.
     pub bundle: Vec<u8>,
-    /// Where the rotation stands.
+    /// The phase of the rotation.
     pub phase: Phase,
-    /// Since when.
+    /// Time at which it entered this phase.
     pub phase_since: Option<Timestamp>,
-    /// While a rotation waits: since when, and in which generations of which configurations, the bundle is published.
+    /// Publication of the bundle with the next CA, while a rotation waits after it.
     pub published: Option<Published>,
     /// No leaf that was replaced, under the current CA or, while a CA waits to go, under that one, is valid after this.
     pub replaced_until: Option<Timestamp>,
 }
 
-/// A publication, as it was read back.
+/// A publication of the bundle, as it was read back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Published {
-    /// When, by the clock of whoever wrote it down.
+    /// Its time, by the clock of the writer.
     pub at: Timestamp,
-    /// Where: a [`fingerprint`](super::fingerprint) of the configurations.
+    /// A [`fingerprint`](crate::managed::fingerprint) of the configurations.
     pub to: String,
 }
 
-/// A certificate, and its key if that is there.
+/// A certificate, and its key if the Secret holds one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Material {
     /// PEM, unchecked.
@@ -67,13 +69,13 @@ pub enum Phase {
     /// No rotation under way.
     #[default]
     Stable,
-    /// Next CA and leaf lie beside the current ones.
+    /// The Secret holds a next CA and leaf beside the current ones.
     Staged,
     /// The bundle trusts both CAs.
     Published,
     /// The next leaf has become the current one.
     Activated,
-    /// Every replica serves it.
+    /// Every replica serves the new leaf.
     Confirmed,
 }
 
@@ -82,7 +84,7 @@ impl State {
     pub fn read(secret: &Secret) -> Self {
         let empty = BTreeMap::new();
         let data = secret.data.as_ref().unwrap_or(&empty);
-        let said = data.get("phase").map_or(Phase::Stable, |text| Phase::read(&text.0));
+        let phase = data.get("phase").map_or(Phase::Stable, |text| Phase::read(&text.0));
         let published = time(data, "published-at")
             .map(|at| Published { at, to: text(data, "published-to").unwrap_or_default() });
         Self {
@@ -91,7 +93,7 @@ impl State {
             next_ca: material(data, "next-ca.crt", "next-ca.key"),
             next_leaf: material(data, "next-tls.crt", "next-tls.key"),
             bundle: bytes(data, "bundle.crt").unwrap_or_default(),
-            phase: said,
+            phase,
             phase_since: time(data, "phase-since"),
             published,
             replaced_until: time(data, "replaced-until"),
@@ -99,9 +101,9 @@ impl State {
         .consistent()
     }
 
-    /// What is there decides the phase, the word `phase` only between two that look the same: a Secret that somebody
-    /// edited, or that an earlier version wrote, is taken for what it is.
-    pub(super) fn consistent(mut self) -> Self {
+    /// Derives the phase from the certificates that are there. The key `phase` decides only between two phases with the same
+    /// certificates: so a Secret that somebody edited, or that an earlier version wrote, is read as what it holds.
+    pub(crate) fn consistent(mut self) -> Self {
         self.phase = if self.next_ca.is_some() || self.next_leaf.is_some() {
             if self.phase == Phase::Published && self.published.is_some() {
                 Phase::Published
@@ -121,7 +123,7 @@ impl State {
         self
     }
 
-    /// Writes it into a Secret, leaving foreign keys alone.
+    /// Writes the state into a Secret; foreign keys stay.
     pub fn write(&self, secret: &mut Secret) {
         let data = secret.data.get_or_insert_default();
         put_material(data, "ca.crt", "ca.key", self.ca.as_ref());
@@ -138,18 +140,18 @@ impl State {
         put_text(data, "replaced-until", time(self.replaced_until).as_deref());
     }
 
-    /// Nothing of ours in it: a Secret made empty beforehand counts as none.
+    /// Returns true if the Secret holds neither CA nor leaf: a Secret created empty beforehand counts as none.
     pub fn is_empty(&self) -> bool {
         self.ca.is_none() && self.leaf.is_none()
     }
 
-    /// Whom the API server must trust now, less what has expired.
+    /// Returns the CAs that the API server must trust now, less those that have expired.
     pub fn bundle_at(&self, now: Timestamp) -> Bundle {
         Bundle::of(self.trusted(), now)
     }
 
-    /// Current and next CA, and what is being rotated out, until every replica serves the new leaf. PEM.
-    pub(super) fn trusted(&self) -> Vec<&[u8]> {
+    /// Returns, as PEM, the current and the next CA, and those being rotated out until every replica serves the new leaf.
+    pub(crate) fn trusted(&self) -> Vec<&[u8]> {
         let mut trusted: Vec<_> =
             [&self.ca, &self.next_ca].into_iter().flatten().map(|ca| ca.cert.as_slice()).collect();
         if self.phase != Phase::Confirmed {
@@ -166,7 +168,7 @@ impl From<Issued> for Material {
 }
 
 impl Phase {
-    /// The word in the Secret. An unknown one reads as stable: in every phase the current pair is served.
+    /// Reads the value of the Secret. An unknown one reads as stable: in every phase the current pair is served.
     fn read(text: &[u8]) -> Self {
         match text {
             b"staged" => Self::Staged,
@@ -177,7 +179,7 @@ impl Phase {
         }
     }
 
-    /// Its word.
+    /// Returns its value in the Secret.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Stable => "stable",
@@ -188,7 +190,7 @@ impl Phase {
         }
     }
 
-    /// Its number in `headworks_cert_rotation_phase`.
+    /// Returns its number in `headworks_cert_rotation_phase`.
     pub fn number(self) -> u8 {
         self as u8
     }

@@ -1,22 +1,25 @@
-//! PURE: how long the bundle with the next CA has been published, by this writer's own steady clock.
+//! Time that the bundle with the next CA has been published, by this writer's own steady clock.
 //!
-//! The Secret tells in which generations of the configurations the bundle was read back (`published-to`). A generation
+//! The Secret records in which generations of the configurations the bundle was read back (`published-to`). A generation
 //! counts every change of the webhooks, so the same generations, seen at two instants, held the same bundle in between,
-//! also where a watch told nothing of what came and went. The instant in the Secret (`published-at`) is somebody's wall
-//! clock: it names the publication and informs people, and nothing is decided by it. A machine that was suspended, or
-//! whose clock was set, so waits as long as any other; one that comes new waits anew.
+//! even if a watch missed a change that was undone. The time in the Secret (`published-at`) is somebody's wall clock: it
+//! identifies the publication and informs people, and nothing is decided by it. A machine that was suspended, or whose
+//! clock was set, therefore waits as long as any other, and a new process begins the wait anew.
 
 use tokio::time::Instant;
 
-use crate::managed::{Configuration, Phase, State, fingerprint, state::Published};
+use crate::managed::plan::configuration::Configuration;
+use crate::managed::plan::decide::fingerprint;
+use crate::managed::plan::secret::{Phase, Published, State};
 
-/// What is being waited for, and since when.
+/// The publication that is waited for, the next CA in it, and since when this writer has observed both.
 #[derive(Clone, Debug, Default)]
-pub(in crate::managed) struct Vigil(Option<(Published, Vec<u8>, Instant)>);
+pub(crate) struct PublishTimer(Option<(Published, Vec<u8>, Instant)>);
 
-impl Vigil {
-    /// Looks once more. `whole`: every configuration has been read and carries the bundle.
-    pub(in crate::managed) fn look(
+impl PublishTimer {
+    /// Observes the cluster once more. `whole`: every configuration has been read and carries the bundle. Returns since
+    /// when the publication has been there without a break.
+    pub(crate) fn observe(
         &mut self,
         state: Option<&State>,
         configurations: &[Configuration],
@@ -41,7 +44,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::managed::{ConfigurationKind, ConfigurationRef, Material};
+    use crate::managed::plan::configuration::{ConfigurationKind, ConfigurationRef};
+    use crate::managed::plan::secret::Material;
 
     #[test]
     fn the_wait_begins_anew_with_every_change_even_one_that_was_not_seen() {
@@ -55,17 +59,17 @@ mod tests {
             published: Some(Published { at, to: fingerprint(&configurations) }),
             ..State::default()
         };
-        let (mut vigil, start) = (Vigil::default(), Instant::now());
+        let (mut timer, start) = (PublishTimer::default(), Instant::now());
         let second = |n| start + Duration::from_secs(n);
-        assert_eq!(vigil.look(Some(&state), &configurations, true, second(0)), Some(second(0)));
-        assert_eq!(vigil.look(Some(&state), &configurations, true, second(9)), Some(second(0)));
+        assert_eq!(timer.observe(Some(&state), &configurations, true, second(0)), Some(second(0)));
+        assert_eq!(timer.observe(Some(&state), &configurations, true, second(9)), Some(second(0)));
         configurations[0].version = "2".to_owned(); // a label, say
-        assert_eq!(vigil.look(Some(&state), &configurations, true, second(10)), Some(second(0)));
+        assert_eq!(timer.observe(Some(&state), &configurations, true, second(10)), Some(second(0)));
         configurations[0].generation = 6; // blanked and repaired
-        assert_eq!(vigil.look(Some(&state), &configurations, true, second(11)), None);
+        assert_eq!(timer.observe(Some(&state), &configurations, true, second(11)), None);
         state.published = Some(Published { at, to: fingerprint(&configurations) });
-        assert_eq!(vigil.look(Some(&state), &configurations, true, second(12)), Some(second(12)));
-        assert_eq!(vigil.look(Some(&state), &configurations, false, second(13)), None, "one was not read");
-        assert_eq!(vigil.look(Some(&state), &configurations, true, second(14)), Some(second(14)));
+        assert_eq!(timer.observe(Some(&state), &configurations, true, second(12)), Some(second(12)));
+        assert_eq!(timer.observe(Some(&state), &configurations, false, second(13)), None, "one was not read");
+        assert_eq!(timer.observe(Some(&state), &configurations, true, second(14)), Some(second(14)));
     }
 }
