@@ -15,6 +15,7 @@ use rustls::crypto::ring;
 use rustls::pki_types::CertificateDer;
 
 use crate::facts::{Facts, hex};
+use crate::identity::EXPIRY_MARGIN;
 
 /// Lifetimes of certificates, and the time by which they are backdated.
 ///
@@ -43,7 +44,7 @@ impl Lifetimes {
     /// Returns the time before the end of its leaf at which a pod is to leave service: 10 minutes, or a tenth of the leaf's life where
     /// that is less. Renewal is due with a third of the life left, so a tenth is never reached in good order.
     pub fn margin(&self) -> SignedDuration {
-        crate::EXPIRY_MARGIN.min(self.leaf / 10)
+        EXPIRY_MARGIN.min(self.leaf / 10)
     }
 }
 

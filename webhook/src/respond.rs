@@ -40,7 +40,7 @@ pub(crate) struct Answer {
     pub causes: usize,
 }
 
-/// How a review ended.
+/// Outcome of a review.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Decision {
     Allowed,

@@ -1,4 +1,4 @@
-//! What the listener says in a handshake.
+//! TLS configuration of the listener.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::callers::{CallerError, CallerMode, Callers, Verifier};
 /// The choices behind a [`Tls`].
 #[derive(Clone, Debug)]
 pub struct TlsOptions {
-    /// Our own certificate; asked at each handshake, so it can change beneath.
+    /// The server's certificate. It is resolved at each handshake, so it can change at any time.
     pub identity: Arc<dyn ResolvesServerCert>,
     /// The oldest version spoken; 1.3 is preferred in any case.
     pub min_version: TlsVersion,
@@ -43,7 +43,7 @@ pub struct Tls {
     pub(crate) log: Option<Arc<Verifier>>,
 }
 
-/// Why a configuration cannot be made.
+/// Reason that a configuration cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// The crypto provider of this process lacks what the versions need.

@@ -1,4 +1,4 @@
-//! What a rule set answers: allowed, perhaps with a patch, or denied, with everything that is wrong.
+//! Answer of a rule set: allowed, perhaps with a patch, or denied, with every problem.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -57,7 +57,7 @@ pub enum Outcome {
     Denied(Denial),
 }
 
-/// Why an object is refused: a Kubernetes `Status`, of which kubectl prints each cause as a bullet if
+/// Reason that an object is denied: a Kubernetes `Status`, of which kubectl prints each cause as a bullet if
 /// `reason` is `Invalid` and `details` has kind and name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Denial {
@@ -93,7 +93,7 @@ pub struct Details {
 pub struct Cause {
     /// `FieldValueInvalid`, `FieldValueNotFound`, `FieldValueRequired` ... (`metav1.CauseType`).
     pub reason: String,
-    /// What is wrong and what to do.
+    /// A sentence on the problem and what to do.
     pub message: String,
     /// Path of the field: `spec.steps[0].name`.
     #[serde(skip_serializing_if = "String::is_empty")]
