@@ -10,6 +10,7 @@ pub trait Moment: Copy + Ord {
     fn since(self, earlier: Self) -> Duration;
 
     /// Returns the moment `time` later, or `self` where that lies beyond what the type can hold.
+    #[must_use]
     fn plus(self, time: Duration) -> Self;
 }
 
@@ -91,13 +92,11 @@ impl<T: Moment> TokenBucket<T> {
     /// [`Held`] if there is none.
     pub fn take(&mut self, now: T) -> Result<(), Held<T>> {
         self.refill(now);
-        match self.ready_at(now) {
-            Some(until) => Err(Held { until, first: self.hold() }),
-            None => {
-                self.spend(now);
-                Ok(())
-            }
+        if let Some(until) = self.ready_at(now) {
+            return Err(Held { until, first: self.hold() });
         }
+        self.spend(now);
+        Ok(())
     }
 
     /// Lets time pass: ends an episode of holding once half of the burst is free again.

@@ -60,7 +60,7 @@ impl Probes {
         )
     }
 
-    /// With one more check of liveness.
+    /// Adds a check of liveness.
     #[must_use]
     pub fn live(
         mut self,
@@ -71,7 +71,7 @@ impl Probes {
         self
     }
 
-    /// With one more check of readiness.
+    /// Adds a check of readiness.
     #[must_use]
     pub fn ready(
         mut self,
@@ -82,7 +82,7 @@ impl Probes {
         self
     }
 
-    /// With one more line of `/readyz?verbose`, for people: readiness does not depend on it.
+    /// Adds a line of `/readyz?verbose`, for people: readiness does not depend on it.
     #[must_use]
     pub fn tell(
         mut self,
@@ -93,7 +93,7 @@ impl Probes {
         self
     }
 
-    /// The routes. `/healthz` and `/readyz` answer 200, or 503 naming the checks that failed.
+    /// Returns the routes. `/healthz` and `/readyz` answer 200, or 503 naming the checks that failed.
     pub fn router(&self) -> Router {
         let health = async |probes: State<Self>, query: RawQuery| {
             report("healthz", &probes.live, &[], is_verbose(query))

@@ -1,4 +1,4 @@
-//! The whole path of one review without a socket: bytes in, bytes out.
+//! Answers one review without a socket: bytes in, bytes out.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

@@ -18,7 +18,7 @@ pub struct TlsOptions {
     pub min_version: TlsVersion,
     /// Offer HTTP/2 besides HTTP/1.1. API servers speak HTTP/1.1 to webhooks that are Services.
     pub http2: bool,
-    /// Ask callers who they are; none means anyone may call.
+    /// Asks callers for a certificate; none means that anyone may call.
     pub callers: Option<Callers>,
 }
 
@@ -49,7 +49,7 @@ pub enum TlsError {
     /// The crypto provider of this process lacks what the versions need.
     #[error("the crypto provider supports none of the TLS versions asked for")]
     Versions(#[source] rustls::Error),
-    /// The client CA is of no use.
+    /// The client CA cannot be used.
     #[error(transparent)]
     Callers(#[from] CallerError),
 }

@@ -13,14 +13,14 @@ use crate::review::Review;
 /// message goes to the panic hook of the process, so it should quote no object. A method that no configuration
 /// calls can answer [`Verdict::allow`].
 pub trait Admit: Send + Sync + 'static {
-    /// The kinds judged here, `JobFlow` for example. They are the values of the metric label `kind`; a review of
+    /// Returns the kinds of this rule set, `JobFlow` for example. They are the values of the metric label `kind`; a review of
     /// any other kind is judged all the same and counted as `other`.
     fn kinds(&self) -> &[&'static str];
 
-    /// The verdict of the mutating phase.
+    /// Answers in the mutating phase.
     fn mutate(&self, review: Review) -> Verdict;
 
-    /// The verdict of the validating phase. A patch in it is not sent.
+    /// Answers in the validating phase. A patch in it is not sent.
     fn validate(&self, review: Review) -> Verdict;
 }
 
@@ -120,36 +120,36 @@ pub enum PatchOperation {
 }
 
 impl Verdict {
-    /// Allowed as it is.
+    /// Allows the object as it is.
     pub fn allow() -> Self {
         Self::patch(Vec::new())
     }
 
-    /// Allowed once these operations are applied; none means as it is.
+    /// Allows the object once these operations are applied; none means as it is.
     pub fn patch(patch: Vec<PatchOperation>) -> Self {
         Self { outcome: Outcome::Allowed { patch }, warnings: Vec::new(), audit: Vec::new() }
     }
 
-    /// Denied.
+    /// Denies the object.
     pub fn deny(denial: Denial) -> Self {
         Self { outcome: Outcome::Denied(denial), warnings: Vec::new(), audit: Vec::new() }
     }
 
-    /// With one more warning.
+    /// Adds a warning.
     #[must_use]
     pub fn warn(mut self, warning: impl Into<String>) -> Self {
         self.warnings.push(warning.into());
         self
     }
 
-    /// With one more audit annotation.
+    /// Adds an audit annotation.
     #[must_use]
     pub fn audit(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.audit.push((key.into(), value.into()));
         self
     }
 
-    /// True if the object may be stored.
+    /// Returns true if the object may be stored.
     pub fn is_allowed(&self) -> bool {
         matches!(self.outcome, Outcome::Allowed { .. })
     }
@@ -166,7 +166,7 @@ impl Denial {
         Self { code: 403, reason: "Forbidden".into(), message: message.into(), details: None }
     }
 
-    /// With details.
+    /// Adds details.
     #[must_use]
     pub fn with_details(mut self, details: Details) -> Self {
         self.details = Some(details);

@@ -46,7 +46,7 @@ pub(crate) async fn watch(api: &Api, store: &Store, tick: Duration) {
         match change {
             Ok(Change::Secret(secret)) => store.update_secret(secret),
             Ok(Change::Configuration(reference, object)) => {
-                store.update_configuration(reference, object.as_ref())
+                store.update_configuration(reference, object.as_ref());
             }
             Err(error) => tracing::warn!(%error, "cannot follow the certificate's objects, trying again"),
         }
