@@ -1,4 +1,4 @@
-//! Any text as a `when`, as an expression, and as a text with expressions in it.
+//! Fuzzes expressions: any text as a `when`, as an expression, and as a text with expressions in it.
 #![no_main]
 
 use cel::{Context, Value as Cel};
@@ -59,7 +59,7 @@ fuzz_target!(|text: &str| {
     problems(&|out| drop(expr::check_expression(text, &place, &Flow, out)));
     problems(&|out| drop(expr::check_text(text, &place, &Flow, out)));
 
-    // What is plain text stays as it is.
+    // Plain text stays unchanged.
     let mut out = Problems::new();
     let template = expr::parse_text(text, &place, &Flow, &mut out);
     if !expr::has_expression(text) {
@@ -75,7 +75,7 @@ fuzz_target!(|text: &str| {
     }
     let mut out = Problems::new();
     if let Some(expression) = expr::parse_when(text, &place, &Flow, &mut out) {
-        // What is known beforehand is what comes out.
+        // A result that is known before the flow runs is the result at run time.
         if let Some(expected) = expr::constant(text, &Flow)
             && let Ok(Cel::Bool(found)) = Cel::resolve(&expression.tree, &Context::default())
         {

@@ -1,4 +1,4 @@
-//! Any text as a label selector: a contradiction is told exactly where no labels match.
+//! Fuzzes label selectors with any text: a contradiction is reported exactly if no labels match.
 #![no_main]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,7 +22,7 @@ fuzz_target!(|text: &str| {
     }
     let mut labels = BTreeMap::new();
     for (key, requirements) in keys {
-        // Absent, a value that nobody names, and every one that is named: there is nothing else to try.
+        // Absent, a value that the selector does not name, and every value that it names: no other case exists.
         let mut values = BTreeSet::from(["nobody-names-this-one".to_owned()]);
         for requirement in &requirements {
             if let Operator::In(named) | Operator::NotIn(named) = &requirement.operator {
