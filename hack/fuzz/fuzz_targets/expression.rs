@@ -5,8 +5,8 @@ use cel::{Context, Value as Cel};
 use headworks::flows::api::ValueType;
 use headworks::flows::expr;
 use headworks::flows::expr::{Part, Scope};
-use headworks::problem::field_path::Place;
 use headworks::problem::Problems;
+use headworks::problem::field_path::Place;
 use libfuzzer_sys::fuzz_target;
 
 /// A flow with names that are easy to get wrong.
@@ -39,7 +39,7 @@ impl Scope for Flow {
     }
 }
 
-fn told(problems: &Problems) -> Vec<String> {
+fn messages(problems: &Problems) -> Vec<String> {
     let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
     for line in &lines {
         assert!(!line.contains(char::is_control), "a problem is one line: {line:?}");
@@ -52,10 +52,14 @@ fuzz_target!(|text: &str| {
     let problems = |check: &dyn Fn(&mut Problems)| {
         let mut out = Problems::new();
         check(&mut out);
-        told(&out)
+        messages(&out)
     };
     let once = problems(&|out| drop(expr::check_when(text, &place, &Flow, out)));
-    assert_eq!(once, problems(&|out| drop(expr::check_when(text, &place, &Flow, out))), "told alike twice");
+    assert_eq!(
+        once,
+        problems(&|out| drop(expr::check_when(text, &place, &Flow, out))),
+        "the same problems both times"
+    );
     problems(&|out| drop(expr::check_expression(text, &place, &Flow, out)));
     problems(&|out| drop(expr::check_text(text, &place, &Flow, out)));
 

@@ -1,8 +1,8 @@
 //! Fuzzes manifests with any bytes: every part of the result has a position in the file.
 #![no_main]
 
-use headworks::problem::field_path::{Path, Segment};
 use headworks::manifest::{self, Document, Position};
+use headworks::problem::field_path::{Path, Segment};
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 

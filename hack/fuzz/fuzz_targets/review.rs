@@ -4,10 +4,10 @@
 use std::sync::LazyLock;
 
 use headworks::admission::{JobFlows, Services};
-use headworks::problem::code::CODES;
 use headworks::flows::rules;
 use headworks::flows::rules::Options;
 use headworks::manifest;
+use headworks::problem::code::CODES;
 use headworks_fuzz::mutate::{Choices, change, shuffled};
 use headworks_fuzz::reviews::{admit, ask};
 use headworks_webhook::{Admit, Phase, respond};
@@ -59,8 +59,11 @@ fn changed(choices: &[u8]) {
     let first = if choices.below(2) == 0 { choices.below(3) } else { choices.below(OBJECTS.len()) };
     let mut object = OBJECTS[first].clone();
     let flow = object["kind"] == "JobFlow";
-    let (kind, rules): (&str, &dyn Admit) =
-        if flow { ("JobFlow", &JobFlows { options: Options::default() }) } else { ("Service", &Services::default()) };
+    let (kind, rules): (&str, &dyn Admit) = if flow {
+        ("JobFlow", &JobFlows { options: Options::default() })
+    } else {
+        ("Service", &Services::default())
+    };
     for _ in 0..choices.below(6) {
         change(&mut object, &mut choices);
     }

@@ -14,7 +14,8 @@ fuzz_target!(|text: &str| {
             return;
         }
     };
-    let told: BTreeSet<String> = selector.contradictions().into_iter().map(|found| found.key).collect();
+    let contradicted: BTreeSet<String> =
+        selector.contradictions().into_iter().map(|found| found.key).collect();
     let mut keys: BTreeMap<&str, Vec<Requirement>> = BTreeMap::new();
     for requirement in &selector.requirements {
         assert!(requirement.column <= text.chars().count());
@@ -33,8 +34,8 @@ fuzz_target!(|text: &str| {
         let fitting = std::iter::once(BTreeMap::new())
             .chain(values.into_iter().map(|value| BTreeMap::from([(key.to_owned(), value)])))
             .find(|labels| one.matches(labels));
-        assert_eq!(fitting.is_none(), told.contains(key), "{key} in {text:?}");
+        assert_eq!(fitting.is_none(), contradicted.contains(key), "{key} in {text:?}");
         labels.extend(fitting.unwrap_or_default());
     }
-    assert_eq!(selector.matches(&labels), told.is_empty(), "{text:?}");
+    assert_eq!(selector.matches(&labels), contradicted.is_empty(), "{text:?}");
 });
