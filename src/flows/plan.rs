@@ -17,11 +17,11 @@ use super::outcome;
 use super::outcome::Outcome;
 
 mod advance;
+mod concurrency;
 mod estimate;
 mod events;
 mod finished;
 mod ledger;
-mod line;
 mod policy;
 mod prune;
 mod report;

@@ -3,7 +3,7 @@
 use super::ledger::{WaitingReason, Work};
 use super::policy::stamp;
 use super::stop::{Stop, cause, place_in_line, wind_down};
-use super::{RefusalKind, line, report};
+use super::{RefusalKind, concurrency, report};
 use crate::flows::api::{Audit, InitiatedBy};
 use crate::flows::pinned;
 use crate::names;
@@ -28,7 +28,8 @@ pub(super) fn start(work: &mut Work<'_>) -> bool {
         report::not_started(work, WaitingReason::Suspended, "suspended");
         return false;
     }
-    if let Some(ahead) = line::blocked_by(&work.observed.rivals, place_in_line(work), work.policy.concurrency)
+    if let Some(ahead) =
+        concurrency::blocked_by(&work.observed.rivals, place_in_line(work), work.policy.concurrency)
     {
         let key = work.policy.key.unwrap_or_default();
         let what = format!("waits for the flow {:?} of the same concurrencyKey {key:?}", ahead.name);

@@ -2,7 +2,7 @@
 
 use super::advance::is_skipped_by_failure;
 use super::ledger::{WaitingReason, Work, is_final, is_waiting};
-use super::{Verdict, line};
+use super::{Verdict, concurrency};
 use crate::flows::api::{OnStepFailure, StepPhase};
 use crate::flows::pinned;
 
@@ -44,7 +44,7 @@ pub(super) fn cause(work: &Work<'_>) -> Option<Stop> {
     {
         return Some(Stop::Broken { reason, message: message.clone() });
     }
-    let newer = line::replaced_by(&work.observed.rivals, place_in_line(work))?;
+    let newer = concurrency::replaced_by(&work.observed.rivals, place_in_line(work))?;
     Some(Stop::Replaced(newer.name.clone()))
 }
 
@@ -56,7 +56,7 @@ pub(super) fn no_longer_valid<'w>(work: &Work<'w>) -> Option<(&'static str, &'w 
     same.then_some((*reason, message.as_str()))
 }
 
-pub(super) fn place_in_line<'w>(work: &Work<'w>) -> line::Place<'w> {
+pub(super) fn place_in_line<'w>(work: &Work<'w>) -> concurrency::Place<'w> {
     let created = work.flow.metadata.creation_timestamp.as_ref();
     (created.map_or(jiff::Timestamp::UNIX_EPOCH, |time| time.0), work.uid())
 }
