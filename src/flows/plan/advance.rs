@@ -1,8 +1,10 @@
 //! Steps that may start: readiness, `when`, approval points, slots.
 
-use super::ledger::{WaitingReason, Work, is_final, is_waiting};
+use super::create::{create, unready_to_start};
+use super::ledger::Work;
 use super::policy::stamp;
-use super::settle::{approval, create, decision, unready_to_start};
+use super::reason::{WaitingReason, is_final, is_skipped_by_failure, is_waiting};
+use super::settle::{approval, decision};
 use crate::flows::api::StepPhase;
 use crate::flows::eval;
 
@@ -64,12 +66,6 @@ fn readiness(work: &Work<'_>, place: usize) -> Readiness {
         }
     }
     if waits { Readiness::Waits } else { Readiness::Ready }
-}
-
-/// Whether a step was skipped because of a failure, and not by its own `when`.
-pub(super) fn is_skipped_by_failure(step: &crate::flows::api::StepStatus) -> bool {
-    step.phase == Some(StepPhase::Skipped)
-        && matches!(step.reason.as_deref(), Some("UpstreamFailed" | "FlowFailed"))
 }
 
 /// Whether the step's `when` lets it run. It is asked once: a step that waits for a slot was let through.

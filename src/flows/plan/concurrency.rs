@@ -1,6 +1,6 @@
 //! Flows of one `concurrencyKey`: who goes first, and who is stopped.
 
-use super::Rival;
+use super::model::Rival;
 use crate::flows::api::ConcurrencyPolicy;
 
 /// A flow's place in line: by creation, equal times by UID.

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::ledger::is_final;
 use super::policy::after;
+use super::reason::is_final;
 use crate::flows::api::{StepPhase, StepStatus};
 use crate::flows::dag::Dag;
 

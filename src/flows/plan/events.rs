@@ -1,8 +1,7 @@
 //! What people are told: the transitions between two statuses.
 
-use super::ledger::{WaitingReason, is_waiting};
-use super::report::NO_LONGER_VALID;
-use super::{Event, settle};
+use super::model::Event;
+use super::reason::{NO_LONGER_VALID, UNSEEN, WaitingReason, is_waiting};
 use crate::flows::api::{FlowPhase, JobFlow, JobFlowStatus, StepPhase, StepStatus};
 
 /// The events of the way from one status to the next, steps first.
@@ -42,7 +41,7 @@ fn step_events(place: usize, old: Option<&StepStatus>, step: &StepStatus, events
         let attempt = step.attempt.unwrap_or(1);
         let why = step.waiting.as_ref().and_then(|waiting| waiting.message.clone()).unwrap_or_default();
         // It is not run twice without a word.
-        let twice = if why == settle::UNSEEN { ", so the step may be run twice" } else { "" };
+        let twice = if why == UNSEEN { ", so the step may be run twice" } else { "" };
         tell(
             "StepRetry",
             true,

@@ -3,9 +3,11 @@
 use jiff::Timestamp;
 
 use super::ledger::{Work, refers};
+use super::model::{Action, JobSeen, Observed, Plan};
 use super::policy::{Policy, after};
-use super::{Action, JobSeen, Observed, Plan, prune};
-use crate::flows::api::{FlowPhase, JobFlow, StepPhase, StepStatus};
+use super::prune;
+use super::reason::was_stopped;
+use crate::flows::api::{FlowPhase, JobFlow, StepStatus};
 
 /// Whether a flow has come to its end.
 pub(super) fn is_over(flow: &JobFlow) -> bool {
@@ -61,9 +63,4 @@ fn is_leftover(step: &StepStatus, seen: &JobSeen) -> bool {
         && seen.gone.is_none()
         && !seen.job.conditions.iter().any(|condition| condition.kind.is_final())
         && seen.outcome(false).is_none()
-}
-
-/// Whether a step ended before its Job did.
-pub(super) fn was_stopped(step: &StepStatus) -> bool {
-    step.phase == Some(StepPhase::Cancelled) || step.reason.as_deref() == Some("StepTimeout")
 }

@@ -4,24 +4,20 @@ use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::collections::HashMap;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 
-use super::policy::{Policy, after, seconds, stamp};
-use super::{
-    Action, JobSeen, Needs, Observed, Plan, RefusalKind, estimate, events, prune, report, settle, stop,
+use super::model::{Action, JobSeen, Needs, Observed, RefusalKind};
+use super::policy::{LONGEST_MESSAGE, Policy, after, cut, seconds, stamp};
+use super::reason::{NAME_CONFLICT, RETRIES_USED_UP, Stop, WaitingReason, is_waiting};
+use crate::flows::api::{
+    JobFlow, JobFlowStatus, ObjectRef, OnStepFailure, Step, StepPhase, StepStatus, Waiting,
 };
-use crate::flows::api::{JobFlow, JobFlowStatus, ObjectRef, Step, StepPhase, StepStatus, Waiting};
 use crate::flows::dag::Dag;
 use crate::flows::eval;
 use crate::flows::eval::{Reads, Scene, Unready};
 use crate::flows::observed::Job;
 use crate::flows::outcome;
-
-/// The reason of a step whose failure was one more than the flow's `backoffLimit` allows.
-pub(super) const RETRIES_USED_UP: &str = "FlowBackoffLimitExceeded";
-/// The reason of a step whose Job has the name of somebody else's.
-pub(super) const NAME_CONFLICT: &str = "NameConflict";
 
 /// A plan in the making.
 pub(super) struct Work<'a> {
@@ -31,7 +27,7 @@ pub(super) struct Work<'a> {
     pub(super) policy: Policy<'a>,
     pub(super) dag: Dag<'a>,
     /// The status as it was.
-    before: Cow<'a, JobFlowStatus>,
+    pub(super) before: Cow<'a, JobFlowStatus>,
     /// The status as it will be, without its steps.
     pub(super) status: JobFlowStatus,
     /// The steps as they will be, each at its place in the spec.
@@ -40,9 +36,9 @@ pub(super) struct Work<'a> {
     jobs: HashMap<usize, &'a JobSeen>,
     pub(super) actions: Vec<Action>,
     pub(super) needs: Needs,
-    due: Option<Timestamp>,
+    pub(super) due: Option<Timestamp>,
     /// Why the flow ends before its steps do.
-    pub(super) stopped: Option<stop::Stop>,
+    pub(super) stopped: Option<Stop>,
     /// What is read of each step's result document, found out at most once.
     reads: OnceCell<Vec<Reads>>,
 }
@@ -82,6 +78,11 @@ impl<'a> Work<'a> {
         }
     }
 
+    /// Whether the status is another than before.
+    pub(super) fn is_changed(&self) -> bool {
+        self.steps != self.before.steps || self.status != self.before.clone_without_steps()
+    }
+
     pub(super) fn has_started(&self) -> bool {
         self.status.start_time.is_some()
     }
@@ -90,41 +91,6 @@ impl<'a> Work<'a> {
     /// not tell of yet.
     pub(super) fn was_judged(&self) -> bool {
         self.before.observed_generation != self.flow.metadata.generation
-    }
-
-    /// Take a started flow as far as it goes now.
-    pub(super) fn run(&mut self) {
-        self.stopped = stop::cause(self);
-        settle::settle(self);
-        self.decide_deadline();
-        loop {
-            let failing = self.is_failing();
-            if self.stopped.is_some()
-                || failing && self.policy.reaction != crate::flows::api::OnStepFailure::RunIndependent
-            {
-                stop::wind_down(self);
-                break;
-            }
-            // Something that fails while it starts may end the flow.
-            if !super::advance::advance(self) {
-                break;
-            }
-        }
-        super::finished::delete_leftovers(self);
-        report::report(self);
-    }
-
-    /// The deadline strikes after outcomes that are visible have been taken: what is done is done.
-    fn decide_deadline(&mut self) {
-        let Some(strikes) = self.deadline() else { return };
-        if self.stopped.is_some() || (0..self.steps.len()).all(|place| is_final(self.phase(place))) {
-            return;
-        }
-        if strikes <= self.now {
-            self.stopped = Some(stop::Stop::Deadline);
-        } else {
-            self.wake(strikes);
-        }
     }
 
     /// When the flow's time is over.
@@ -184,8 +150,7 @@ impl<'a> Work<'a> {
     /// Whether a new attempt may start: nothing may once the flow is failing, unless independent steps go on.
     pub(super) fn may_go_on(&self) -> bool {
         self.stopped.is_none()
-            && (self.policy.reaction == crate::flows::api::OnStepFailure::RunIndependent
-                || !self.is_failing())
+            && (self.policy.reaction == OnStepFailure::RunIndependent || !self.is_failing())
     }
 
     /// Retries that were used or are promised, of all steps together.
@@ -208,7 +173,7 @@ impl<'a> Work<'a> {
         let step = &mut self.steps[place];
         step.phase = Some(phase);
         step.reason = reason.map(str::to_owned);
-        step.message = message.map(|text| cut(&text));
+        step.message = message.map(|text| cut(&text, LONGEST_MESSAGE));
         step.waiting = None;
         step.completion_time = stamp(now);
     }
@@ -228,7 +193,7 @@ impl<'a> Work<'a> {
         };
         self.steps[place].waiting = Some(Box::new(Waiting {
             reason: reason.word().to_owned(),
-            message: message.map(|text| cut(&text)),
+            message: message.map(|text| cut(&text, LONGEST_MESSAGE)),
             since: since.or_else(|| reason.has_since().then_some(MicroTime(now))),
             until: until.and_then(stamp),
         }));
@@ -274,54 +239,6 @@ impl<'a> Work<'a> {
             }
         }
     }
-
-    /// The plan.
-    pub(super) fn into_plan(mut self) -> Plan {
-        // A step that was stopped after its Job was asked for.
-        let steps = &self.steps;
-        self.actions.retain(|action| match action {
-            Action::CreateJob { step, .. } => steps[*step].phase == Some(StepPhase::Running),
-            _ => true,
-        });
-        if let Some(end) = &self.status.completion_time {
-            self.due = Some(after(end.0, self.policy.ttl));
-        }
-        std::mem::swap(&mut self.status.steps, &mut self.steps);
-        let changed = self.status != *self.before;
-        std::mem::swap(&mut self.status.steps, &mut self.steps);
-        self.write_late(changed);
-        if changed {
-            // It moves with the clock, so it is no reason to write.
-            let runs = self.status.start_time.is_some() && self.status.completion_time.is_none();
-            let end = estimate::end(&self.dag, &self.steps, &self.observed.took, self.now);
-            self.status.estimated_completion_time = end.filter(|_| runs).map(MicroTime);
-        }
-        self.status.steps = std::mem::take(&mut self.steps);
-        let events = events::between(self.flow, &self.before, &self.status);
-        let spent = prune::prunable(self.flow, &self.status, &self.observed.jobs);
-        let may_wait = changed && self.actions.is_empty() && self.status.phase == self.before.phase;
-        let Self { status, actions, due, needs, .. } = self;
-        Plan { status, may_wait, actions, due, needs, events, spent }
-    }
-
-    /// UIDs of Jobs are written along with what has to be written, or when they have waited long enough.
-    fn write_late(&mut self, changed: bool) {
-        let large = self.steps.len() > report::LARGE;
-        for place in 0..self.steps.len() {
-            let Some(seen) = self.job(place) else { continue };
-            let is_final = is_final(self.phase(place));
-            let Some(reference) = &mut self.steps[place].job_ref else { continue };
-            if reference.uid.is_some() || large && is_final {
-                continue;
-            }
-            let [settled, overdue] = [SETTLED, LATE].map(|span| after(seen.job.created, span));
-            if changed || overdue <= self.now {
-                reference.uid = Some(seen.job.uid.to_string());
-            } else {
-                self.wake(if settled > self.now { settled } else { overdue });
-            }
-        }
-    }
 }
 
 /// The Job of each step's current attempt. Whatever a Job says of itself, it is the one that the status names, or it is
@@ -364,73 +281,7 @@ fn is_refused(step: &StepStatus, observed: &Observed) -> bool {
             && refusal().is_some_and(|refusal| refusal.kind == RefusalKind::NameConflict)
 }
 
-/// How long a Job's UID may be missing in the status.
-const LATE: SignedDuration = SignedDuration::from_mins(1);
-/// How long after its creation a Job is looked at again: the shell knows by then whether a watch has shown it.
-const SETTLED: SignedDuration = SignedDuration::from_secs(10);
-
-/// Why a step waits, as `waiting.reason` says it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum WaitingReason {
-    Dependencies,
-    Approval,
-    Parallelism,
-    Retry,
-    Concurrency,
-    Suspended,
-    Reference,
-    Quota,
-    Unavailable,
-    Unschedulable,
-    ImagePull,
-    ContainerConfig,
-}
-
-impl WaitingReason {
-    pub(super) fn word(self) -> &'static str {
-        match self {
-            Self::Dependencies => "Dependencies",
-            Self::Approval => "Approval",
-            Self::Parallelism => "Parallelism",
-            Self::Retry => "Retry",
-            Self::Concurrency => "Concurrency",
-            Self::Suspended => "Suspended",
-            Self::Reference => "Reference",
-            Self::Quota => "Quota",
-            Self::Unavailable => "Unavailable",
-            Self::Unschedulable => "Unschedulable",
-            Self::ImagePull => "ImagePull",
-            Self::ContainerConfig => "ContainerConfig",
-        }
-    }
-
-    /// Dependencies say it by themselves, and most steps of a large flow wait for some.
-    fn has_since(self) -> bool {
-        self != Self::Dependencies
-    }
-}
-
-/// Whether a step waits for this reason.
-pub(super) fn is_waiting(step: &StepStatus, reason: WaitingReason) -> bool {
-    step.waiting.as_ref().is_some_and(|waiting| waiting.reason == reason.word())
-}
-
-/// Whether a phase is final.
-pub(super) fn is_final(phase: StepPhase) -> bool {
-    matches!(phase, StepPhase::Succeeded | StepPhase::Failed | StepPhase::Skipped | StepPhase::Cancelled)
-}
-
 /// A reference to a Job of the flow.
 pub(super) fn job_ref(name: String) -> ObjectRef {
     ObjectRef { name, ..ObjectRef::default() }
-}
-
-/// The longest message of a step, in bytes: a thousand of them have to fit beside each other.
-const LONGEST: usize = 512;
-
-fn cut(text: &str) -> String {
-    if text.len() <= LONGEST {
-        return text.to_owned();
-    }
-    format!("{}...", &text[..text.floor_char_boundary(LONGEST - 3)])
 }

@@ -10,6 +10,9 @@ use crate::flows::api::{
 use crate::k8s::duration;
 use crate::k8s::hash;
 
+/// A flow with more steps than this keeps less of each in its status.
+pub(super) const LARGE: usize = 250;
+
 /// `spec.executionPolicy`, as it counts.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Policy<'a> {
@@ -107,4 +110,15 @@ pub(super) fn seconds(seconds: i64) -> SignedDuration {
 #[expect(clippy::unnecessary_wraps, reason = "times of a status are optional")]
 pub(super) fn stamp(time: Timestamp) -> Option<MicroTime> {
     Some(MicroTime(time))
+}
+
+/// The longest message of a step, in bytes: a thousand of them have to fit beside each other.
+pub(super) const LONGEST_MESSAGE: usize = 512;
+
+/// Cuts a text to at most `longest` bytes; the last three of a text that was cut are dots.
+pub(super) fn cut(text: &str, longest: usize) -> String {
+    if text.len() <= longest {
+        return text.to_owned();
+    }
+    format!("{}...", &text[..text.floor_char_boundary(longest - 3)])
 }

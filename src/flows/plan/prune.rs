@@ -2,9 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::finished::was_stopped;
-use super::ledger::is_final;
-use super::{JobSeen, report};
+use super::model::JobSeen;
+use super::policy::LARGE;
+use super::reason::{is_final, was_stopped};
 use crate::flows::api::{JobFlow, JobFlowStatus, StepPhase, StepStatus};
 use crate::flows::eval;
 
@@ -19,7 +19,7 @@ pub fn prunable<'j>(
     if jobs.peek().is_none() {
         return Vec::new();
     }
-    let large = status.steps.len() > report::LARGE;
+    let large = status.steps.len() > LARGE;
     let over: HashMap<&str, &StepStatus> =
         status.steps.iter().filter(|step| is_over(step)).map(|step| (step.name.as_str(), step)).collect();
     // The status knows whose a Job is; its label, which others may change, is asked of those that it does not name.

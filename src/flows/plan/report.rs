@@ -2,20 +2,16 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-use super::ledger::{RETRIES_USED_UP, WaitingReason, Work, is_final, is_waiting};
-use super::policy::stamp;
+use super::ledger::Work;
+use super::policy::{LARGE, cut, stamp};
+use super::reason::{NO_LONGER_VALID, RETRIES_USED_UP, Stop, WaitingReason, is_final, is_waiting};
 use super::stop;
-use super::stop::Stop;
 use crate::flows::api::{FlowPhase, JobFlowStatus, Progress, StepPhase, StepStatus};
 use crate::flows::outline::count;
 use crate::k8s::duration;
 
-/// A flow with more steps than this keeps less of each in its status.
-pub(super) const LARGE: usize = 250;
 /// A status beyond this many bytes would soon be refused by the API server (etcd takes 1.5 MiB of the whole object).
 const TOO_LARGE: usize = 1_000_000;
-/// The condition of a flow that goes on though its spec would not be admitted any more.
-pub(super) const NO_LONGER_VALID: &str = "SpecNoLongerValid";
 /// The longest sentence about a flow.
 const LONGEST: usize = 1_024;
 
@@ -151,7 +147,7 @@ fn tell(work: &mut Work<'_>, phase: FlowPhase, reason: &'static str, message: Op
     let (invalid, judged) = (stop::no_longer_valid(work), work.was_judged());
     let status = &mut work.status;
     status.phase = Some(phase);
-    status.message = message.map(|text| cut(&text));
+    status.message = message.map(|text| cut(&text, LONGEST));
     status.observed_generation = generation;
     status.progress = Some(progress);
     let said = status.message.clone().unwrap_or_default();
@@ -165,7 +161,7 @@ fn tell(work: &mut Work<'_>, phase: FlowPhase, reason: &'static str, message: Op
     }
     match invalid {
         Some((reason, words)) => {
-            condition(status, NO_LONGER_VALID, true, reason, &cut(words), generation, now);
+            condition(status, NO_LONGER_VALID, true, reason, &cut(words, LONGEST), generation, now);
         }
         // Else nobody has judged it, and what was said still holds.
         None if judged => status.conditions.retain(|condition| condition.type_ != NO_LONGER_VALID),
@@ -232,11 +228,4 @@ fn size(work: &Work<'_>) -> usize {
         120 + step.name.len() + text(&step.reason) + text(&step.message) + outputs + waiting + job
     };
     work.steps.iter().map(of).sum()
-}
-
-fn cut(text: &str) -> String {
-    if text.len() <= LONGEST {
-        return text.to_owned();
-    }
-    format!("{}...", &text[..text.floor_char_boundary(LONGEST - 3)])
 }

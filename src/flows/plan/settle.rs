@@ -1,13 +1,14 @@
 //! Steps that run: how they ended, if they have; what keeps them; what is not there yet, or not any more.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 
-use super::ledger::{NAME_CONFLICT, RETRIES_USED_UP, WaitingReason, Work, is_waiting};
-use super::policy::{after, backoff, stamp};
-use super::{Action, Gone, JobSeen, RefusalKind};
+use super::create::{PODLESS, create, next_look};
+use super::ledger::Work;
+use super::model::{Gone, JobSeen, RefusalKind};
+use super::policy::{LARGE, after, backoff};
+use super::reason::{NAME_CONFLICT, RETRIES_USED_UP, UNSEEN, WaitingReason, is_waiting};
 use crate::flows::api::{StepOutputs, StepPhase, defaults};
 use crate::flows::eval;
-use crate::flows::eval::Unready;
 use crate::flows::observed::PodWaitingKind;
 use crate::flows::outcome;
 use crate::flows::outcome::Outcome;
@@ -15,12 +16,6 @@ use crate::names::APPROVED_BY_PREFIX;
 
 /// A pod that waits is told of once it has waited for this long: most start at once.
 const PATIENCE: SignedDuration = SignedDuration::from_secs(2);
-/// A Job without pods is asked about after this long: in a busy cluster it may just wait for its turn.
-const PODLESS: SignedDuration = SignedDuration::from_secs(5);
-
-/// What is said of a Job whose end nobody saw: it may have done its work.
-pub(super) const UNSEEN: &str = "its Job is gone, and how it ended was not seen";
-
 /// Pods that a Job has counted may be seen a little after the Job's end, or never if somebody deleted them: they are
 /// waited for for this long.
 const PODS_LATE: SignedDuration = SignedDuration::from_secs(5);
@@ -86,7 +81,7 @@ fn ended(work: &mut Work<'_>, place: usize, outcome: Outcome) {
             attempt_failed(work, place, &reason, message, exit_code);
         }
     }
-    if work.steps.len() > super::report::LARGE {
+    if work.steps.len() > LARGE {
         work.steps[place].pod_uid = None;
     }
 }
@@ -104,13 +99,7 @@ fn handed_on(work: &Work<'_>, place: usize) -> Result<Option<StepOutputs>, eval:
 }
 
 /// An attempt has failed: the step is tried again if it may be, else it has failed.
-pub(super) fn attempt_failed(
-    work: &mut Work<'_>,
-    place: usize,
-    reason: &str,
-    message: String,
-    exit_code: Option<i64>,
-) {
+fn attempt_failed(work: &mut Work<'_>, place: usize, reason: &str, message: String, exit_code: Option<i64>) {
     work.steps[place].exit_code = exit_code;
     let attempt = work.steps[place].attempt.unwrap_or(1);
     let policy = work.step(place).retry_policy.as_ref();
@@ -223,7 +212,8 @@ fn absent(work: &mut Work<'_>, place: usize) {
             RefusalKind::Quota => WaitingReason::Quota,
             RefusalKind::Transient => WaitingReason::Unavailable,
         };
-        if !may_still_start(work) {
+        // Once the flow fails the Job is not tried for again: that would be a start.
+        if !work.may_go_on() {
             return work.end(place, StepPhase::Cancelled, Some("FlowFailed"), Some(message));
         }
         if !is_waiting(&work.steps[place], reason) {
@@ -239,76 +229,6 @@ fn absent(work: &mut Work<'_>, place: usize) {
 /// The Job of an attempt is gone, and what it came to is not known.
 fn lost(work: &mut Work<'_>, place: usize, how: &str) {
     attempt_failed(work, place, "JobLost", how.to_owned(), None);
-}
-
-/// A refused Job is not tried for again once the flow fails: it would be a start.
-fn may_still_start(work: &Work<'_>) -> bool {
-    work.may_go_on()
-}
-
-/// Have the Job of a step created; what cannot be rendered fails the step. Whether it goes on.
-pub(super) fn create(work: &mut Work<'_>, place: usize, attempt: i64) -> bool {
-    match work.evaluate(place, attempt, eval::render) {
-        Ok(rendered) => {
-            let name = match &work.steps[place].job_ref {
-                Some(job) => job.name.clone(),
-                None => name(work, place, attempt, &rendered),
-            };
-            work.steps[place].job_ref.get_or_insert_with(|| super::ledger::job_ref(name.clone()));
-            // A Job that gets no pods is never heard of again.
-            work.wake(after(work.now, PODLESS));
-            work.actions.push(Action::CreateJob { step: place, attempt, name, rendered: Box::new(rendered) });
-            true
-        }
-        Err(unready) => {
-            unready_to_start(work, place, unready);
-            false
-        }
-    }
-}
-
-fn name(work: &Work<'_>, place: usize, attempt: i64, rendered: &eval::Rendered) -> String {
-    let spec = rendered.template.get("spec");
-    let field = |name: &str| spec.and_then(|spec| spec.get(name));
-    let indexed = field("completionMode").and_then(serde_json::Value::as_str) == Some("Indexed");
-    let completions = field("completions").and_then(serde_json::Value::as_i64).filter(|_| indexed);
-    let flow = work.flow.metadata.name.as_deref().unwrap_or_default();
-    crate::flows::job_name::job_name(flow, work.uid(), &work.step(place).name, attempt, completions)
-}
-
-/// Something of the step cannot be evaluated.
-pub(super) fn unready_to_start(work: &mut Work<'_>, place: usize, unready: Unready) {
-    match unready {
-        Unready::Needs(sources) => work.needs.sources.extend(sources),
-        Unready::Unread => {
-            // Nothing to tell yet: it stands as it stood.
-            work.wake(after(work.now, SignedDuration::from_secs(1)));
-        }
-        Unready::Failed(failure) => {
-            if work.steps[place].start_time.is_none() {
-                work.steps[place].start_time = stamp(work.now);
-            }
-            work.end(place, StepPhase::Failed, Some(failure.reason), Some(failure.message));
-        }
-        Unready::Missing(what) => {
-            // The step's time runs while it waits.
-            if work.steps[place].start_time.is_none() {
-                work.steps[place].start_time = stamp(work.now);
-            }
-            work.wait(place, WaitingReason::Reference, Some(what), None);
-            let since = work.waits_since(place, WaitingReason::Reference);
-            work.wake(after(work.now, next_look(since, work.now)));
-            if let Some(strikes) = work.timeout(place) {
-                work.wake(strikes);
-            }
-        }
-    }
-}
-
-/// A ConfigMap or Secret is not watched (nobody may list Secrets): it is looked for again after half the time it has
-/// been missing, at least a second and at most half a minute.
-fn next_look(since: Timestamp, now: Timestamp) -> SignedDuration {
-    (now.duration_since(since) / 2).clamp(SignedDuration::from_secs(1), SignedDuration::from_secs(30))
 }
 
 /// A Manual step waits: was it decided?

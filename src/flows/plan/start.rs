@@ -1,9 +1,11 @@
 //! From admitted to started: a sound spec, a place in line, the objects of the resource templates.
 
-use super::ledger::{WaitingReason, Work};
+use super::ledger::Work;
+use super::model::RefusalKind;
 use super::policy::stamp;
-use super::stop::{Stop, cause, place_in_line, wind_down};
-use super::{RefusalKind, concurrency, report};
+use super::reason::{Stop, WaitingReason};
+use super::stop::{cause, place_in_line, wind_down};
+use super::{concurrency, report};
 use crate::flows::api::{Audit, InitiatedBy};
 use crate::flows::pinned;
 use crate::names;

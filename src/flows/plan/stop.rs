@@ -1,41 +1,11 @@
 //! The end of a flow before the end of its steps: a failure, a deadline, a newer flow, a spec that cannot be run.
 
-use super::advance::is_skipped_by_failure;
-use super::ledger::{WaitingReason, Work, is_final, is_waiting};
-use super::{Verdict, concurrency};
+use super::concurrency;
+use super::ledger::Work;
+use super::model::Verdict;
+use super::reason::{Stop, WaitingReason, is_final, is_skipped_by_failure, is_waiting};
 use crate::flows::api::{OnStepFailure, StepPhase};
 use crate::flows::pinned;
-
-/// Why everything that runs is stopped.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Stop {
-    /// `activeDeadlineSeconds` is over.
-    Deadline,
-    /// A newer flow of the same key takes its place.
-    Replaced(String),
-    /// The spec was changed, past admission, into one that cannot be run.
-    Broken { reason: &'static str, message: String },
-}
-
-impl Stop {
-    /// The reason of the flow's condition Ready.
-    pub(super) fn reason(&self) -> &'static str {
-        match self {
-            Self::Deadline => "ActiveDeadlineExceeded",
-            Self::Replaced(_) => "Replaced",
-            Self::Broken { reason, .. } => reason,
-        }
-    }
-
-    /// The reason of a step that is stopped by it.
-    fn step_reason(&self) -> &'static str {
-        match self {
-            Self::Deadline => "DeadlineExceeded",
-            Self::Replaced(_) => "Replaced",
-            Self::Broken { .. } => "FlowFailed",
-        }
-    }
-}
 
 /// Whether something stops the flow that its own steps do not know of.
 pub(super) fn cause(work: &Work<'_>) -> Option<Stop> {

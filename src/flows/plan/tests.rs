@@ -4,8 +4,11 @@
 
 use serde_json::{Value, json};
 
+use std::sync::Arc;
+
 use super::*;
 use crate::flows::observed::fixtures::{at, complete, job, pod};
+use crate::flows::observed::{Job, Pod};
 
 /// A flow in a world where nothing happens but what a test does.
 struct World {
