@@ -8,7 +8,7 @@ use super::model::{Action, Observed, Plan};
 use super::policy::{LARGE, after, microseconds};
 use super::reason::{Stop, is_final};
 use super::{advance, estimate, events, finished, prune, report, settle, start, stop};
-use crate::flows::api::{JobFlow, OnStepFailure, StepPhase};
+use crate::flows::api::{JobFlow, JobFlowStatus, OnStepFailure, StepPhase};
 
 /// How long a Job's UID may be missing in the status.
 const LATE: SignedDuration = SignedDuration::from_mins(1);
@@ -20,6 +20,10 @@ pub(super) fn plan(flow: &JobFlow, observed: &Observed, now: Timestamp) -> Plan 
     let now = microseconds(now);
     if flow.metadata.deletion_timestamp.is_some() {
         // Its Jobs go with it, by their ownerReferences; nothing is created for what goes.
+        return Plan { status: flow.status.clone().unwrap_or_default(), ..Plan::default() };
+    }
+    if flow.status.as_ref().is_some_and(JobFlowStatus::has_unknown_phase) {
+        // Another version wrote it and knows what to do; whatever we did might undo that.
         return Plan { status: flow.status.clone().unwrap_or_default(), ..Plan::default() };
     }
     if finished::is_over(flow) {
