@@ -1,9 +1,9 @@
-//! What to do next for a flow: one pure decision.
+//! The next step for a flow, as one pure decision.
 //!
-//! [`plan`] looks at a flow, its Jobs and pods, and the time, and says what the status should be, what has to be done,
-//! and when to look again. It does nothing itself. The shell in `engine/` writes the status first, guarded by the
-//! resourceVersion, and only then acts: an intent is stored before the deed, so a crash between the two is healed by
-//! planning again.
+//! [`plan`] takes a flow, its Jobs and pods, and the time, and returns the status that the flow should have, the actions
+//! to take, and when to plan again. It does nothing itself. The controller writes the status first, guarded by the
+//! resourceVersion, and only then acts: an intent is recorded before it is carried out, so planning again recovers from
+//! a crash between the two.
 
 use jiff::Timestamp;
 
@@ -34,11 +34,11 @@ pub use model::{Action, Event, Gone, JobSeen, Needs, Observed, Plan, Refusal, Re
 pub use policy::backoff;
 pub use prune::prunable;
 
-/// What to do next for `flow`, as the world looks at `now`.
+/// Plans the next step for `flow`, given the cluster state at `now`.
 ///
-/// The status that the plan starts from is the flow's own, so the flow has to be as fresh as its last write: the shell
-/// guards the next write by the resourceVersion that it planned on. Planning twice on one world gives one answer, and
-/// planning on a world that already is as the plan wants it gives a plan that changes nothing.
+/// The status that the plan starts from is the flow's own, so the flow has to be as fresh as its last write: the
+/// controller guards the next write by the resourceVersion that it planned on. Planning twice on one state gives one
+/// answer, and planning on a state that already is as the plan wants it gives a plan that changes nothing.
 pub fn plan(flow: &JobFlow, observed: &Observed, now: Timestamp) -> Plan {
     drive::plan(flow, observed, now)
 }

@@ -1,25 +1,25 @@
-//! The stages of a plan, in their order.
+//! The stages of a plan, in their order: start, settle, stop or advance, report.
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 
-use super::ledger::Work;
+use super::ledger::Ledger;
 use super::model::{Action, Observed, Plan};
 use super::policy::{LARGE, after, microseconds};
-use super::reason::{Stop, is_final};
+use super::reason::Stop;
 use super::{advance, estimate, events, finished, prune, report, settle, start, stop};
 use crate::flows::api::{JobFlow, JobFlowStatus, OnStepFailure, StepPhase};
 
-/// How long a Job's UID may be missing in the status.
+/// The longest time that a Job's UID may be missing from the status.
 const LATE: SignedDuration = SignedDuration::from_mins(1);
-/// How long after its creation a Job is looked at again: the shell knows by then whether a watch has shown it.
+/// The time from a Job's creation to the next plan: the controller knows by then whether a watch has shown it.
 const SETTLED: SignedDuration = SignedDuration::from_secs(10);
 
-/// Plans for `flow` as the cluster is at `now`.
+/// Plans the next step for `flow`, given the cluster state at `now`.
 pub(super) fn plan(flow: &JobFlow, observed: &Observed, now: Timestamp) -> Plan {
     let now = microseconds(now);
     if flow.metadata.deletion_timestamp.is_some() {
-        // Its Jobs go with it, by their ownerReferences; nothing is created for what goes.
+        // Its Jobs are deleted with it, through their ownerReferences, and it creates no new ones.
         return Plan { status: flow.status.clone().unwrap_or_default(), ..Plan::default() };
     }
     if flow.status.as_ref().is_some_and(JobFlowStatus::has_unknown_phase) {
@@ -29,88 +29,90 @@ pub(super) fn plan(flow: &JobFlow, observed: &Observed, now: Timestamp) -> Plan 
     if finished::is_over(flow) {
         return finished::plan(flow, observed, now);
     }
-    let mut work = Work::new(flow, observed, now);
-    if work.has_started() || start::start(&mut work) {
-        run(&mut work);
+    let mut ledger = Ledger::new(flow, observed, now);
+    if ledger.has_started() || start::start(&mut ledger) {
+        run(&mut ledger);
     }
-    into_plan(work)
+    into_plan(ledger)
 }
 
-/// Take a started flow as far as it goes now.
-fn run(work: &mut Work<'_>) {
-    work.stopped = stop::cause(work);
-    settle::settle(work);
-    decide_deadline(work);
+/// Takes a started flow as far as it can go now.
+fn run(ledger: &mut Ledger<'_>) {
+    ledger.stopped = stop::cause(ledger);
+    settle::settle(ledger);
+    apply_deadline(ledger);
     loop {
-        let failing = work.is_failing() && work.policy.reaction != OnStepFailure::RunIndependent;
-        if work.stopped.is_some() || failing {
-            stop::wind_down(work);
+        let failing = ledger.is_failing() && ledger.policy.reaction != OnStepFailure::RunIndependent;
+        if ledger.stopped.is_some() || failing {
+            stop::wind_down(ledger);
             break;
         }
-        // Something that fails while it starts may end the flow.
-        if !advance::advance(work) {
+        // A step that fails while it starts may fail the flow, so go round again.
+        if !advance::advance(ledger) {
             break;
         }
     }
-    finished::delete_leftovers(work);
-    report::report(work);
+    finished::delete_leftovers(ledger);
+    report::report(ledger);
 }
 
-/// The deadline strikes after outcomes that are visible have been taken: what is done is done.
-fn decide_deadline(work: &mut Work<'_>) {
-    let Some(strikes) = work.deadline() else { return };
-    if work.stopped.is_some() || (0..work.steps.len()).all(|place| is_final(work.phase(place))) {
+/// Stops the flow if its deadline has passed. Outcomes that are visible were taken before: a step that has ended is
+/// not cancelled.
+fn apply_deadline(ledger: &mut Ledger<'_>) {
+    let Some(deadline) = ledger.deadline() else { return };
+    if ledger.stopped.is_some() || ledger.all_final() {
         return;
     }
-    if strikes <= work.now {
-        work.stopped = Some(Stop::Deadline);
+    if deadline <= ledger.now {
+        ledger.stopped = Some(Stop::Deadline);
     } else {
-        work.wake(strikes);
+        ledger.requeue_at(deadline);
     }
 }
 
-/// The plan.
-fn into_plan(mut work: Work<'_>) -> Plan {
-    // A step that was stopped after its Job was asked for.
-    let steps = &work.steps;
-    work.actions.retain(|action| match action {
+/// Turns the ledger into a plan.
+fn into_plan(mut ledger: Ledger<'_>) -> Plan {
+    // A step may have been stopped after its Job was planned: such a Job must not be created.
+    let steps = &ledger.steps;
+    ledger.actions.retain(|action| match action {
         Action::CreateJob { step, .. } => steps[*step].phase == Some(StepPhase::Running),
         _ => true,
     });
-    if let Some(end) = &work.status.completion_time {
-        work.due = Some(after(end.0, work.policy.ttl));
+    if let Some(end) = &ledger.status.completion_time {
+        ledger.due = Some(after(end.0, ledger.policy.ttl));
     }
-    let changed = work.is_changed();
-    write_late(&mut work, changed);
+    let changed = ledger.is_changed();
+    record_uids(&mut ledger, changed);
     if changed {
-        // It moves with the clock, so it is no reason to write.
-        let runs = work.status.start_time.is_some() && work.status.completion_time.is_none();
-        let end = estimate::end(&work.dag, &work.steps, &work.observed.took, work.now);
-        work.status.estimated_completion_time = end.filter(|_| runs).map(MicroTime);
+        // The estimate moves with the clock, so it is updated along with a write, but is no reason for one.
+        let runs = ledger.status.start_time.is_some() && ledger.status.completion_time.is_none();
+        let end = estimate::end(&ledger.dag, &ledger.steps, &ledger.observed.durations, ledger.now);
+        ledger.status.estimated_completion_time = end.filter(|_| runs).map(MicroTime);
     }
-    work.status.steps = std::mem::take(&mut work.steps);
-    let events = events::between(work.flow, &work.before, &work.status);
-    let spent = prune::prunable(work.flow, &work.status, &work.observed.jobs);
-    let may_wait = changed && work.actions.is_empty() && work.status.phase == work.before.phase;
-    let Work { status, actions, due, needs, .. } = work;
-    Plan { status, may_wait, actions, due, needs, events, spent }
+    ledger.status.steps = std::mem::take(&mut ledger.steps);
+    let events = events::between(ledger.flow, &ledger.before, &ledger.status);
+    let prunable = prune::prunable(ledger.flow, &ledger.status, &ledger.observed.jobs);
+    let may_wait = changed && ledger.actions.is_empty() && ledger.status.phase == ledger.before.phase;
+    let Ledger { status, actions, due, needs, .. } = ledger;
+    Plan { status, may_wait, actions, due, needs, events, prunable }
 }
 
-/// UIDs of Jobs are written along with what has to be written, or when they have waited long enough.
-fn write_late(work: &mut Work<'_>, changed: bool) {
-    let large = work.steps.len() > LARGE;
-    for place in 0..work.steps.len() {
-        let Some(seen) = work.job(place) else { continue };
-        let is_final = is_final(work.phase(place));
-        let Some(reference) = &mut work.steps[place].job_ref else { continue };
+/// Records the UIDs of Jobs along with a write that happens anyway (`changed`), or once they are overdue.
+fn record_uids(ledger: &mut Ledger<'_>, changed: bool) {
+    let large = ledger.steps.len() > LARGE;
+    for index in 0..ledger.steps.len() {
+        let Some(seen) = ledger.job(index) else { continue };
+        let is_final = ledger.phase(index).is_final();
+        let Some(reference) = &mut ledger.steps[index].job_ref else { continue };
+        // The status of a large flow does without the UIDs of steps that have ended.
         if reference.uid.is_some() || large && is_final {
             continue;
         }
         let [settled, overdue] = [SETTLED, LATE].map(|span| after(seen.job.created, span));
-        if changed || overdue <= work.now {
+        if changed || overdue <= ledger.now {
             reference.uid = Some(seen.job.uid.to_string());
         } else {
-            work.wake(if settled > work.now { settled } else { overdue });
+            ledger.requeue_at(if settled > ledger.now { settled } else { overdue });
         }
     }
 }

@@ -11,62 +11,64 @@ use crate::flows::observed::{Job, Pod};
 use crate::flows::outcome;
 use crate::flows::outcome::Outcome;
 
-/// What is known of the world around a flow.
+/// The cluster state around a flow.
 #[derive(Clone, Default)]
 pub struct Observed {
-    /// Every Job that says it is the flow's, with its pods, but for those that a plan called [`spent`](Plan::spent). The
-    /// Job of an attempt is the one that the step's `jobRef` names; another one decides nothing.
+    /// Every Job that says it is the flow's, with its pods, except those that a plan called
+    /// [`prunable`](Plan::prunable). The Job of an attempt is the one that the step's `jobRef` names; any other one
+    /// decides nothing.
     pub jobs: Vec<JobSeen>,
     /// Other flows of the same `concurrencyKey` in the namespace.
     pub rivals: Vec<Rival>,
-    /// How long steps took in the last flow of the key that succeeded.
-    pub took: BTreeMap<String, SignedDuration>,
-    /// What the validator says of this generation of the spec.
+    /// The time that each step took in the last flow of the key that succeeded.
+    pub durations: BTreeMap<String, SignedDuration>,
+    /// The validator's verdict on this generation of the spec.
     pub verdict: Verdict,
     /// ConfigMaps and Secrets that were read for this decision.
     pub sources: Sources,
-    /// What the Job controller last said of pods that it could not create, by the Job's UID; `None` if it said nothing.
+    /// The Job controller's last message about pods that it could not create, by the Job's UID; `None` if there was
+    /// none.
     pub complaints: BTreeMap<String, Option<String>>,
-    /// What came of the resource templates, if they were asked for.
+    /// The objects of the resource templates, or why they could not be created; `None` until they were asked for.
     pub resources: Option<Result<Vec<ObjectRef>, Refusal>>,
-    /// What the API server said to the last try at creating a Job, by (step, attempt).
+    /// The API server's answer to the last try at creating a Job, by (step, attempt).
     pub refused: BTreeMap<(String, i64), Refusal>,
 }
 
 /// A Job and its pods.
 #[derive(Clone, Debug)]
 pub struct JobSeen {
-    /// The Job; of one that is gone, the last that was seen of it.
+    /// The Job; if it is gone, its last observed state.
     pub job: Arc<Job>,
     /// The pods that it owns.
     pub pods: Vec<Arc<Pod>>,
-    /// Pods of it that had ended, and are gone: what they said still counts.
+    /// Pods of the Job that ended and were deleted since: their results still count.
     pub ended: Vec<Arc<Pod>>,
-    /// Whether it is gone.
+    /// Set once the Job is gone.
     pub gone: Option<Gone>,
 }
 
-/// How a Job went.
+/// The way in which a Job disappeared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gone {
-    /// Its deletion was seen, and so was all that came before.
+    /// Its deletion was seen, and so was everything before it.
     Seen,
-    /// It was not there any more when it was looked for: what happened in between is not known.
+    /// It was missing from a list: what happened in between is not known.
     Missed,
 }
 
 impl JobSeen {
-    /// A Job that is there.
+    /// A Job that exists.
     pub fn new(job: Arc<Job>, pods: Vec<Arc<Pod>>) -> Self {
         Self { job, pods, ended: Vec::new(), gone: None }
     }
 
-    /// All pods of it that were seen.
+    /// All pods of the Job that were seen, deleted ones included.
     pub fn all_pods(&self) -> Vec<&Pod> {
         self.pods.iter().chain(&self.ended).map(AsRef::as_ref).collect()
     }
 
-    /// How it ended, if that is decided.
+    /// The Job's outcome, if it is decided.
     pub(super) fn outcome(&self, by_condition: bool) -> Option<Outcome> {
         match self.gone {
             None => outcome::outcome(&self.job, &self.all_pods(), by_condition),
@@ -75,7 +77,7 @@ impl JobSeen {
     }
 }
 
-/// Another flow of the same key.
+/// Another flow of the same `concurrencyKey`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "four facts that say nothing of each other")]
 pub struct Rival {
@@ -83,25 +85,25 @@ pub struct Rival {
     pub name: String,
     /// Its UID.
     pub uid: String,
-    /// When it was created.
+    /// Its creation time.
     pub created: Timestamp,
-    /// Whether it has started.
+    /// True once it has started.
     pub started: bool,
-    /// Whether it is over, and no Job of it runs any more.
+    /// True once it is over and none of its Jobs runs any more.
     pub over: bool,
-    /// Whether it waits in line: sound, not suspended, not being deleted.
-    pub in_line: bool,
-    /// Whether its policy is Replace.
+    /// True if it is queued for its start: valid, not suspended, not being deleted.
+    pub queued: bool,
+    /// True if its policy is Replace.
     pub replaces: bool,
 }
 
-/// What the validator said.
+/// The validator's verdict.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Verdict {
     /// The spec can be run.
     #[default]
     Sound,
-    /// It cannot.
+    /// The spec cannot be run.
     Broken {
         /// ValidationFailed or DAGCycle.
         reason: &'static str,
@@ -110,20 +112,20 @@ pub enum Verdict {
     },
 }
 
-/// Why the API server did not create something.
+/// The API server's refusal to create an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// What follows from it.
+    /// The consequence.
     pub kind: RefusalKind,
-    /// The API server's own words.
+    /// The API server's message.
     pub message: String,
-    /// When it said so.
+    /// The time of the answer.
     pub at: Timestamp,
-    /// When to try again; only where trying again may help.
+    /// The time of the next try; only if another try may help.
     pub again: Option<Timestamp>,
 }
 
-/// What follows from a refusal.
+/// The consequence of a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RefusalKind {
     /// A quota is used up: try again.
@@ -132,76 +134,75 @@ pub enum RefusalKind {
     Transient,
     /// An object of that name exists, and the flow does not own it.
     NameConflict,
-    /// It will never be taken.
+    /// The API server will never accept the object.
     Invalid,
 }
 
-/// What to do next.
+/// A plan: what to do next.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
-    /// The status that the flow should have; written before anything is done, if it differs.
+    /// The status that the flow should have; if it differs, it is written before anything else is done.
     pub status: JobFlowStatus,
-    /// Whether nothing follows from the change of the status, so that it may be written a little later, together with
-    /// what comes until then.
+    /// True if no action follows from the change of the status, so that its write may wait a little and include later
+    /// changes.
     pub may_wait: bool,
-    /// What to do after that, in this order.
+    /// The actions to take after that, in this order.
     pub actions: Vec<Action>,
-    /// When to plan again even if nothing happens.
+    /// The time to plan again even if nothing happens.
     pub due: Option<Timestamp>,
-    /// What has to be known first. If there is anything, read it and plan again: status and actions are to be used
-    /// only for what does not wait for it.
+    /// Missing input. If there is any, read it and plan again: status and actions hold only for what does not depend on
+    /// it.
     pub needs: Needs,
-    /// What to tell people once the status is written.
+    /// Events to publish once the status is written.
     pub events: Vec<Event>,
-    /// UIDs of Jobs that no plan looks at again once the status is written: they may be left out of
-    /// [`Observed::jobs`].
-    pub spent: Vec<Box<str>>,
+    /// UIDs of Jobs that no later plan needs once the status is written: they may be left out of [`Observed::jobs`].
+    pub prunable: Vec<Box<str>>,
 }
 
-/// What a plan wants to know.
+/// Input that a plan lacks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Needs {
     /// ConfigMaps and Secrets.
     pub sources: BTreeSet<Source>,
     /// The objects of the resource templates, created.
     pub resources: bool,
-    /// What the Job controller said of Jobs that have no pod, by the Job's UID.
+    /// The Job controller's messages about Jobs that have no pod, by the Job's UID.
     pub complaints: BTreeSet<String>,
 }
 
-/// Something to do. Each is safe to do twice.
+/// An action. Each is safe to repeat.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
     /// Create the Job of an attempt.
     CreateJob {
-        /// The step, by its place.
+        /// The step, by its index.
         step: usize,
         /// The attempt, counted from 1.
         attempt: i64,
         /// The Job's name.
         name: String,
-        /// What it is made from.
+        /// The rendered template.
         rendered: Box<Rendered>,
     },
     /// Delete a Job and its pods.
     DeleteJob {
         /// Its name.
         name: String,
-        /// Its UID: no other Job of that name is meant.
+        /// Its UID: another Job of that name is left alone.
         uid: String,
     },
-    /// Delete the flow: its time is over.
+    /// Delete the flow: its TTL has passed.
     DeleteFlow,
 }
 
-/// A transition, for people.
+/// A transition, to be published as a Kubernetes Event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
     /// One word, such as StepFailed.
     pub reason: &'static str,
-    /// Whether somebody should look.
+    /// True if somebody should look at it: an Event of the type Warning.
     pub warning: bool,
-    /// The step, by its place, if it is about one.
+    /// The step, by its index, if the Event is about one.
     pub step: Option<usize>,
     /// A sentence.
     pub message: String,

@@ -72,7 +72,7 @@ impl Shell<'_> {
                 return Err(format!("events without a change: {:?}", plan.events));
             }
             self.settled(&observed, &plan)?;
-            self.world.spend(&plan.spent);
+            self.world.spend(&plan.prunable);
             let mut acted = false;
             for action in &plan.actions {
                 if self.chance(15) {
@@ -170,8 +170,8 @@ impl Shell<'_> {
         let plan = (self.planner)(&self.world.flow, observed, now);
         if self.world.rng.chance(10) {
             let again = (self.planner)(&self.world.flow, observed, now);
-            let same = (&again.status, &again.actions, again.due, &again.events, &again.spent)
-                == (&plan.status, &plan.actions, plan.due, &plan.events, &plan.spent);
+            let same = (&again.status, &again.actions, again.due, &again.events, &again.prunable)
+                == (&plan.status, &plan.actions, plan.due, &plan.events, &plan.prunable);
             if !same {
                 return Err("two plans of one world differ".to_owned());
             }
