@@ -1,9 +1,9 @@
 //! The next step for a flow, as one pure decision.
 //!
-//! [`plan`] takes a flow, its Jobs and pods, and the time, and returns the status that the flow should have, the actions
-//! to take, and when to plan again. It does nothing itself. The controller writes the status first, guarded by the
-//! resourceVersion, and only then acts: an intent is recorded before it is carried out, so planning again recovers from
-//! a crash between the two.
+//! [`plan`] takes a flow, its Jobs and pods, and the time, and returns the status that the flow should have, the
+//! actions to take, and when to plan again. It does nothing itself. The controller writes the status first, guarded by
+//! the resourceVersion, and only then acts: an intent is recorded before it is carried out, so planning again recovers
+//! from a crash between the two.
 
 use jiff::Timestamp;
 

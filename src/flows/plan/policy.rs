@@ -58,7 +58,8 @@ impl<'a> Policy<'a> {
 /// Returns the wait after a failed attempt before retry number `retry`, counted from 0.
 ///
 /// Fixed d; Linear d (n + 1); Exponential d factor^n, with a jitter of at most 10 % either way. The jitter is derived
-/// from the flow, the step and the retry, so that planning again gives the same instant. None is longer than `maxDuration`.
+/// from the flow, the step and the retry, so that planning again gives the same instant. None is longer than
+/// `maxDuration`.
 pub fn backoff(policy: &RetryPolicy, flow_uid: &str, step: &str, retry: i64) -> SignedDuration {
     let none = Backoff::default();
     let backoff = policy.backoff.as_ref().unwrap_or(&none);

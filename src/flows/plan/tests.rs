@@ -561,7 +561,7 @@ fn a_flow_with_an_unchanged_spec_continues_although_it_would_not_be_admitted_any
     assert_eq!(world.reconcile(), "", "nothing is stopped");
     assert_eq!(world.summary(), "Running: a Running, b Pending");
     assert_eq!(world.no_longer_valid(), Some("spec: a new rule"));
-    // Of a generation that is known the validator is not asked: what was said stays, and is not said again.
+    // The spec of a known generation is not validated again: the condition stays, and causes no second Event.
     world.observed.verdict = Verdict::Sound;
     let before = world.flow.status.clone();
     assert_eq!(world.later(60).reconcile(), "");
