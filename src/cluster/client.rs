@@ -22,10 +22,8 @@ use tower::{BoxError, service_fn};
 
 mod ages;
 mod heard;
-mod patience;
 
 pub use ages::{TOO_OLD, WatchAges};
-pub(crate) use patience::Patience;
 
 use ages::Asked;
 use heard::Heard;
