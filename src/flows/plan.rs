@@ -56,6 +56,11 @@ pub fn plan(flow: &JobFlow, observed: &Observed, now: Timestamp) -> Plan {
     }
     let mut work = ledger::Work::new(flow, observed, now);
     if !work.has_started() && !start::start(&mut work) {
+        if work.actions == [Action::CreateResources] {
+            // The status follows from the outcome, so it stays as it is until then.
+            let status = flow.status.clone().unwrap_or_default();
+            return Plan { status, actions: work.actions, ..Plan::default() };
+        }
         return work.into_plan();
     }
     work.run();
@@ -78,7 +83,7 @@ pub struct Observed {
     pub sources: Sources,
     /// What the Job controller last said of pods that it could not create, by the Job's UID; `None` if it said nothing.
     pub complaints: BTreeMap<String, Option<String>>,
-    /// What came of the resource templates, if they were asked for.
+    /// The outcome of [`Action::CreateResources`], once it was carried out for this plan.
     pub resources: Option<Result<Vec<ObjectRef>, Refusal>>,
     /// What the API server said to the last try at creating a Job, by (step, attempt).
     pub refused: BTreeMap<(String, i64), Refusal>,
@@ -214,8 +219,6 @@ pub struct Plan {
 pub struct Needs {
     /// ConfigMaps and Secrets.
     pub sources: BTreeSet<Source>,
-    /// The objects of the resource templates, created.
-    pub resources: bool,
     /// What the Job controller said of Jobs that have no pod, by the Job's UID.
     pub complaints: BTreeSet<String>,
 }
@@ -223,6 +226,10 @@ pub struct Needs {
 /// Something to do. Each is safe to do twice.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
+    /// Create the objects of the resource templates, or find those that an earlier try created, and plan again with the
+    /// outcome in [`Observed::resources`]. It is the only action of its plan, whose status is the flow's own: these
+    /// objects need no record before they are created, since their names follow from the spec alone.
+    CreateResources,
     /// Create the Job of an attempt.
     CreateJob {
         /// The step, by its place.

@@ -3,7 +3,7 @@
 use super::ledger::{WaitingReason, Work};
 use super::policy::stamp;
 use super::stop::{Stop, cause, place_in_line, wind_down};
-use super::{RefusalKind, line, report};
+use super::{Action, RefusalKind, line, report};
 use crate::flows::api::{Audit, InitiatedBy};
 use crate::flows::pinned;
 use crate::names;
@@ -55,7 +55,7 @@ fn has_resources(work: &mut Work<'_>) -> bool {
     }
     match &work.observed.resources {
         None => {
-            work.needs.resources = true;
+            work.actions.push(Action::CreateResources);
             false
         }
         Some(Ok(references)) => {

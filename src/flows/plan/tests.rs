@@ -33,6 +33,7 @@ impl World {
         let mut done = Vec::new();
         for action in plan.actions {
             match action {
+                Action::CreateResources => done.push("+resources".to_owned()),
                 Action::CreateJob { step, attempt, name, .. } => {
                     let step = self.flow.spec.steps[step].name.clone();
                     done.push(format!("{step}/{attempt}"));
