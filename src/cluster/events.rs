@@ -25,15 +25,15 @@ pub struct ClusterEvent {
     pub regarding: ObjectReference,
     /// Another object that has to do with it. Left out of counted Events.
     pub related: Option<ObjectReference>,
-    /// Whether it is a Warning.
+    /// True for a Warning, false for a Normal Event.
     pub warning: bool,
     /// One CamelCase word.
     pub reason: String,
-    /// What headworks did or was about to do: one CamelCase word.
+    /// The action of headworks that it is about: one CamelCase word.
     pub action: &'static str,
     /// A sentence, of 1,024 bytes at most.
     pub note: String,
-    /// When it happened. Counted Events have the time at which they are written.
+    /// The time at which it happened. Counted Events have the time at which they are written.
     pub at: Timestamp,
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 pub struct TokenBucket {
     burst: u32,
     every: Duration,
-    /// When every token will be back.
+    /// The time at which every token will be back.
     full: Duration,
 }
 

@@ -18,10 +18,10 @@ const QUEUE: usize = 4_000;
 /// The longest note that the API accepts (events.k8s.io/v1), in bytes.
 const NOTE: usize = 1_024;
 
-/// Which transitions become Events. Events cost a cluster as much as statuses do.
+/// The transitions that become Events. Events cost a cluster as much as statuses do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum EventLevel {
-    /// What people must see: the end of a flow, what failed, retries, timeouts, what waits for somebody.
+    /// The end of a flow, failures, retries, timeouts, and steps that wait for somebody.
     #[default]
     Important,
     /// Also the start of a flow, and of each step its start and success.

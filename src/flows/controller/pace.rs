@@ -24,7 +24,7 @@ pub(super) struct Pace {
 #[derive(Debug)]
 struct Writes {
     bucket: TokenBucket,
-    /// Whether it was logged that writes wait.
+    /// Set once it was logged that writes wait.
     logged: bool,
 }
 
@@ -32,7 +32,7 @@ struct Writes {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Held {
     pub(super) wait: Duration,
-    /// Whether it is the first that waits since the flow was last quiet.
+    /// Set for the first one that waits since the flow was last quiet.
     pub(super) first: bool,
 }
 

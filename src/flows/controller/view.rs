@@ -54,7 +54,7 @@ pub(super) struct FlowView {
 pub(super) struct Malformed {
     /// The reason, for people.
     pub(super) message: String,
-    /// Whether its status already reports that.
+    /// True if its status already reports that.
     pub(super) reported: bool,
 }
 

@@ -747,3 +747,31 @@ fn a_status_of_another_version_is_left_alone() {
         assert_eq!((world.look().as_str(), &world.flow.status), ("", &before));
     }
 }
+
+#[test]
+fn resources_are_created_before_a_flow_starts_and_its_status_waits_for_them() {
+    let templates = json!({"configMapTemplates": [{"metadata": {"name": "settings"}}]});
+    let mut world = World::new(json!({"resourceTemplates": templates, "steps": [step("a", &[], json!({}))]}));
+    let first = plan(&world.flow, &world.observed, at(0));
+    assert_eq!(first.actions, [Action::CreateResources]);
+    assert_eq!((first.status, first.events.len(), first.due), (JobFlowStatus::default(), 0, None));
+    // A refusal is reported, and tried again when the controller asks the next time.
+    let refusal = Refusal {
+        kind: RefusalKind::Quota,
+        message: "exceeded quota".to_owned(),
+        at: at(0),
+        again: Some(at(1)),
+    };
+    world.observed.resources = Some(Err(refusal));
+    assert_eq!(world.due(), Some(1));
+    assert_eq!(world.look(), "");
+    assert_eq!(world.told(), "Pending: a Pending");
+    world.observed.resources = None;
+    let before = world.flow.status.clone();
+    assert_eq!(world.look(), "+resources");
+    assert_eq!(world.flow.status, before);
+    let reference = ObjectRef { name: "f-settings".to_owned(), ..ObjectRef::default() };
+    world.observed.resources = Some(Ok(vec![reference.clone()]));
+    assert_eq!(world.look(), "a/1");
+    assert_eq!(world.flow.status.as_ref().unwrap().resource_refs, [reference]);
+}

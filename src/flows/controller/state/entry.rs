@@ -97,7 +97,7 @@ pub(super) struct Owner {
     pub(super) stage: Stage,
 }
 
-/// How much of a Job is kept.
+/// The part of a Job that is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
     /// The Job exists, and all of it is kept.
@@ -127,7 +127,7 @@ pub(super) struct JobEntry {
 pub(super) struct PodEntry {
     pub(super) pod: Arc<Pod>,
     pub(super) scope: usize,
-    /// Whether it had ended before its Job counted it and before its deletion began: then its end counts.
+    /// Set if it had ended before its Job counted it and before its deletion began: then its end counts.
     decided: bool,
 }
 
