@@ -39,6 +39,7 @@ pub const WATCH: Duration = Duration::from_secs(20);
 pub const SILENCE: Duration = Duration::from_secs(24);
 /// The longest wait for the head of the answer to a write: more than the 30 s that an admission webhook may take.
 pub const WRITE: Duration = Duration::from_secs(35);
+
 /// Makes a client whose calls are counted and whose watches are timed.
 pub fn client(config: Config, calls: &ApiCalls, ages: &WatchAges) -> kube::Result<Client> {
     bounded(config, calls, ages, SILENCE)
