@@ -32,6 +32,10 @@ pub(super) fn plan(flow: &JobFlow, observed: &Observed, now: Timestamp) -> Plan 
     let mut ledger = Ledger::new(flow, observed, now);
     if ledger.has_started() || start::start(&mut ledger) {
         run(&mut ledger);
+    } else if ledger.actions == [Action::CreateResources] {
+        // The status follows from the outcome, so it stays as it is until then.
+        let status = flow.status.clone().unwrap_or_default();
+        return Plan { status, actions: ledger.actions, ..Plan::default() };
     }
     into_plan(ledger)
 }

@@ -29,7 +29,7 @@ pub struct Observed {
     /// The Job controller's last message about pods that it could not create, by the Job's UID; `None` if there was
     /// none.
     pub complaints: BTreeMap<String, Option<String>>,
-    /// The objects of the resource templates, or why they could not be created; `None` until they were asked for.
+    /// The outcome of [`Action::CreateResources`], once it was carried out for this plan.
     pub resources: Option<Result<Vec<ObjectRef>, Refusal>>,
     /// The API server's answer to the last try at creating a Job, by (step, attempt).
     pub refused: BTreeMap<(String, i64), Refusal>,
@@ -164,8 +164,6 @@ pub struct Plan {
 pub struct Needs {
     /// ConfigMaps and Secrets.
     pub sources: BTreeSet<Source>,
-    /// The objects of the resource templates, created.
-    pub resources: bool,
     /// The Job controller's messages about Jobs that have no pod, by the Job's UID.
     pub complaints: BTreeSet<String>,
 }
@@ -173,6 +171,10 @@ pub struct Needs {
 /// An action. Each is safe to repeat.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
+    /// Create the objects of the resource templates, or find those that an earlier try created, and plan again with the
+    /// outcome in [`Observed::resources`]. It is the only action of its plan, whose status is the flow's own: these
+    /// objects need no record before they are created, since their names follow from the spec alone.
+    CreateResources,
     /// Create the Job of an attempt.
     CreateJob {
         /// The step, by its index.

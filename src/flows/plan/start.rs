@@ -6,7 +6,7 @@ use super::model::RefusalKind;
 use super::policy::stamp;
 use super::reason::Stop;
 use super::stop::{cause, position, wind_down};
-use super::{concurrency, report};
+use super::{Action, concurrency, report};
 use crate::flows::api::{Audit, FlowReason, InitiatedBy, WaitingReason};
 use crate::flows::pinned;
 use crate::names;
@@ -59,7 +59,7 @@ fn has_resources(ledger: &mut Ledger<'_>) -> bool {
     }
     match &ledger.observed.resources {
         None => {
-            ledger.needs.resources = true;
+            ledger.actions.push(Action::CreateResources);
             false
         }
         Some(Ok(references)) => {

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 
 use super::*;
+use crate::flows::api::{JobFlowStatus, ObjectRef};
 use crate::flows::observed::fixtures::{at, complete, job, pod};
 use crate::flows::observed::{Job, Pod};
 
@@ -36,6 +37,7 @@ impl World {
         let mut done = Vec::new();
         for action in plan.actions {
             match action {
+                Action::CreateResources => done.push("+resources".to_owned()),
                 Action::CreateJob { step, attempt, name, .. } => {
                     let step = self.flow.spec.steps[step].name.clone();
                     done.push(format!("{step}/{attempt}"));
@@ -755,4 +757,32 @@ fn a_status_of_another_version_is_left_alone() {
         let before = world.flow.status.clone();
         assert_eq!((world.reconcile().as_str(), &world.flow.status), ("", &before));
     }
+}
+
+#[test]
+fn resources_are_created_before_a_flow_starts_and_its_status_waits_for_them() {
+    let templates = json!({"configMapTemplates": [{"metadata": {"name": "settings"}}]});
+    let mut world = World::new(json!({"resourceTemplates": templates, "steps": [step("a", &[], json!({}))]}));
+    let first = plan(&world.flow, &world.observed, at(0));
+    assert_eq!(first.actions, [Action::CreateResources]);
+    assert_eq!((first.status, first.events.len(), first.due), (JobFlowStatus::default(), 0, None));
+    // A refusal is reported, and tried again when the controller asks the next time.
+    let refusal = Refusal {
+        kind: RefusalKind::Quota,
+        message: "exceeded quota".to_owned(),
+        at: at(0),
+        again: Some(at(1)),
+    };
+    world.observed.resources = Some(Err(refusal));
+    assert_eq!(world.due(), Some(1));
+    assert_eq!(world.reconcile(), "");
+    assert_eq!(world.summary(), "Pending: a Pending");
+    world.observed.resources = None;
+    let before = world.flow.status.clone();
+    assert_eq!(world.reconcile(), "+resources");
+    assert_eq!(world.flow.status, before);
+    let reference = ObjectRef { name: "f-settings".to_owned(), ..ObjectRef::default() };
+    world.observed.resources = Some(Ok(vec![reference.clone()]));
+    assert_eq!(world.reconcile(), "a/1");
+    assert_eq!(world.flow.status.as_ref().unwrap().resource_refs, [reference]);
 }
