@@ -34,6 +34,7 @@ const PURE: [&str; 8] = [
     "src/leaders/rules.rs",
     "src/election/campaign.rs",
     "certs/src/managed/plan.rs",
+    "certs/src/managed/build.rs",
 ];
 
 fn repository() -> PathBuf {

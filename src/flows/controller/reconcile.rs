@@ -164,7 +164,7 @@ impl Engine {
             // so nothing is counted twice.
             let decided = self.metrics.happened(&key.namespace, &plan.status, &plan.events).then_some(since);
             self.events.publish(&flow.metadata, &plan.status, std::mem::take(&mut plan.events));
-            cache.prune(entry.id(), &plan.spent);
+            cache.prune(entry.id(), &plan.prunable);
             tracing::Span::current().record("actions", plan.actions.len());
             match self.act(flow, &observed, plan.actions, decided, stopped).await {
                 Acted::Again => {}

@@ -272,7 +272,7 @@ impl Cache {
             jobs: index.jobs_of(&entry.id),
             refused: memory.map(|memory| memory.refused.clone()).unwrap_or_default(),
             rivals: index.rivals(key, &entry),
-            took: index.took(key),
+            durations: index.durations(key),
             verdict: entry.verdict.clone(),
             ..Observed::default()
         };

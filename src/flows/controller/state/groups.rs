@@ -65,7 +65,7 @@ impl Index {
     }
 
     /// Returns the durations of the steps of the last flow of the group that succeeded.
-    pub(super) fn took(&self, key: &FlowKey) -> BTreeMap<String, SignedDuration> {
+    pub(super) fn durations(&self, key: &FlowKey) -> BTreeMap<String, SignedDuration> {
         let group = self.group_of(key).and_then(|group| self.groups.get(&group)).into_iter().flatten();
         let statuses = group.filter_map(|other| self.flows.get(other)?.flow.as_ref().ok()?.status.as_ref());
         let succeeded = statuses.filter(|status| status.phase == Some(FlowPhase::Succeeded));
@@ -82,7 +82,7 @@ impl Index {
             created: view::created(&flow.metadata),
             started: view::has_started(flow),
             over: view::is_over(flow) && !self.runs_something(&entry.id),
-            in_line: entry.verdict == Verdict::Sound
+            queued: entry.verdict == Verdict::Sound
                 && flow.spec.suspend != Some(true)
                 && flow.metadata.deletion_timestamp.is_none(),
             replaces: view::replaces(flow),
