@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 
 use super::*;
+use crate::flows::api::{JobFlowStatus, ObjectRef};
 use crate::flows::observed::fixtures::{at, complete, job, pod};
 use crate::flows::observed::{Job, Pod};
 
