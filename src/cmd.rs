@@ -39,7 +39,7 @@ mod words;
 struct Cli {
     #[command(subcommand)]
     command: Command,
-    /// When to use colours; `auto` is on a terminal, unless `NO_COLOR` is set
+    /// The use of colours; `auto` is on a terminal, unless `NO_COLOR` is set
     #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN", display_order = 900)]
     color: style::When,
 }
@@ -80,7 +80,7 @@ enum Command {
     },
 }
 
-/// What a command found, as an exit code.
+/// The result of a command, as an exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Outcome {
     Sound = 0,
@@ -88,7 +88,7 @@ enum Outcome {
     Unreadable = 2,
 }
 
-/// Run the command that the arguments ask for.
+/// Runs the command that the arguments ask for.
 pub(crate) fn main() -> ExitCode {
     let cli = Cli::parse();
     let mut out = io::BufWriter::new(UntilClosed(io::stdout().lock()));
@@ -135,7 +135,7 @@ fn live() -> impl Write {
     io::BufWriter::new(io::stdout())
 }
 
-/// Whether the output's reader has closed it.
+/// True if the output's reader has closed it.
 fn is_closed(error: &anyhow::Error) -> bool {
     let closed = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
     error.downcast_ref::<io::Error>().is_some_and(closed)

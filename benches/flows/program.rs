@@ -134,7 +134,7 @@ impl Program {
         Figures { dispatch: buckets.collect(), cpu_ms: (ticks(14) + ticks(15)) * 10.0, writes: self.writes() }
     }
 
-    /// What the API server says it wrote, but for its Lease.
+    /// The program's writes as the API server counts them, but for its Lease.
     fn writes(&self) -> BTreeMap<String, usize> {
         let mut writes = BTreeMap::new();
         for line in BufReader::new(std::fs::File::open(&self.audit).unwrap()).lines() {

@@ -53,7 +53,7 @@ fn pod_kind() -> ApiResource {
     kind("", "v1", "Pod")
 }
 
-/// Where objects are created, so many at one time.
+/// Creates objects of a kind in a namespace, so many at one time.
 struct Creator {
     api: Api<DynamicObject>,
     turns: Arc<Semaphore>,

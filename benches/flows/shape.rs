@@ -1,4 +1,4 @@
-//! What is run.
+//! The shapes of flows that are run.
 
 use serde_json::{Value, json};
 
@@ -8,9 +8,9 @@ pub(crate) struct Shape {
     pub(crate) name: &'static str,
     pub(crate) flows: usize,
     graph: Graph,
-    /// Whether it is run once only, however many rounds there are.
+    /// True if it is run once only, however many rounds there are.
     pub(crate) once: bool,
-    /// Whether bare Jobs are run as well.
+    /// True if bare Jobs are run as well.
     pub(crate) beside: bool,
 }
 

@@ -72,14 +72,14 @@ pub(super) fn run(args: &Args, approve: bool, out: &mut dyn Write) -> anyhow::Re
     })
 }
 
-/// What was decided before.
+/// The decision that was recorded before.
 #[derive(Debug, PartialEq, Eq)]
 enum Before {
     Nothing,
     Otherwise,
 }
 
-/// Whether the decision may be written. None: it is already.
+/// Checks that the decision may be written. `None`: it is recorded already.
 fn judge(flow: &JobFlow, step: &str, approve: bool) -> anyhow::Result<Option<Before>> {
     let standing = Standing::new(flow);
     let name = standing.name();
@@ -136,7 +136,7 @@ fn already(flow: &JobFlow, step: &str, approve: bool) -> String {
     format!("{step} of {name} is {} already{}", verb(approve), by.unwrap_or_default())
 }
 
-/// What happened, and what follows from it.
+/// The line that reports the decision and its effect.
 fn done(flow: &JobFlow, step: &str, approve: bool, before: &Before) -> String {
     let standing = Standing::new(flow);
     let by = match annotation(flow, APPROVED_BY_PREFIX, step) {

@@ -44,7 +44,7 @@ enum Verb {
 
 #[derive(Debug, clap::Args)]
 struct Status {
-    /// How it is told
+    /// The output format
     #[arg(short, long, default_value = "table", value_enum, value_name = "FORMAT")]
     output: Output,
     /// The Service that the webhook configurations name

@@ -10,7 +10,7 @@ use super::Outcome;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  headworks crd | kubectl apply -f -")]
 pub(crate) struct Args {
-    /// How to print it
+    /// The output format
     #[arg(short, long, value_enum, default_value_t)]
     output: Output,
 }

@@ -19,7 +19,7 @@ pub(crate) struct Args {
     /// Print every page
     #[arg(long, conflicts_with = "codes")]
     all: bool,
-    /// How to print pages
+    /// The format of pages
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }

@@ -20,7 +20,7 @@ use super::tree::{Branch, tree};
 pub(crate) struct Args {
     /// The file, or - for standard input
     file: PathBuf,
-    /// What to draw for
+    /// The program that renders the drawing
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }

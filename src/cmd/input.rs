@@ -13,7 +13,7 @@ use serde_json::Value;
 pub(crate) struct Source {
     /// The name to show; `<stdin>` for standard input.
     pub name: String,
-    /// What stands in it, for excerpts.
+    /// The text of the file, for excerpts.
     pub text: String,
     /// Its objects in their order, and its documents that cannot be read.
     pub objects: Vec<Result<Object, Unreadable>>,
@@ -52,7 +52,7 @@ impl Object {
     }
 }
 
-/// Why a file gave nothing.
+/// A file that could not be opened, and the reason.
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub name: String,

@@ -10,7 +10,7 @@ use super::cluster::{Connect, block_on};
 use headworks::leaders::inspect;
 use headworks::leaders::inspect::{InspectError, LeaseSeen, Row, Why};
 
-/// Which question.
+/// Arguments of `leader`.
 #[derive(ClapArgs, Debug)]
 pub(super) struct Args {
     #[command(subcommand)]
@@ -31,7 +31,7 @@ enum Verb {
     Why {
         /// The Service
         service: String,
-        /// What the controller runs with
+        /// The --node-grace that the controller runs with
         #[arg(long, default_value = "5s", value_name = "DURATION")]
         node_grace: SignedDuration,
     },
@@ -120,7 +120,7 @@ fn table(rows: Vec<Row>, out: &mut dyn Write) -> anyhow::Result<Outcome> {
     Ok(Outcome::Sound)
 }
 
-/// What is told of a Service beside who leads.
+/// The conditions of a Service, one line each.
 fn conditions(row: &Row) -> impl Iterator<Item = String> {
     let Row { namespace, service, status, .. } = row;
     let conditions = status.iter().flat_map(|status| &status.conditions);
@@ -185,7 +185,7 @@ fn explain(service: &str, why: &Why, out: &mut dyn Write) -> anyhow::Result<Outc
     Ok(if sound { Outcome::Sound } else { Outcome::Wrong })
 }
 
-/// What one look at a Lease can tell: not whether it has expired.
+/// The line about the Lease. One read of a Lease cannot show that it has expired.
 fn held(lease: &LeaseSeen) -> String {
     let LeaseSeen { name, holder, renewed, duration } = lease;
     let Some(holder) = holder else { return format!("Lease {name} is held by nobody") };

@@ -89,7 +89,7 @@ pub(super) fn run(args: &Args, style: Style, out: &mut dyn Write) -> anyhow::Res
     })
 }
 
-/// What is to be shown, and how.
+/// The selection of logs, and the form in which they are shown.
 struct Wish {
     /// One step, by its place.
     only: Option<usize>,
@@ -99,7 +99,7 @@ struct Wish {
     style: Style,
 }
 
-/// Print what there is, one container after the other.
+/// Prints all logs, one container after the other.
 async fn once(cluster: &Cluster, flow: &JobFlow, wish: &Wish, out: &mut dyn Write) -> anyhow::Result<()> {
     let look = source::look(cluster, flow, wish).await?;
     if look.sources.is_empty() {
@@ -129,7 +129,7 @@ fn prefix(label: &str, style: Style) -> String {
     if label.is_empty() { String::new() } else { format!("{} ", style.frame(&format!("[{label}]"))) }
 }
 
-/// What containers print is theirs: it is passed on as it is.
+/// Writes a line exactly as the container printed it.
 fn write_line(out: &mut dyn Write, prefix: &str, line: &[u8]) -> std::io::Result<()> {
     out.write_all(prefix.as_bytes())?;
     out.write_all(line)?;
@@ -142,7 +142,7 @@ fn complain(source: &Source, error: &anyhow::Error) {
     let _ = writeln!(std::io::stderr(), "warning: {what}");
 }
 
-/// Why there is nothing to show.
+/// The reason for having nothing to show.
 fn nothing(flow: &JobFlow, wish: &Wish, look: &Look) -> anyhow::Error {
     let standing = Standing::new(flow);
     let argument = standing.argument();
@@ -168,7 +168,7 @@ fn nothing(flow: &JobFlow, wish: &Wish, look: &Look) -> anyhow::Error {
     }
 }
 
-/// What was asked for by number or name and is not there, and what is.
+/// The attempt or container that was asked for and is not there, and those that are.
 fn unknown(wish: &Wish, look: &Look) -> Option<String> {
     let Look { attempts, containers, .. } = look;
     if let Some(number) = wish.attempt.filter(|number| !attempts.is_empty() && !attempts.contains(number)) {

@@ -32,11 +32,11 @@ pub(super) fn run(args: &Args, style: Style, out: &mut dyn Write) -> anyhow::Res
     })
 }
 
-/// What is done with a flow, told its name.
+/// The function that is called with each flow and its name.
 type Visit<'a> = dyn FnMut(&JobFlow, &str, &mut dyn Write) -> anyhow::Result<()> + 'a;
 
-/// Do something with every sound flow of a file; what is wrong with the others is told on standard error, so that
-/// it neither gets into a drawing nor is lost with one.
+/// Calls `visit` with every sound flow of a file. The problems of the others are printed on standard error, so that
+/// they neither get into a drawing nor are lost with one.
 pub(super) fn each_flow(
     file: &std::path::Path,
     style: Style,
@@ -89,7 +89,7 @@ fn levels(flow: &JobFlow, name: &str, style: Style, out: &mut dyn Write) -> anyh
     Ok(())
 }
 
-/// What sets a step apart.
+/// The settings of a step that matter for its place in the plan.
 fn notes(step: &Step) -> Vec<String> {
     let mut notes = Vec::new();
     if !step.dependencies.is_empty() {

@@ -26,7 +26,7 @@ pub(crate) fn flow_word(phase: FlowPhase) -> &'static str {
     phase.as_str()
 }
 
-/// Whether a step will not change any more.
+/// True for the phases that a step never leaves.
 pub(crate) fn is_final(phase: StepPhase) -> bool {
     !matches!(phase, StepPhase::Pending | StepPhase::Running | StepPhase::PendingApproval)
 }
@@ -59,12 +59,12 @@ impl<'a> Standing<'a> {
         self.flow.status.as_ref()?.phase
     }
 
-    /// Whether the flow will not change any more.
+    /// True once the flow will not change any more.
     pub(crate) fn is_over(&self) -> bool {
         matches!(self.flow_phase(), Some(FlowPhase::Succeeded | FlowPhase::Failed))
     }
 
-    /// How long the flow has been running, or did.
+    /// The time that the flow has been running, or ran.
     pub(crate) fn flow_took(&self, now: Timestamp) -> Option<SignedDuration> {
         let status = self.flow.status.as_ref()?;
         let end = status.completion_time.as_ref().map_or(now, |end| end.0);
@@ -79,7 +79,7 @@ impl<'a> Standing<'a> {
         self.status(step).and_then(|status| status.phase).unwrap_or(StepPhase::Pending)
     }
 
-    /// How long a step has been running, or did.
+    /// The time that a step has been running, or ran.
     pub(crate) fn took(&self, step: usize, now: Timestamp) -> Option<SignedDuration> {
         let status = self.status(step)?;
         let end = status.completion_time.as_ref().map_or(now, |end| end.0);
@@ -98,7 +98,7 @@ impl<'a> Standing<'a> {
         Some(format!("attempt {attempt} of {most}"))
     }
 
-    /// When the next thing is due for a step that waits.
+    /// The time at which the next thing is due for a step that waits.
     pub(crate) fn due(&self, step: usize) -> Option<Timestamp> {
         if is_final(self.phase(step)) {
             return None;
@@ -106,7 +106,7 @@ impl<'a> Standing<'a> {
         Some(self.status(step)?.waiting.as_ref()?.until.as_ref()?.0)
     }
 
-    /// What there is to say of a step beside its phase. Does not change with time alone.
+    /// Details of a step beside its phase. They do not change with time alone.
     pub(crate) fn note(&self, step: usize) -> String {
         let spec = &self.flow.spec.steps[step];
         let Some(status) = self.status(step) else { return self.after(step).unwrap_or_default() };
@@ -136,7 +136,7 @@ impl<'a> Standing<'a> {
         notes.join("; ")
     }
 
-    /// What a step waits for.
+    /// The condition that a step waits for.
     fn waiting(&self, step: usize) -> Option<String> {
         let Some(waiting) = self.status(step).and_then(|status| status.waiting.as_ref()) else {
             return self.after(step);
@@ -157,7 +157,7 @@ impl<'a> Standing<'a> {
     }
 }
 
-/// Why a step ended as it did.
+/// The reason for a step's end.
 fn ended(status: &StepStatus) -> Option<String> {
     let said = status.message.as_deref().map(clean).filter(|said| !said.is_empty());
     let reason = match status.reason.as_deref() {

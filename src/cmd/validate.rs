@@ -37,7 +37,7 @@ pub(crate) struct Args {
     /// Files, directories (all .yaml, .yml and .json below them), or - for standard input
     #[arg(required = true, value_name = "FILE|DIR|-")]
     paths: Vec<PathBuf>,
-    /// How to print problems
+    /// The format of problems
     #[arg(short, long, value_enum, default_value_t)]
     output: Output,
     /// The controller has a default artifact store
@@ -84,7 +84,7 @@ impl Verdict {
     }
 }
 
-/// What is said of the parts of all files, one format each.
+/// Prints the results for all files, in one format.
 trait Report {
     /// A file that cannot be opened.
     fn failure(&mut self, failure: &Failure, out: &mut dyn Write) -> std::io::Result<()>;

@@ -49,7 +49,7 @@ pub(super) fn run(args: &Args, style: Style, out: &mut dyn Write) -> anyhow::Res
     })
 }
 
-/// Where a step stands in its flow.
+/// The index of a step in its flow.
 pub(super) fn place(flow: &JobFlow, step: &str) -> anyhow::Result<usize> {
     let standing = Standing::new(flow);
     standing.dag.find(step).ok_or_else(|| {

@@ -16,15 +16,15 @@ use super::{Wish, complain, lines, prefix, write_line};
 use crate::cmd::cluster::Cluster;
 use crate::cmd::standing::{Standing, is_final};
 
-/// How many ticks pass between looks while nothing in particular is expected: the next pod of a Job that has many.
+/// Ticks between two listings while nothing in particular is expected: the next pod of a Job that has many.
 const SLOW: u32 = 5;
-/// How often a log is asked for that is refused. A container that has only just started may have none yet.
+/// Attempts at a log that is refused. A container that has only just started may have none yet.
 const TRIES: u32 = 5;
 
-/// Print until the step or the flow is over and everything was printed.
+/// Prints until the step or the flow is over and everything was printed.
 ///
-/// What is new is told by the flow's status: an attempt is written there before its Job is created. Between that and
-/// the start of its containers the pods are looked at every second.
+/// New attempts are read from the flow's status: they are recorded there before their Jobs are created. Between that
+/// and the start of their containers the pods are listed every second.
 pub(super) async fn follow(
     cluster: &Cluster,
     first: JobFlow,
@@ -100,13 +100,13 @@ pub(super) async fn follow(
     }
 }
 
-/// Whether nothing more will start.
+/// True once nothing more will start.
 fn is_over(flow: &JobFlow, wish: &Wish) -> bool {
     let standing = Standing::new(flow);
     standing.is_over() || wish.only.is_some_and(|step| is_final(standing.phase(step)))
 }
 
-/// Whether a step runs of whose attempt nothing was heard yet.
+/// True while a running step has an attempt whose log was not opened yet.
 fn expects(flow: &JobFlow, wish: &Wish, opened: &HashSet<Source>) -> bool {
     let standing = Standing::new(flow);
     (0..standing.dag.len()).any(|step| {

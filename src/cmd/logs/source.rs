@@ -22,7 +22,7 @@ pub(super) struct Source {
     uid: String,
 }
 
-/// What there is of a flow or a step.
+/// The pods and containers of a flow or a step.
 #[derive(Debug, Default)]
 pub(super) struct Look {
     /// In the order of the document, then of their start.
@@ -32,11 +32,11 @@ pub(super) struct Look {
     /// The containers that are there, started or not.
     pub(super) containers: BTreeSet<String>,
     pub(super) pods: usize,
-    /// Whether some container that is meant has not started.
+    /// True while a container that is meant has not started.
     pub(super) waits: bool,
 }
 
-/// Look what there is.
+/// Lists the Jobs, pods and containers that are there.
 pub(super) async fn look(cluster: &Cluster, flow: &JobFlow, wish: &Wish) -> anyhow::Result<Look> {
     let steps = &flow.spec.steps;
     let only = wish.only.map(|step| steps[step].name.as_str());
@@ -100,7 +100,7 @@ fn has_started(status: &ContainerStatus) -> bool {
         || last.is_some_and(|last| last.terminated.is_some())
 }
 
-/// What to call each source: no more than tells it from the others.
+/// A label for each source, no longer than needed to tell it from the others.
 pub(super) fn labels(sources: &[Source], one_step: bool) -> Vec<String> {
     sources
         .iter()

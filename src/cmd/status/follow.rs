@@ -94,7 +94,7 @@ pub(super) async fn listed(
     Ok(flow)
 }
 
-/// What to say of a failed watch, or the error to end with where trying again is of no use.
+/// The message about a failed watch, or the error to end with where trying again is of no use.
 fn told(cluster: &Cluster, error: watcher::Error) -> anyhow::Result<String> {
     let error = match error {
         watcher::Error::InitialListFailed(error)

@@ -11,7 +11,7 @@ use crate::cmd::style::Style;
 use crate::cmd::tree::{Branch, tree};
 use crate::cmd::words::{clean, count, cut, list, span};
 
-/// How it is to look.
+/// The form of the picture.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct View {
     /// Columns; lines are cut to that. None: they are not.
@@ -65,7 +65,7 @@ impl View {
         format!("{}\n", self.width.map_or_else(|| text.to_owned(), |width| cut(text, width)))
     }
 
-    /// What stands above the steps; the first line is the flow's own.
+    /// The lines above the steps; the first line is the flow's own.
     fn head(standing: &Standing<'_>, now: Timestamp) -> Vec<String> {
         let status = standing.flow.status.as_ref();
         let phase = standing.flow_phase().map_or("no status yet", flow_word);
@@ -168,7 +168,7 @@ fn chain(names: &[&str]) -> String {
     }
 }
 
-/// What to do, where somebody has to do something.
+/// The commands to run next, where somebody has to act.
 fn advice(standing: &Standing<'_>) -> Vec<String> {
     let steps = || 0..standing.dag.len();
     let mut lines = Vec::new();
@@ -220,7 +220,7 @@ fn shorten(rows: Vec<Row>, room: Option<usize>) -> (Vec<Row>, Option<String>) {
     (shown, Some(format!("and {more}: {}", list(&counts, counts.len()))))
 }
 
-/// What changed from one status to the next, one line for each step and for the flow.
+/// The changes from one status to the next, one line for each step and for the flow.
 pub(super) fn changes(before: &JobFlow, after: &JobFlow) -> Vec<String> {
     let (before, after) = (Standing::new(before), Standing::new(after));
     let mut lines = Vec::new();

@@ -1,4 +1,4 @@
-//! PURE: what troubles a pod.
+//! PURE: finds the trouble of a pod.
 
 use headworks::names::CONTAINERS_ANNOTATION;
 use k8s_openapi::api::batch::v1::Job;
@@ -59,8 +59,8 @@ fn of(state: Option<&ContainerState>) -> String {
     }
 }
 
-/// What keeps a pod from running, or ended it; the first thing that went wrong.
-/// What stands in the template of the pod's Job is asked before what somebody else put into the pod.
+/// The first thing that went wrong with a pod: it keeps the pod from running, or ended it.
+/// Containers of the step's template are checked before those that somebody else put into the pod.
 pub(super) fn trouble(pod: &Pod, job: Option<&Job>, events: &[Event]) -> Option<Blame> {
     let status = pod.status.as_ref()?;
     let unscheduled = status

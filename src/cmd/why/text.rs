@@ -102,7 +102,7 @@ fn when(standing: &Standing<'_>, step: usize) -> Vec<String> {
     lines
 }
 
-/// Whether `text` has the name `name`, and not only a longer one that begins like it.
+/// True if `text` contains the name `name`, and not only a longer one that begins like it.
 fn names(text: &str, name: &str) -> bool {
     text.match_indices(name).any(|(at, _)| {
         let next = text[at + name.len()..].chars().next();

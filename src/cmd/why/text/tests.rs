@@ -20,7 +20,7 @@ fn job(name: &str, after: &[&str]) -> Value {
     json!({"name": name, "dependencies": after, "template": {"spec": {}}})
 }
 
-/// What is said of `step` with nothing but the flow to look at.
+/// The answer about `step` from the flow alone.
 fn said(flow: &JobFlow, step: &str) -> String {
     said_of(flow, step, &Seen::default())
 }
