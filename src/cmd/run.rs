@@ -44,10 +44,10 @@ it at once.";
 #[derive(Args, Debug)]
 #[command(after_help = STOPPING)]
 pub(super) struct Run {
-    /// Where the API server calls, over TLS.
+    /// The address that the API server calls, over TLS.
     #[arg(long, default_value = "0.0.0.0:9443", env = "HEADWORKS_LISTEN", value_parser = address, value_name = "ADDRESS")]
     listen: SocketAddr,
-    /// Where /healthz, /readyz and /metrics are served, without TLS.
+    /// The address of /healthz, /readyz and /metrics, without TLS.
     #[arg(long, default_value = "0.0.0.0:8080", env = "HEADWORKS_PROBES", value_parser = address, value_name = "ADDRESS")]
     probes: SocketAddr,
     /// The Service that the webhook configurations name.
@@ -59,7 +59,7 @@ pub(super) struct Run {
     /// The validating and mutating webhook configurations that this program keeps the caBundle of.
     #[arg(long, default_value = "headworks", value_name = "NAME")]
     webhook_configuration: Vec<String>,
-    /// Where the certificate comes from.
+    /// The source of the certificate.
     #[arg(long, default_value = "managed", value_enum, value_name = "MODE")]
     cert_mode: CertMode,
     /// managed: the Secret that holds the CA and the certificate.
@@ -79,7 +79,7 @@ pub(super) struct Run {
     /// A level (error, warn, info, debug, trace) or directives such as headworks=debug.
     #[arg(long, default_value = "info", env = "HEADWORKS_LOG", value_parser = log_filter, value_name = "FILTER")]
     log: String,
-    /// How log lines look.
+    /// The format of log lines.
     #[arg(long, default_value = "auto", value_enum, value_name = "FORMAT")]
     log_format: LogFormat,
     #[command(flatten)]
@@ -114,7 +114,7 @@ impl Run {
     /// Run until told to stop.
     pub(super) fn run(self) -> anyhow::Result<()> {
         telemetry::start(self.log_format, telemetry::filter(&self.log)?)?;
-        telemetry::tell_panics_without_their_words();
+        telemetry::log_panics_without_payload();
         self.own_ca.check()?;
         // Two providers are compiled in by way of dependencies; one has to be chosen, once.
         rustls::crypto::ring::default_provider()
@@ -257,7 +257,7 @@ impl Run {
             .route("/mutate-service", Phase::Mutate, services)
     }
 
-    /// What admission and the engine tell the validator, so that it tells them the same.
+    /// The validator's options, the same for admission and the controller, so that their verdicts agree.
     fn options(&self) -> Options {
         Options { artifact_store: Some(self.artifact_store) }
     }

@@ -1,4 +1,4 @@
-//! PURE: the reason why a step stands where it stands, and the cure.
+//! PURE: finds the reason for a step's phase, and the fixes.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +17,7 @@ pub(super) struct Blame {
     pub(super) why: String,
     /// Sentences and commands, the best first.
     pub(super) cures: Vec<String>,
-    /// Whether the logs tell more.
+    /// True if the logs tell more.
     pub(super) logs: bool,
 }
 
@@ -37,7 +37,7 @@ impl Blame {
     }
 }
 
-/// Why `step` stands where it stands.
+/// Finds the reason for the phase of `step`.
 pub(super) fn blame(standing: &Standing<'_>, step: usize, seen: &Seen, now: Timestamp) -> Blame {
     let Some(phase) = standing.flow_phase() else {
         return Blame::new("headworks has not looked at this flow")
@@ -200,7 +200,7 @@ fn approval(standing: &Standing<'_>, step: usize, status: &StepStatus, now: Time
 fn succeeded(status: &StepStatus) -> Blame {
     Blame::new(match &status.approved_by {
         Some(by) => format!("it was approved by {}", clean(by)),
-        None => "it did what it should".to_owned(),
+        None => "it succeeded".to_owned(),
     })
 }
 
@@ -213,7 +213,7 @@ fn failed(standing: &Standing<'_>, step: usize, status: &StepStatus, seen: &Seen
         (reason, None) => clean(reason),
         (reason, Some(said)) => format!("{}: {said}", clean(reason)),
     };
-    let again = "a step that failed stays so; mend it and create the flow anew";
+    let again = "a failed step is final; fix the flow and create it again";
     match reason {
         "JobLost" => {
             Blame::new(told)
@@ -274,7 +274,7 @@ fn passed_over(standing: &Standing<'_>, step: usize, status: &StepStatus) -> Bla
     blame
 }
 
-/// What a Job says of itself.
+/// The state of a Job by its own status.
 pub(super) fn job_state(job: &Job) -> String {
     let Some(status) = &job.status else { return "just created".to_owned() };
     let on = |kind: &str| {
