@@ -20,7 +20,7 @@ mod leader;
 mod logs;
 mod plan;
 mod run;
-mod standing;
+mod flow_view;
 mod status;
 mod style;
 mod tree;

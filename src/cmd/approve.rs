@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::Outcome;
 use super::cluster::{Connect, block_on, flow_name};
-use super::standing::{Standing, flow_word, is_final, word};
+use super::flow_view::{Standing, flow_word, is_final, word};
 use super::words::{clean, list};
 
 /// An engine writes often; a decision is tried again after that many of its writes came between.

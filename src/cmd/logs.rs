@@ -9,7 +9,7 @@ use kube::api::LogParams;
 
 use super::Outcome;
 use super::cluster::{Cluster, Connect, block_on, flow_name};
-use super::standing::{Standing, is_final, word};
+use super::flow_view::{Standing, is_final, word};
 use super::style::Style;
 use super::why::place;
 use source::{Look, Source};

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::Outcome;
 use super::cluster::{Cluster, Connect, block_on, flow_name};
-use super::standing::Standing;
+use super::flow_view::Standing;
 use super::style::Style;
 use view::View;
 

@@ -8,10 +8,10 @@ use jiff::Timestamp;
 
 use super::Outcome;
 use super::cluster::{Connect, block_on, flow_name};
-use super::standing::Standing;
+use super::flow_view::Standing;
 use super::style::Style;
 
-mod blame;
+mod diagnose;
 mod pods;
 mod seen;
 mod text;

@@ -14,7 +14,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::source::{self, Source};
 use super::{Wish, complain, lines, prefix, write_line};
 use crate::cmd::cluster::Cluster;
-use crate::cmd::standing::{Standing, is_final};
+use crate::cmd::flow_view::{Standing, is_final};
 
 /// Ticks between two listings while nothing in particular is expected: the next pod of a Job that has many.
 const SLOW: u32 = 5;

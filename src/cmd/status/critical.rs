@@ -3,7 +3,7 @@
 use headworks::flows::api::StepPhase;
 use jiff::{SignedDuration, Timestamp};
 
-use crate::cmd::standing::Standing;
+use crate::cmd::flow_view::Standing;
 
 /// The chain of dependencies whose steps took the longest time together, in order, and that time. A step that has not
 /// started counts for next to nothing, but for more than none, so that of equal chains the longer one is taken.

@@ -13,7 +13,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::screen::{self, Canvas};
 use super::view::{View, changes};
 use crate::cmd::cluster::Cluster;
-use crate::cmd::standing::Standing;
+use crate::cmd::flow_view::Standing;
 use crate::cmd::style::Style;
 
 /// The flow, whenever it changes. An error that a new try may heal is told and passed over.

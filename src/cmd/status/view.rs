@@ -6,7 +6,7 @@ use headworks::flows::api::{FlowPhase, JobFlow, StepPhase};
 use jiff::Timestamp;
 
 use super::critical;
-use crate::cmd::standing::{Standing, flow_word, is_final, word};
+use crate::cmd::flow_view::{Standing, flow_word, is_final, word};
 use crate::cmd::style::Style;
 use crate::cmd::tree::{Branch, tree};
 use crate::cmd::words::{clean, count, cut, list, span};

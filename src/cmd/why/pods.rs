@@ -4,7 +4,7 @@ use headworks::names::CONTAINERS_ANNOTATION;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Event, Pod};
 
-use super::blame::Blame;
+use super::diagnose::Blame;
 use crate::cmd::words::clean;
 
 /// The containers of a pod, those that run first in front.

@@ -3,10 +3,10 @@
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Event;
 
-use super::blame::{Blame, blame, job_state};
+use super::diagnose::{Blame, blame, job_state};
 use super::pods::{containers, phase, state};
 use super::seen::{Seen, time};
-use crate::cmd::standing::{Standing, word};
+use crate::cmd::flow_view::{Standing, word};
 use crate::cmd::style::Style;
 use crate::cmd::words::{clean, cut, span};
 

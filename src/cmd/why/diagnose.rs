@@ -8,7 +8,7 @@ use k8s_openapi::api::batch::v1::Job;
 
 use super::pods::trouble;
 use super::seen::Seen;
-use crate::cmd::standing::{Standing, flow_word, word};
+use crate::cmd::flow_view::{Standing, flow_word, word};
 use crate::cmd::words::{clean, list, span};
 
 /// A reason and what to do about it.
