@@ -4,7 +4,7 @@ use std::io::Write;
 
 use headworks::flows::api::crd;
 
-use super::Outcome;
+use super::exit_status::ExitStatus;
 
 /// Arguments of `crd`.
 #[derive(Debug, clap::Args)]
@@ -22,7 +22,7 @@ enum Output {
     Json,
 }
 
-pub(super) fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<Outcome> {
+pub(super) fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<ExitStatus> {
     let crd = crd::crd();
     match args.output {
         Output::Yaml => {
@@ -31,5 +31,5 @@ pub(super) fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<Outcome> {
         }
         Output::Json => writeln!(out, "{}", serde_json::to_string_pretty(&crd)?)?,
     }
-    Ok(Outcome::Sound)
+    Ok(ExitStatus::Sound)
 }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use headworks::flows::api::{FlowPhase, JobFlow, StepPhase, StepStatus};
 use headworks::flows::dag::Dag;
 use headworks::flows::outline::step_retries;
+use headworks::problem::suggest::did_you_mean;
 use jiff::{SignedDuration, Timestamp};
 
 use super::words::{clean, list};
@@ -29,6 +30,17 @@ pub(crate) fn flow_word(phase: FlowPhase) -> &'static str {
 /// True for the phases that a step never leaves.
 pub(crate) fn is_final(phase: StepPhase) -> bool {
     !matches!(phase, StepPhase::Pending | StepPhase::Running | StepPhase::PendingApproval)
+}
+
+/// The index of a step in its flow.
+pub(crate) fn step_index(flow: &JobFlow, step: &str) -> anyhow::Result<usize> {
+    let standing = Standing::new(flow);
+    standing.dag.find(step).ok_or_else(|| {
+        let hint = did_you_mean(step, standing.dag.names().iter().copied());
+        let hint =
+            hint.unwrap_or_else(|| format!("list them with: headworks status {}", standing.argument()));
+        anyhow::anyhow!("{} has no step {step:?}; {hint}", standing.name())
+    })
 }
 
 impl<'a> Standing<'a> {

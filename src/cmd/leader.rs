@@ -5,8 +5,8 @@ use std::io::Write;
 use clap::{Args as ClapArgs, Subcommand};
 use jiff::{SignedDuration, Timestamp};
 
-use super::Outcome;
 use super::cluster::{Connect, block_on};
+use super::exit_status::ExitStatus;
 use headworks::leaders::inspect;
 use headworks::leaders::inspect::{InspectError, LeaseSeen, Row, Why};
 
@@ -44,11 +44,11 @@ enum Verb {
     },
 }
 
-pub(super) fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<Outcome> {
+pub(super) fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<ExitStatus> {
     block_on(ask(args, out))
 }
 
-async fn ask(args: &Args, out: &mut dyn Write) -> anyhow::Result<Outcome> {
+async fn ask(args: &Args, out: &mut dyn Write) -> anyhow::Result<ExitStatus> {
     let Args { verb, connect } = args;
     let cluster = connect.cluster().await?;
     let (client, namespace) = (cluster.client(), cluster.namespace.as_str());
@@ -69,7 +69,7 @@ async fn ask(args: &Args, out: &mut dyn Write) -> anyhow::Result<Outcome> {
                 } else {
                     writeln!(out, "{pod} will lead {service} as soon as it can: it {standing}")?;
                 }
-                Ok(Outcome::Sound)
+                Ok(ExitStatus::Sound)
             })
         }
     };
@@ -79,17 +79,17 @@ async fn ask(args: &Args, out: &mut dyn Write) -> anyhow::Result<Outcome> {
             error @ (InspectError::NoPod(_) | InspectError::NotEnabled(_) | InspectError::LeaseDecides(_)),
         ) => {
             writeln!(out, "{error}")?;
-            Ok(Outcome::Wrong)
+            Ok(ExitStatus::Wrong)
         }
         Err(InspectError::Kube(error)) => Err(cluster.explain(*error)),
         Err(error) => Err(error.into()),
     }
 }
 
-fn table(rows: Vec<Row>, out: &mut dyn Write) -> anyhow::Result<Outcome> {
+fn table(rows: Vec<Row>, out: &mut dyn Write) -> anyhow::Result<ExitStatus> {
     if rows.is_empty() {
         writeln!(out, "no Service here is annotated zen-lead.io/enabled: \"true\"")?;
-        return Ok(Outcome::Sound);
+        return Ok(ExitStatus::Sound);
     }
     let head = ["NAMESPACE", "SERVICE", "LEADER SERVICE", "LEADER", "SINCE", "CANDIDATES", "REASON"];
     let mut lines = vec![head.map(str::to_owned)];
@@ -117,7 +117,7 @@ fn table(rows: Vec<Row>, out: &mut dyn Write) -> anyhow::Result<Outcome> {
     for condition in conditions {
         writeln!(out, "{condition}")?;
     }
-    Ok(Outcome::Sound)
+    Ok(ExitStatus::Sound)
 }
 
 /// The conditions of a Service, one line each.
@@ -127,7 +127,7 @@ fn conditions(row: &Row) -> impl Iterator<Item = String> {
     conditions.map(move |condition| format!("{namespace}/{service}: {condition}"))
 }
 
-fn explain(service: &str, why: &Why, out: &mut dyn Write) -> anyhow::Result<Outcome> {
+fn explain(service: &str, why: &Why, out: &mut dyn Write) -> anyhow::Result<ExitStatus> {
     let leader_service = &why.leader_service;
     match &why.leader {
         Some(leader) => writeln!(out, "{leader_service} routes to {leader} (epoch {})", why.epoch)?,
@@ -182,7 +182,7 @@ fn explain(service: &str, why: &Why, out: &mut dyn Write) -> anyhow::Result<Outc
         writeln!(out, "  {name:width$}   {role}{standing}")?;
     }
     let sound = why.leader.is_some() && why.conflicts.is_empty();
-    Ok(if sound { Outcome::Sound } else { Outcome::Wrong })
+    Ok(if sound { ExitStatus::Sound } else { ExitStatus::Wrong })
 }
 
 /// The line about the Lease. One read of a Lease cannot show that it has expired.

@@ -11,7 +11,7 @@ use headworks_certs::{
     CertEvent, EventKind, Events, Hooks, Identity, Readiness, ServiceNames, managed, mounted,
 };
 use headworks_webhook::{Limits, Metrics, Phase, Probes, Server, Service, Shutdown};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
@@ -29,6 +29,7 @@ use headworks::flows::rules::Options;
 use headworks::telemetry::{self, LogFormat};
 
 mod controllers;
+mod duration;
 mod own_ca;
 mod tls;
 
@@ -102,12 +103,6 @@ fn address(text: &str) -> Result<SocketAddr, String> {
 
 fn log_filter(text: &str) -> Result<String, String> {
     telemetry::filter(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
-}
-
-/// A duration of more than nothing, such as 2s.
-fn go_span(text: &str) -> Result<std::time::Duration, String> {
-    let span: SignedDuration = text.parse().map_err(|error| format!("{error}: write it as 2s or 1m30s"))?;
-    std::time::Duration::try_from(span).map_err(|_| "must be more than 0".to_owned())
 }
 
 impl Run {

@@ -20,6 +20,8 @@ use headworks::flows::controller::{Config, Engine, EventLevel, Events, Metrics, 
 use headworks::flows::rules::Options;
 use headworks::leaders;
 
+use super::duration::go_span;
+
 /// The options of the controllers.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Controllers")]
@@ -37,19 +39,19 @@ pub(super) struct ControllerArgs {
     #[arg(long, default_value = "important", value_enum, value_name = "WHICH")]
     events: EventLevel,
     /// The time that a node may be not ready until its pods lose the lead, as a duration such as 5s.
-    #[arg(long, default_value = "5s", value_parser = super::go_span, value_name = "DURATION")]
+    #[arg(long, default_value = "5s", value_parser = go_span, value_name = "DURATION")]
     node_grace: Duration,
     /// The Lease whose holder works.
     #[arg(long, default_value = "headworks", value_name = "NAME")]
     lease_name: String,
     /// The time that a silent holder keeps the Lease.
-    #[arg(long, default_value = "15s", value_parser = super::go_span, value_name = "DURATION")]
+    #[arg(long, default_value = "15s", value_parser = go_span, value_name = "DURATION")]
     lease_duration: Duration,
     /// The time that the holder works without having renewed the Lease.
-    #[arg(long, default_value = "10s", value_parser = super::go_span, value_name = "DURATION")]
+    #[arg(long, default_value = "10s", value_parser = go_span, value_name = "DURATION")]
     renew_deadline: Duration,
     /// The interval at which the holder renews, and the others look.
-    #[arg(long, default_value = "2s", value_parser = super::go_span, value_name = "DURATION")]
+    #[arg(long, default_value = "2s", value_parser = go_span, value_name = "DURATION")]
     retry_period: Duration,
 }
 

@@ -8,6 +8,8 @@ use headworks_certs::managed::{ManagedConfig, ReplicaRef};
 use headworks_certs::{Lifetimes, ServiceNames};
 use jiff::SignedDuration;
 
+use super::duration::go_span;
+
 /// The CA of its own, and the certificates that it signs.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Managed certificates")]
@@ -19,7 +21,7 @@ pub(super) struct OwnCaArgs {
     #[arg(long, default_value = "8760h", value_parser = lifetime, value_name = "DURATION")]
     ca_lifetime: SignedDuration,
     /// The time that a new CA is published before a certificate needs it, so that every API server has seen it.
-    #[arg(long, default_value = "30s", value_parser = super::go_span, value_name = "DURATION")]
+    #[arg(long, default_value = "30s", value_parser = go_span, value_name = "DURATION")]
     cert_publish_wait: Duration,
     /// The pod that this is: it reports in a Lease named after it which certificate it serves.
     #[arg(long, env = "POD_NAME", value_name = "NAME")]

@@ -6,66 +6,41 @@ use headworks::flows::api::{StepPhase, StepStatus};
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 
+use super::diagnosis::Diagnosis;
 use super::pods::trouble;
 use super::seen::Seen;
 use crate::cmd::flow_view::{Standing, flow_word, word};
 use crate::cmd::words::{clean, list, span};
 
-/// A reason and what to do about it.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Blame {
-    pub(super) why: String,
-    /// Sentences and commands, the best first.
-    pub(super) cures: Vec<String>,
-    /// True if the logs tell more.
-    pub(super) logs: bool,
-}
-
-impl Blame {
-    pub(super) fn new(why: impl Into<String>) -> Self {
-        Self { why: why.into(), ..Self::default() }
-    }
-
-    pub(super) fn cure(mut self, cure: impl Into<String>) -> Self {
-        self.cures.push(cure.into());
-        self
-    }
-
-    pub(super) fn logs(mut self) -> Self {
-        self.logs = true;
-        self
-    }
-}
-
 /// Finds the reason for the phase of `step`.
-pub(super) fn blame(standing: &Standing<'_>, step: usize, seen: &Seen, now: Timestamp) -> Blame {
+pub(super) fn diagnose(standing: &Standing<'_>, step: usize, seen: &Seen, now: Timestamp) -> Diagnosis {
     let Some(phase) = standing.flow_phase() else {
-        return Blame::new("headworks has not looked at this flow")
-            .cure("does it run? kubectl -n headworks-system get pods");
+        return Diagnosis::new("headworks has not looked at this flow")
+            .fix("does it run? kubectl -n headworks-system get pods");
     };
     let empty = StepStatus::default();
     let status = standing.status(step).unwrap_or(&empty);
-    let mut blame = match standing.phase(step) {
+    let mut diagnosis = match standing.phase(step) {
         StepPhase::Pending => pending(standing, step, status, now),
         StepPhase::Running => running(standing, step, status, seen, now),
         StepPhase::PendingApproval => approval(standing, step, status, now),
         StepPhase::Succeeded => succeeded(status),
         StepPhase::Failed => failed(standing, step, status, seen),
         StepPhase::Skipped | StepPhase::Cancelled => passed_over(standing, step, status),
-        StepPhase::Unknown => Blame::new("its phase was written by another version of headworks")
-            .cure("ask with the headworks that runs in the cluster: headworks --version"),
+        StepPhase::Unknown => Diagnosis::new("its phase was written by another version of headworks")
+            .fix("ask with the headworks that runs in the cluster: headworks --version"),
     };
-    if blame.why.is_empty() {
-        blame.why = format!("nothing more is known; the flow is {}", flow_word(phase));
+    if diagnosis.why.is_empty() {
+        diagnosis.why = format!("nothing more is known; the flow is {}", flow_word(phase));
     }
-    if blame.logs {
+    if diagnosis.logs {
         let command = format!("headworks logs {} {}", standing.argument(), standing.dag.name(step));
-        blame.cures.insert(0, command);
+        diagnosis.fixes.insert(0, command);
     }
-    blame
+    diagnosis
 }
 
-fn pending(standing: &Standing<'_>, step: usize, status: &StepStatus, now: Timestamp) -> Blame {
+fn pending(standing: &Standing<'_>, step: usize, status: &StepStatus, now: Timestamp) -> Diagnosis {
     let waiting = status.waiting.as_ref();
     let said =
         waiting.and_then(|waiting| waiting.message.as_deref()).map(clean).filter(|said| !said.is_empty());
@@ -76,34 +51,36 @@ fn pending(standing: &Standing<'_>, step: usize, status: &StepStatus, now: Times
     let due = standing.due(step).filter(|due| *due > now);
     let due = due.map(|due| format!(", in {}", span(due.duration_since(now)))).unwrap_or_default();
     match waiting.map(|waiting| waiting.reason.as_str()) {
-        Some("Suspended") => {
-            Blame::new(with("the flow is suspended")).cure(format!("go on: {}", patch("{\"suspend\":false}")))
+        Some("Suspended") => Diagnosis::new(with("the flow is suspended"))
+            .fix(format!("go on: {}", patch("{\"suspend\":false}"))),
+        Some("Concurrency") => Diagnosis::new(with("another flow of the same concurrencyKey goes first"))
+            .fix("wait for it, or delete it"),
+        Some("Parallelism") => {
+            Diagnosis::new(with("as many steps run as executionPolicy.parallelism allows"))
+                .fix("wait, or allow more")
+                .fix(patch("{\"executionPolicy\":{\"parallelism\":N}}"))
         }
-        Some("Concurrency") => Blame::new(with("another flow of the same concurrencyKey goes first"))
-            .cure("wait for it, or delete it"),
-        Some("Parallelism") => Blame::new(with("as many steps run as executionPolicy.parallelism allows"))
-            .cure("wait, or allow more")
-            .cure(patch("{\"executionPolicy\":{\"parallelism\":N}}")),
-        Some("Retry") => Blame::new(format!("{}{due}", with("it waits for its next attempt"))).logs(),
-        Some("Quota") => Blame::new(with("the namespace's quota is used up"))
-            .cure("free some, or have it raised; it is tried again by itself")
-            .cure(format!("kubectl -n {} describe resourcequota", standing.namespace())),
+        Some("Retry") => Diagnosis::new(format!("{}{due}", with("it waits for its next attempt"))).logs(),
+        Some("Quota") => Diagnosis::new(with("the namespace's quota is used up"))
+            .fix("free some, or have it raised; it is tried again by itself")
+            .fix(format!("kubectl -n {} describe resourcequota", standing.namespace())),
         Some("Reference") if said.as_ref().is_some_and(|said| said.contains("may not read")) => {
-            Blame::new(with("a ConfigMap or Secret cannot be read"))
-                .cure("grant the right; the step starts by itself then")
+            Diagnosis::new(with("a ConfigMap or Secret cannot be read"))
+                .fix("grant the right; the step starts by itself then")
         }
         Some("Reference") => {
-            Blame::new(with("a ConfigMap or Secret that it reads is missing, or cannot be read"))
-                .cure("create it, or correct what the message names; the step then starts by itself")
+            Diagnosis::new(with("a ConfigMap or Secret that it reads is missing, or cannot be read"))
+                .fix("create it, or correct what the message names; the step then starts by itself")
         }
-        Some("Unavailable") => {
-            Blame::new(format!("{}{due}", with("the API server did not take its Job, and is asked again")))
-        }
+        Some("Unavailable") => Diagnosis::new(format!(
+            "{}{due}",
+            with("the API server did not take its Job, and is asked again")
+        )),
         reason => match blockers(standing, step) {
             blockers if !blockers.is_empty() => waits_for(standing, &blockers, now),
             _ => match reason {
-                Some(reason) => Blame::new(with(&clean(reason))),
-                None => Blame::new("nothing keeps it: it is about to start"),
+                Some(reason) => Diagnosis::new(with(&clean(reason))),
+                None => Diagnosis::new("nothing keeps it: it is about to start"),
             },
         },
     }
@@ -124,7 +101,7 @@ fn blockers(standing: &Standing<'_>, step: usize) -> Vec<usize> {
     found.into_iter().collect()
 }
 
-fn waits_for(standing: &Standing<'_>, blockers: &[usize], now: Timestamp) -> Blame {
+fn waits_for(standing: &Standing<'_>, blockers: &[usize], now: Timestamp) -> Diagnosis {
     let told: Vec<String> = blockers
         .iter()
         .map(|&step| {
@@ -134,35 +111,43 @@ fn waits_for(standing: &Standing<'_>, blockers: &[usize], now: Timestamp) -> Bla
         })
         .collect();
     let told: Vec<&str> = told.iter().map(String::as_str).collect();
-    let mut blame = Blame::new(format!("it waits for {}", list(&told, 5)));
+    let mut diagnosis = Diagnosis::new(format!("it waits for {}", list(&told, 5)));
     for &step in blockers.iter().take(3) {
         let name = standing.dag.name(step);
-        blame = blame.cure(match standing.phase(step) {
+        diagnosis = diagnosis.fix(match standing.phase(step) {
             StepPhase::PendingApproval => format!("headworks approve {} {name}", standing.argument()),
             _ => format!("headworks why {} {name}", standing.argument()),
         });
     }
-    blame
+    diagnosis
 }
 
-fn running(standing: &Standing<'_>, step: usize, status: &StepStatus, seen: &Seen, now: Timestamp) -> Blame {
-    if let Some(blame) = seen.pods.iter().rev().find_map(|pod| trouble(pod, seen.last_job(), &seen.events)) {
-        return blame;
+fn running(
+    standing: &Standing<'_>,
+    step: usize,
+    status: &StepStatus,
+    seen: &Seen,
+    now: Timestamp,
+) -> Diagnosis {
+    if let Some(diagnosis) =
+        seen.pods.iter().rev().find_map(|pod| trouble(pod, seen.last_job(), &seen.events))
+    {
+        return diagnosis;
     }
     if let Some(waiting) = &status.waiting {
         let said = waiting.message.as_deref().map(|said| format!(": {}", clean(said))).unwrap_or_default();
-        return Blame::new(format!("{}{said}", clean(&waiting.reason)));
+        return Diagnosis::new(format!("{}{said}", clean(&waiting.reason)));
     }
     let Some(last) = seen.attempts.last() else {
         // A look that was refused tells nothing.
         return if seen.unread.is_empty() {
-            Blame::new("its Job is about to be created")
+            Diagnosis::new("its Job is about to be created")
         } else {
-            Blame::new("its Job may not be looked at")
+            Diagnosis::new("its Job may not be looked at")
         };
     };
     if last.job.spec.as_ref().is_some_and(|spec| spec.suspend == Some(true)) {
-        return Blame::new("its Job is suspended").cure(format!(
+        return Diagnosis::new("its Job is suspended").fix(format!(
             "kubectl -n {} patch job {} --type=merge -p '{{\"spec\":{{\"suspend\":false}}}}'",
             standing.namespace(),
             last.job.metadata.name.as_deref().unwrap_or_default()
@@ -171,20 +156,20 @@ fn running(standing: &Standing<'_>, step: usize, status: &StepStatus, seen: &See
     if seen.pods.is_empty() {
         let refused = seen.events.iter().rev().find(|event| event.reason.as_deref() == Some("FailedCreate"));
         return match refused.and_then(|event| event.message.as_deref()) {
-            Some(said) => Blame::new(format!("its pod cannot be created: {}", clean(said)))
-                .cure("mend what refuses it: a quota, an admission webhook, or the step's template"),
-            None => Blame::new("its Job has no pod yet"),
+            Some(said) => Diagnosis::new(format!("its pod cannot be created: {}", clean(said)))
+                .fix("mend what refuses it: a quota, an admission webhook, or the step's template"),
+            None => Diagnosis::new("its Job has no pod yet"),
         };
     }
     let took = standing.took(step, now).map(|took| format!(" for {}", span(took))).unwrap_or_default();
-    let blame = Blame::new(format!("it runs{took}, and nothing is wrong with its pods")).logs();
+    let diagnosis = Diagnosis::new(format!("it runs{took}, and nothing is wrong with its pods")).logs();
     match standing.flow.spec.steps[step].timeout_seconds {
-        Some(limit) => blame.cure(format!("it is ended after {limit} s (timeoutSeconds)")),
-        None => blame,
+        Some(limit) => diagnosis.fix(format!("it is ended after {limit} s (timeoutSeconds)")),
+        None => diagnosis,
     }
 }
 
-fn approval(standing: &Standing<'_>, step: usize, status: &StepStatus, now: Timestamp) -> Blame {
+fn approval(standing: &Standing<'_>, step: usize, status: &StepStatus, now: Timestamp) -> Diagnosis {
     let asks = standing.flow.spec.steps[step].message.as_deref();
     let asks = asks.map(|asks| format!(": {}", clean(asks))).unwrap_or_default();
     let until = status.waiting.as_ref().and_then(|waiting| waiting.until.as_ref()).map(|until| until.0);
@@ -192,19 +177,19 @@ fn approval(standing: &Standing<'_>, step: usize, status: &StepStatus, now: Time
         .filter(|until| *until > now)
         .map(|until| format!("; it fails in {} (timeoutSeconds)", span(until.duration_since(now))));
     let (argument, name) = (standing.argument(), standing.dag.name(step));
-    Blame::new(format!("somebody has to approve it{asks}{}", until.unwrap_or_default()))
-        .cure(format!("headworks approve {argument} {name}"))
-        .cure(format!("headworks reject {argument} {name}"))
+    Diagnosis::new(format!("somebody has to approve it{asks}{}", until.unwrap_or_default()))
+        .fix(format!("headworks approve {argument} {name}"))
+        .fix(format!("headworks reject {argument} {name}"))
 }
 
-fn succeeded(status: &StepStatus) -> Blame {
-    Blame::new(match &status.approved_by {
+fn succeeded(status: &StepStatus) -> Diagnosis {
+    Diagnosis::new(match &status.approved_by {
         Some(by) => format!("it was approved by {}", clean(by)),
         None => "it succeeded".to_owned(),
     })
 }
 
-fn failed(standing: &Standing<'_>, step: usize, status: &StepStatus, seen: &Seen) -> Blame {
+fn failed(standing: &Standing<'_>, step: usize, status: &StepStatus, seen: &Seen) -> Diagnosis {
     let said = status.message.as_deref().map(clean).filter(|said| !said.is_empty());
     let reason = status.reason.as_deref().unwrap_or_default();
     let told = match (reason, said) {
@@ -216,38 +201,38 @@ fn failed(standing: &Standing<'_>, step: usize, status: &StepStatus, seen: &Seen
     let again = "a failed step is final; fix the flow and create it again";
     match reason {
         "JobLost" => {
-            Blame::new(told)
-                .cure("find out who deleted it: the API server's audit log knows; a policy may do so to every Job that ends")
-                .cure(again)
+            Diagnosis::new(told)
+                .fix("find out who deleted it: the API server's audit log knows; a policy may do so to every Job that ends")
+                .fix(again)
         }
-        "NameConflict" => Blame::new(told).cure("delete or rename that object").cure(again),
-        "JobRefused" => Blame::new(told).cure("mend the step's template").cure(again),
-        "Rejected" => Blame::new(told),
+        "NameConflict" => Diagnosis::new(told).fix("delete or rename that object").fix(again),
+        "JobRefused" => Diagnosis::new(told).fix("mend the step's template").fix(again),
+        "Rejected" => Diagnosis::new(told),
         "StepTimeout" => {
             let limit = standing.flow.spec.steps[step].timeout_seconds;
             let limit = limit.map(|limit| format!(" (timeoutSeconds: {limit})")).unwrap_or_default();
-            Blame::new(format!("{told}{limit}")).cure("give it more time, or let it do less").logs()
+            Diagnosis::new(format!("{told}{limit}")).fix("give it more time, or let it do less").logs()
         }
         _ => {
-            let mut blame = seen.pods.iter().rev().find_map(|pod| trouble(pod, seen.last_job(), &seen.events));
-            if let (Some(blame), false) = (&mut blame, told.is_empty()) {
-                blame.why = format!("{told}; {}", blame.why);
+            let mut diagnosis = seen.pods.iter().rev().find_map(|pod| trouble(pod, seen.last_job(), &seen.events));
+            if let (Some(diagnosis), false) = (&mut diagnosis, told.is_empty()) {
+                diagnosis.why = format!("{told}; {}", diagnosis.why);
             }
             let fallback = match status.exit_code {
                 Some(code) if code != 0 => format!("{told} (exit code {code})").trim().to_owned(),
                 _ => told,
             };
-            let blame = blame.unwrap_or_else(|| Blame::new(fallback));
-            if seen.attempts.is_empty() { blame } else { blame.logs() }
+            let diagnosis = diagnosis.unwrap_or_else(|| Diagnosis::new(fallback));
+            if seen.attempts.is_empty() { diagnosis } else { diagnosis.logs() }
         }
     }
 }
 
-fn passed_over(standing: &Standing<'_>, step: usize, status: &StepStatus) -> Blame {
-    let mut blame = Blame::new(standing.note(step));
+fn passed_over(standing: &Standing<'_>, step: usize, status: &StepStatus) -> Diagnosis {
+    let mut diagnosis = Diagnosis::new(standing.note(step));
     if status.reason.as_deref() == Some("WhenFalse") {
-        blame.why += "; the expression and what it saw stand below";
-        return blame;
+        diagnosis.why += "; the expression and what it saw stand below";
+        return diagnosis;
     }
     // Back to where it began.
     let (mut seen, mut stack) = (BTreeSet::new(), vec![step]);
@@ -256,22 +241,24 @@ fn passed_over(standing: &Standing<'_>, step: usize, status: &StepStatus) -> Bla
             match standing.phase(before) {
                 StepPhase::Failed | StepPhase::Cancelled => {
                     let name = standing.dag.name(before);
-                    blame = blame.cure(format!("headworks why {} {name}", standing.argument()));
+                    diagnosis = diagnosis.fix(format!("headworks why {} {name}", standing.argument()));
                 }
                 StepPhase::Skipped => stack.push(before),
                 _ => {}
             }
         }
     }
-    if blame.cures.is_empty() && matches!(status.reason.as_deref(), Some("FlowFailed" | "UpstreamFailed")) {
+    if diagnosis.fixes.is_empty() && matches!(status.reason.as_deref(), Some("FlowFailed" | "UpstreamFailed"))
+    {
         let forgiven = |step: usize| standing.flow.spec.steps[step].continue_on_failure == Some(true);
         let first = (0..standing.dag.len())
             .find(|&step| standing.phase(step) == StepPhase::Failed && !forgiven(step));
         if let Some(first) = first {
-            blame = blame.cure(format!("headworks why {} {}", standing.argument(), standing.dag.name(first)));
+            diagnosis =
+                diagnosis.fix(format!("headworks why {} {}", standing.argument(), standing.dag.name(first)));
         }
     }
-    blame
+    diagnosis
 }
 
 /// The state of a Job by its own status.

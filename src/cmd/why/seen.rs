@@ -35,9 +35,9 @@ impl Seen {
 }
 
 /// Reads everything. Kinds that may not be read are left out, and named.
-pub(super) async fn look(cluster: &Cluster, flow: &JobFlow, place: usize) -> Seen {
+pub(super) async fn read(cluster: &Cluster, flow: &JobFlow, index: usize) -> Seen {
     let mut seen = Seen::default();
-    let step = &flow.spec.steps[place];
+    let step = &flow.spec.steps[index];
     if step.is_manual() {
         return seen;
     }

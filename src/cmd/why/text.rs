@@ -3,7 +3,8 @@
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Event;
 
-use super::diagnose::{Blame, blame, job_state};
+use super::diagnose::{diagnose, job_state};
+use super::diagnosis::Diagnosis;
 use super::pods::{containers, phase, state};
 use super::seen::{Seen, time};
 use crate::cmd::flow_view::{Standing, word};
@@ -21,11 +22,11 @@ pub(super) fn text(
     now: Timestamp,
     style: Style,
 ) -> String {
-    let Blame { why, cures, .. } = blame(standing, step, seen, now);
+    let Diagnosis { why, fixes, .. } = diagnose(standing, step, seen, now);
     let mut text = format!("{}\n\n", head(standing, step, now, style));
     text += &format!("why:  {why}\n");
-    for (n, cure) in cures.iter().enumerate() {
-        text += &format!("{}{cure}\n", if n == 0 { "do:   " } else { "      " });
+    for (n, fix) in fixes.iter().enumerate() {
+        text += &format!("{}{fix}\n", if n == 0 { "do:   " } else { "      " });
     }
     let sections = [
         ("dependencies", dependencies(standing, step, now)),
