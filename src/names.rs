@@ -3,6 +3,9 @@
 
 pub mod leader;
 
+/// The name of this program: field manager, reporting controller, and value of the managed-by labels of Kubernetes.
+pub const HEADWORKS: &str = "headworks";
+
 /// The API group of `JobFlow`.
 pub const GROUP: &str = "workflow.kube-zen.io";
 /// The served version.
@@ -27,10 +30,8 @@ pub const STEP_LABEL: &str = "workflow.kube-zen.io/step";
 pub const MANAGED_BY_LABEL: &str = "workflow.kube-zen.io/managed-by";
 /// The value of [`MANAGED_BY_LABEL`].
 pub const MANAGED_BY: &str = "zen-flow";
-/// Kubernetes' recommended label for the program that looks after an object.
+/// Kubernetes' recommended label for the program that manages an object; ours have the value [`HEADWORKS`].
 pub const APP_MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
-/// The value of [`APP_MANAGED_BY_LABEL`].
-pub const APP_MANAGED_BY: &str = "headworks";
 /// Annotation of Jobs: the attempt at the step, counted from 1.
 pub const ATTEMPT_ANNOTATION: &str = "workflow.kube-zen.io/attempt";
 /// Annotation of Jobs: the containers of the step's template, a comma between each two, init containers last. The first

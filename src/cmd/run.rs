@@ -326,7 +326,10 @@ async fn publish(
     reference: ObjectReference,
     mut heard: mpsc::UnboundedReceiver<CertEvent>,
 ) {
-    let reporter = Reporter { controller: "headworks".to_owned(), instance: std::env::var("HOSTNAME").ok() };
+    let reporter = Reporter {
+        controller: headworks::names::HEADWORKS.to_owned(),
+        instance: std::env::var("HOSTNAME").ok(),
+    };
     let recorder = Recorder::new(client, reporter);
     while let Some(event) = heard.recv().await {
         // Every replica says so at every start. Who made a certificate has an Event of its own, and a log has both.

@@ -10,16 +10,15 @@ use serde_json::Value;
 use tokio::sync::watch as channel;
 use tokio_util::sync::CancellationToken;
 
-pub mod metrics;
-
 pub(crate) mod apply;
 mod events;
+mod metrics;
 mod reconcile;
 mod watch;
 
 use crate::leaders::plan::core::Core;
 use crate::leaders::plan::outlook;
-use crate::leaders::rules::Sight;
+use crate::leaders::rules::SelectedPods;
 pub use metrics::Metrics;
 use reconcile::Driver;
 
@@ -70,12 +69,12 @@ impl Caches {
     }
 
     /// What a Service would see if it were as `object`. `None` while that is not known, and for another's namespace.
-    pub fn sight(&self, object: &Value) -> Option<Sight> {
+    pub fn selected_pods(&self, object: &Value) -> Option<SelectedPods> {
         let namespace = object.get("metadata")?.get("namespace")?.as_str()?;
         if !self.is_synced() || self.namespace.as_ref().is_some_and(|mine| mine != namespace) {
             return None;
         }
-        outlook::sight(&self.core.read().unwrap_or_else(PoisonError::into_inner).world, object)
+        outlook::selected_pods(&self.core.read().unwrap_or_else(PoisonError::into_inner).state, object)
     }
 
     /// Wait until everything was listed once.

@@ -6,7 +6,7 @@ use kube::{Client, Resource};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use super::plan::choose::{Held, Question, Standing};
+use super::plan::choose::{Eligibility, Held, Question};
 use super::plan::incumbent::Incumbent;
 use super::plan::key::Key;
 use super::plan::model::{Lease, Node, Pod, Rival, Service, Slice};
@@ -14,6 +14,7 @@ use super::plan::settings;
 use super::plan::settings::{Claim, Settings, Strategy};
 use super::plan::status::Status;
 use super::plan::{leader_service, rivals, view};
+use crate::names;
 use crate::names::leader;
 
 /// Why a question has no answer.
@@ -71,7 +72,7 @@ pub struct Why {
     /// Who the controller would choose now, if that is another.
     pub chosen: Option<String>,
     /// Of every pod whether it may lead, and if not, why.
-    pub pods: Vec<(String, Standing)>,
+    pub pods: Vec<(String, Eligibility)>,
     /// What is wrong with the annotations.
     pub faults: Vec<String>,
     /// The Lease that decides.
@@ -202,7 +203,7 @@ pub async fn why(
         standby: answer.standby.map(|pod| pod.meta.key.name.to_string()),
         chosen: chosen.filter(|name| Some(name) != leader.as_ref()),
         leader,
-        pods: pods.iter().map(|pod| (pod.meta.key.name.to_string(), question.standing(pod))).collect(),
+        pods: pods.iter().map(|pod| (pod.meta.key.name.to_string(), question.eligibility(pod))).collect(),
         faults: settings::faults(&service),
         unreadable: settings.claim == Claim::Unreadable,
         lease: lease.map(|(name, lease)| LeaseSeen {
@@ -218,7 +219,7 @@ pub async fn why(
 async fn rivals_of(client: &Client, service: &Key) -> Result<Vec<Rival>, InspectError> {
     let api: Api<view::Outsider> = Api::namespaced(client.clone(), &service.namespace);
     let (named, managed) = (leader::SLICE_SERVICE, leader::SLICE_MANAGED_BY);
-    let others = format!("{named}={},{managed}!={}", service.name, leader::US);
+    let others = format!("{named}={},{managed}!={}", service.name, names::HEADWORKS);
     let found = all(&api, ListParams::default().labels(&others)).await?;
     Ok(found.iter().filter_map(Rival::of).collect())
 }
@@ -229,7 +230,7 @@ pub async fn promote(
     namespace: &str,
     name: &str,
     pod: &str,
-) -> Result<Standing, InspectError> {
+) -> Result<Eligibility, InspectError> {
     let service = source(&client, namespace, name).await?;
     let settings = Settings::read(name, &service.annotations);
     if let Strategy::Lease(lease) = settings.strategy {
@@ -249,9 +250,9 @@ pub async fn promote(
         lease: None,
         now: Timestamp::now(),
     };
-    let standing = question.standing(found);
+    let eligibility = question.eligibility(found);
     let patch = json!({"metadata": {"annotations": {leader::PROMOTE: pod}}});
     let api: Api<view::Service> = Api::namespaced(client, namespace);
     api.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await?;
-    Ok(standing)
+    Ok(eligibility)
 }

@@ -12,7 +12,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use crate::leaders::plan::key::Key;
-use crate::leaders::plan::memory::Kind;
+use crate::leaders::plan::memory::WriteKind;
 use crate::leaders::plan::notes::Note;
 
 /// Seconds: 1 ms to 60 s.
@@ -205,14 +205,14 @@ impl Metrics {
         self.shown.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn sent(&self, kind: Kind) {
+    pub(crate) fn sent(&self, kind: WriteKind) {
         self.writes.get_or_create(&WriteLabels { object: object(kind) }).inc();
     }
 
     /// How many writes were sent.
     pub fn writes(&self) -> u64 {
         let of = |kind| self.writes.get_or_create(&WriteLabels { object: object(kind) }).get();
-        [Kind::Slice, Kind::Service, Kind::Source].into_iter().map(of).sum()
+        [WriteKind::Slice, WriteKind::Service, WriteKind::Source].into_iter().map(of).sum()
     }
 
     pub(crate) fn sizes(&self, sizes: [(&'static str, usize); 6], waiting: usize) {
@@ -238,11 +238,11 @@ fn labels(source: &Key) -> SourceLabels {
     SourceLabels { namespace: source.namespace.to_string(), service: source.name.to_string() }
 }
 
-pub(crate) fn object(kind: Kind) -> &'static str {
+pub(crate) fn object(kind: WriteKind) -> &'static str {
     match kind {
-        Kind::Slice => "endpointslice",
-        Kind::Service => "leader_service",
-        Kind::Source => "service",
+        WriteKind::Slice => "endpointslice",
+        WriteKind::Service => "leader_service",
+        WriteKind::Source => "service",
     }
 }
 

@@ -17,7 +17,7 @@ use super::events::Events;
 use super::metrics;
 use super::metrics::Metrics;
 use super::watch::{Heard, LISTINGS, Listing, Watches};
-use crate::leaders::plan::batch::{Job, Outcome};
+use crate::leaders::plan::batch::{Outcome, WriteBatch};
 use crate::leaders::plan::core::{Core, Options};
 use crate::leaders::plan::key::Key;
 use crate::leaders::plan::notes::Note;
@@ -39,7 +39,7 @@ pub(crate) struct Driver {
     leads: watch::Receiver<bool>,
     synced: Arc<watch::Sender<bool>>,
     missing: HashSet<Listing>,
-    writes: JoinSet<(Job, Vec<Outcome>)>,
+    writes: JoinSet<(WriteBatch, Vec<Outcome>)>,
     running: [usize; 4],
     applier: Applier,
     watches: Watches,
@@ -94,7 +94,7 @@ impl Driver {
             self.lead();
             self.dispatch();
             self.watch_leases();
-            let (sizes, waiting) = self.with(|core| (core.world.sizes(), core.waiting()));
+            let (sizes, waiting) = self.with(|core| (core.state.sizes(), core.waiting()));
             self.metrics.sizes(sizes, waiting);
             let due = self.due();
             tokio::select! {
@@ -135,7 +135,7 @@ impl Driver {
 
     fn hear(&mut self, heard: Heard) {
         match heard {
-            Heard::Change(change, received) => self.core().take(*change, received),
+            Heard::Change(change, received) => self.core().observe(*change, received),
             Heard::Listed(listing) => {
                 self.missing.remove(&listing);
                 if self.missing.is_empty() {
@@ -157,14 +157,14 @@ impl Driver {
     fn dispatch(&mut self) {
         while let Some(most) = self.room() {
             let next = self.core().next(most, Timestamp::now());
-            let Some(job) = next else { break };
-            self.running[job.priority as usize] += 1;
+            let Some(batch) = next else { break };
+            self.running[batch.priority as usize] += 1;
             let (applier, metrics) = (self.applier.clone(), self.metrics.clone());
             self.writes.spawn(async move {
-                job.calls.iter().for_each(|call| metrics.sent(call.kind()));
+                batch.calls.iter().for_each(|call| metrics.sent(call.kind()));
                 let outcomes =
-                    futures::future::join_all(job.calls.iter().map(|call| applier.call(call))).await;
-                (job, outcomes)
+                    futures::future::join_all(batch.calls.iter().map(|call| applier.call(call))).await;
+                (batch, outcomes)
             });
         }
     }
@@ -177,22 +177,22 @@ impl Driver {
             all if all >= WRITES => None,
             _ if others >= OTHERS => Some(Priority::Failover),
             _ if tellings >= TELLINGS => Some(Priority::Cleaning),
-            _ => Some(Priority::Telling),
+            _ => Some(Priority::Publishing),
         }
     }
 
-    fn done(&mut self, done: Result<(Job, Vec<Outcome>), tokio::task::JoinError>) {
-        let Ok((job, outcomes)) = done else { return };
-        self.running[job.priority as usize] -= 1;
+    fn done(&mut self, done: Result<(WriteBatch, Vec<Outcome>), tokio::task::JoinError>) {
+        let Ok((batch, outcomes)) = done else { return };
+        self.running[batch.priority as usize] -= 1;
         let now = Timestamp::now();
-        self.metrics.reconciliation.observe(now.duration_since(job.decided).as_secs_f64().max(0.0));
-        self.core().done(&job, outcomes, now);
+        self.metrics.reconciliation.observe(now.duration_since(batch.decided).as_secs_f64().max(0.0));
+        self.core().done(&batch, outcomes, now);
     }
 
     /// One watch for each Lease that a source names.
     fn watch_leases(&mut self) {
         let changed = self.with(|core| {
-            let wanted: Vec<&Key> = core.world.wanted_leases().collect();
+            let wanted: Vec<&Key> = core.state.wanted_leases().collect();
             let known =
                 wanted.len() == self.leases.len() && wanted.iter().all(|key| self.leases.contains_key(*key));
             (!known).then(|| wanted.into_iter().cloned().collect::<HashSet<Key>>())

@@ -18,6 +18,7 @@ use crate::leaders::plan::key::Key;
 use crate::leaders::plan::model::{Node, Rival};
 use crate::leaders::plan::state::Change;
 use crate::leaders::plan::{model, view};
+use crate::names;
 use crate::names::leader;
 
 /// A change, and when it was received; or the word that a kind was listed.
@@ -44,12 +45,12 @@ pub(crate) const LISTINGS: [Listing; 5] =
 /// API server says that it is gone.
 const NOT_ENDED: &str = "status.phase!=Succeeded,status.phase!=Failed";
 
-/// How changes of one kind are told.
-struct Told<K> {
+/// The changes that the events of one kind become.
+struct Handlers<K> {
     put: fn(K) -> Change,
     gone: fn(K) -> Change,
-    listed: fn(HashSet<Key>) -> Change,
-    listing: Option<Listing>,
+    /// The change that ends a list. Absent for Leases: each is watched by its name, and none is waited for.
+    list: Option<(Listing, fn(HashSet<Key>) -> Change)>,
 }
 
 /// Where changes go.
@@ -74,40 +75,37 @@ impl Watches {
 
     /// All kinds but Leases, until the receiver is gone.
     pub(crate) async fn run(self) {
-        let pods = Told {
+        let pods = Handlers {
             put: |pod: view::Pod| Change::Pod(pod.into()),
             gone: |pod| Change::PodGone(model::Pod::from(pod).meta),
-            listed: Change::Pods,
-            listing: Some(Listing::Pods),
+            list: Some((Listing::Pods, Change::Pods)),
         };
-        let services = Told {
+        let services = Handlers {
             put: |service: view::Service| Change::Service(service.into()),
             gone: |service| Change::ServiceGone(model::Service::from(service).meta),
-            listed: Change::Services,
-            listing: Some(Listing::Services),
+            list: Some((Listing::Services, Change::Services)),
         };
-        let slices = Told {
+        let slices = Handlers {
             put: |slice: view::Slice| Change::Slice(slice.into()),
             gone: |slice| Change::SliceGone(model::Slice::from(slice).meta),
-            listed: Change::Slices,
-            listing: Some(Listing::Slices),
+            list: Some((Listing::Slices, Change::Slices)),
         };
-        let rivals = Told {
+        let rivals = Handlers {
             put: |slice: view::Outsider| {
                 let meta = model::Meta::of(&slice.metadata);
                 Change::Rival(meta, Rival::of(&slice))
             },
             gone: |slice| Change::RivalGone(model::Meta::of(&slice.metadata)),
-            listed: Change::Rivals,
-            listing: Some(Listing::Rivals),
+            list: Some((Listing::Rivals, Change::Rivals)),
         };
-        let nodes = Told {
+        let nodes = Handlers {
             put: |node: view::Node| Change::Node(node.into()),
             gone: |node| Change::NodeGone(Node::from(node).name),
-            listed: |keys| Change::Nodes(keys.into_iter().map(|key| key.name).collect::<HashSet<Arc<str>>>()),
-            listing: Some(Listing::Nodes),
+            list: Some((Listing::Nodes, |keys| {
+                Change::Nodes(keys.into_iter().map(|key| key.name).collect::<HashSet<Arc<str>>>())
+            })),
         };
-        let (managed, us) = (leader::SLICE_MANAGED_BY, leader::US);
+        let (managed, us) = (leader::SLICE_MANAGED_BY, names::HEADWORKS);
         let ours = format!("{managed}={us}");
         // Those without the label, too. Not those that the cluster makes for every ordinary Service.
         let others = format!("{managed} notin ({us},{})", leader::SLICE_CONTROLLER);
@@ -127,16 +125,15 @@ impl Watches {
     pub(crate) async fn lease(self, key: Key) {
         let api: Api<view::Lease> = Api::namespaced(self.client.clone(), &key.namespace);
         let config = watcher::Config::default().fields(&format!("metadata.name={}", key.name));
-        let leases = Told {
+        let leases = Handlers {
             put: |lease: view::Lease| Change::Lease(lease.into()),
             gone: |lease| Change::LeaseGone(model::Lease::from(lease).meta),
-            listed: |_| Change::Nothing,
-            listing: None,
+            list: None,
         };
         self.watch(api, config, leases).await;
     }
 
-    async fn watch<K>(&self, api: Api<K>, config: watcher::Config, told: Told<K>)
+    async fn watch<K>(&self, api: Api<K>, config: watcher::Config, handlers: Handlers<K>)
     where
         K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
     {
@@ -152,13 +149,16 @@ impl Watches {
                 Ok(Event::InitApply(object)) => {
                     let name = object.name_any();
                     listed.insert(Key::new(object.namespace().unwrap_or_default(), name));
-                    vec![Heard::Change(Box::new((told.put)(object)), now)]
+                    vec![Heard::Change(Box::new((handlers.put)(object)), now)]
                 }
-                Ok(Event::Apply(object)) => vec![Heard::Change(Box::new((told.put)(object)), now)],
-                Ok(Event::Delete(object)) => vec![Heard::Change(Box::new((told.gone)(object)), now)],
+                Ok(Event::Apply(object)) => vec![Heard::Change(Box::new((handlers.put)(object)), now)],
+                Ok(Event::Delete(object)) => vec![Heard::Change(Box::new((handlers.gone)(object)), now)],
                 Ok(Event::InitDone) => {
-                    let all = Heard::Change(Box::new((told.listed)(std::mem::take(&mut listed))), now);
-                    [all].into_iter().chain(told.listing.map(Heard::Listed)).collect()
+                    let listed = std::mem::take(&mut listed);
+                    let list = handlers.list.map(|(listing, change)| {
+                        [Heard::Change(Box::new(change(listed)), now), Heard::Listed(listing)]
+                    });
+                    list.into_iter().flatten().collect()
                 }
                 Err(error) => {
                     tracing::warn!(kind = %K::kind(&()), error = word(&error), "a watch failed and is begun again");

@@ -1,22 +1,22 @@
-//! How often the objects of one source may be written. Pure.
+//! Limits how often the objects of one source may be written.
 //!
-//! A second wall: a plan that is never content, or somebody who undoes whatever is written, would else cost as many writes
-//! as the API server answers. No failover in honest use comes near it.
+//! A second line of defence: a decision that is never satisfied, or a program that undoes every write, would otherwise
+//! cost as many writes as the API server answers. No real failover comes near the limit.
 
 use jiff::{SignedDuration, Timestamp};
 
-/// How many writes may follow each other at once.
+/// The number of writes that may follow each other immediately.
 const BURST: i32 = 100;
-/// After that, one in this time; and what was used comes back at this rate.
+/// The interval between writes after a burst; used writes also come back at this rate.
 const EVERY: SignedDuration = SignedDuration::from_secs(1);
 
-/// The writes of one kind.
+/// The limit of one kind of writes.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Limit {
     /// When everything that was used will have come back.
     full: Option<Timestamp>,
-    /// Whether it was told that writes wait.
-    told: bool,
+    /// It was reported that writes wait.
+    reported: bool,
 }
 
 impl Limit {
@@ -24,34 +24,34 @@ impl Limit {
         self.full.map_or(SignedDuration::ZERO, |full| full.duration_since(now).max(SignedDuration::ZERO))
     }
 
-    /// Let time pass. A clock that was set back holds nothing up.
-    pub(crate) fn look(&mut self, now: Timestamp) {
+    /// Lets time pass. A clock that was set back delays nothing for long.
+    pub(crate) fn pass_time(&mut self, now: Timestamp) {
         let used = self.used(now);
         if used > EVERY * (BURST + 1) {
             self.full = now.checked_add(EVERY * BURST).ok();
         }
-        self.told &= used > EVERY * (BURST / 2);
+        self.reported &= used > EVERY * (BURST / 2);
     }
 
-    /// A write is sent.
+    /// Counts a write that is sent.
     pub(crate) fn spend(&mut self, now: Timestamp) {
         self.full = now.checked_add(self.used(now).saturating_add(EVERY)).ok();
     }
 
-    /// Until when the next write has to wait, if it has to.
+    /// The time at which the next write may be sent, if it has to wait.
     pub(crate) fn until(&self, now: Timestamp) -> Option<Timestamp> {
         let wait = self.used(now).saturating_sub(EVERY * (BURST - 1));
         if wait.is_positive() { now.checked_add(wait).ok() } else { None }
     }
 
-    /// Note that it is told that writes wait. Gives whether that is news.
-    pub(crate) fn tell(&mut self) -> bool {
-        !std::mem::replace(&mut self.told, true)
+    /// Records that it is reported that writes wait. Gives whether that is news.
+    pub(crate) fn report(&mut self) -> bool {
+        !std::mem::replace(&mut self.reported, true)
     }
 
-    /// Whether writes have been waiting of late.
-    pub(crate) fn is_told(&self) -> bool {
-        self.told
+    /// Whether writes have been waiting lately.
+    pub(crate) fn is_reported(&self) -> bool {
+        self.reported
     }
 }
 
@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hundred_writes_go_at_once_and_then_one_a_second() {
+    fn a_hundred_writes_go_immediately_and_then_one_a_second() {
         let mut limit = Limit::default();
         for i in 0..100 {
             assert_eq!(limit.until(at(0)), None, "{i}");
@@ -82,14 +82,14 @@ mod tests {
     }
 
     #[test]
-    fn rest_gives_everything_back_and_is_told_once_an_episode() {
+    fn rest_gives_everything_back_and_a_limit_is_reported_once_an_episode() {
         let mut limit = Limit::default();
         (0..100).for_each(|_| limit.spend(at(0)));
-        assert!(limit.tell() && !limit.tell());
-        limit.look(at(40_000));
-        assert!(limit.is_told());
-        limit.look(at(100_000));
-        assert!(!limit.is_told() && limit.tell());
+        assert!(limit.report() && !limit.report());
+        limit.pass_time(at(40_000));
+        assert!(limit.is_reported());
+        limit.pass_time(at(100_000));
+        assert!(!limit.is_reported() && limit.report());
         (0..100).for_each(|_| limit.spend(at(100_000)));
         assert!(limit.until(at(100_000)).is_some());
     }
@@ -98,7 +98,7 @@ mod tests {
     fn a_clock_that_is_set_back_an_hour_holds_a_write_up_for_a_second() {
         let mut limit = Limit::default();
         (0..100).for_each(|_| limit.spend(at(3_600_000)));
-        limit.look(at(0));
+        limit.pass_time(at(0));
         assert_eq!(limit.until(at(0)), Some(at(1_000)));
     }
 }

@@ -320,12 +320,12 @@ impl History {
                 }
                 while replica.decide(now) {}
                 busy |= !replica.waiting.is_empty() || !replica.answers.is_empty();
-                for job in std::mem::take(&mut replica.waiting) {
-                    let outcomes = job.calls.iter().map(|call| self.server.call(call)).collect();
-                    replica.answers.push((job, outcomes));
+                for batch in std::mem::take(&mut replica.waiting) {
+                    let outcomes = batch.calls.iter().map(|call| self.server.call(call)).collect();
+                    replica.answers.push((batch, outcomes));
                 }
-                for (job, outcomes) in std::mem::take(&mut replica.answers) {
-                    replica.core.done(&job, outcomes, now);
+                for (batch, outcomes) in std::mem::take(&mut replica.answers) {
+                    replica.core.done(&batch, outcomes, now);
                 }
             }
             self.server.collect_garbage();

@@ -35,11 +35,11 @@ fn lease(holder: &Holder, now: Timestamp, version: u32) -> Lease {
 /// Carry out whatever is planned.
 fn settle(server: &mut Server, replica: &mut Replica) {
     while replica.decide(server.now) {
-        let job = replica.waiting.pop().unwrap();
-        let outcomes = job.calls.iter().map(|call| server.call(call)).collect();
-        replica.core.done(&job, outcomes, server.now);
+        let batch = replica.waiting.pop().unwrap();
+        let outcomes = batch.calls.iter().map(|call| server.call(call)).collect();
+        replica.core.done(&batch, outcomes, server.now);
         for change in std::mem::take(&mut server.told) {
-            replica.core.take(change, server.now);
+            replica.core.observe(change, server.now);
         }
     }
 }
@@ -67,10 +67,10 @@ fn run(seed: u64) {
         let holder = Holder { name: ["db-0", "db-1"][round % 2], skew: SignedDuration::from_millis(skew) };
         for _ in 0..8 {
             version += 1;
-            replica.core.take(Change::Lease(lease(&holder, server.now, version)), server.now);
+            replica.core.observe(Change::Lease(lease(&holder, server.now, version)), server.now);
             // What is listed again is no renewal.
             if random.once_in(3) {
-                replica.core.take(Change::Lease(lease(&holder, server.now, version)), server.now);
+                replica.core.observe(Change::Lease(lease(&holder, server.now, version)), server.now);
             }
             settle(&mut server, &mut replica);
             assert_eq!(leader(&server).as_deref(), Some(holder.name), "seed {seed}, skew {skew} ms");

@@ -6,8 +6,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::Random;
 use super::server::Server;
-use crate::leaders::plan::batch::{Job, Outcome};
-use crate::leaders::plan::choose::{Question, Standing};
+use crate::leaders::plan::batch::{Outcome, WriteBatch};
+use crate::leaders::plan::choose::{Eligibility, Question};
 use crate::leaders::plan::core::{Core, Options};
 use crate::leaders::plan::state::Change;
 use crate::leaders::plan::writes::{Call, Priority};
@@ -19,9 +19,9 @@ pub(crate) struct Replica {
     /// What watches have not delivered yet: pods, Services, slices, nodes, slices of others.
     pub(crate) inbox: [VecDeque<Change>; 5],
     /// Writes that were decided, and not sent yet.
-    pub(crate) waiting: Vec<Job>,
+    pub(crate) waiting: Vec<WriteBatch>,
     /// Writes whose answers are under way.
-    pub(crate) answers: Vec<(Job, Vec<Outcome>)>,
+    pub(crate) answers: Vec<(WriteBatch, Vec<Outcome>)>,
 }
 
 fn lane(change: &Change) -> usize {
@@ -57,15 +57,17 @@ impl Replica {
             .chain(server.nodes.values().map(|node| Change::Node(node.clone())))
             .chain(server.rivals.values().map(|one| Change::Rival(one.meta.clone(), Some(one.clone()))));
         for change in all {
-            self.core.take(change, now);
+            self.core.observe(change, now);
         }
         let keys = |keys: Vec<_>| keys.into_iter().collect::<HashSet<_>>();
-        self.core.take(Change::Pods(keys(server.pods.keys().cloned().collect())), now);
-        self.core.take(Change::Services(keys(server.services.keys().cloned().collect())), now);
-        self.core
-            .take(Change::Slices(keys(server.labelled().map(|slice| slice.meta.key.clone()).collect())), now);
-        self.core.take(Change::Rivals(keys(server.rivals.keys().cloned().collect())), now);
-        self.core.take(Change::Nodes(server.nodes.keys().cloned().collect()), now);
+        self.core.observe(Change::Pods(keys(server.pods.keys().cloned().collect())), now);
+        self.core.observe(Change::Services(keys(server.services.keys().cloned().collect())), now);
+        self.core.observe(
+            Change::Slices(keys(server.labelled().map(|slice| slice.meta.key.clone()).collect())),
+            now,
+        );
+        self.core.observe(Change::Rivals(keys(server.rivals.keys().cloned().collect())), now);
+        self.core.observe(Change::Nodes(server.nodes.keys().cloned().collect()), now);
     }
 
     pub(crate) fn hear(&mut self, change: &Change) {
@@ -80,15 +82,15 @@ impl Replica {
         }
         let Some(change) = self.inbox[lane].pop_front() else { return };
         if random.once_in(10) {
-            self.core.take(change.clone(), now);
+            self.core.observe(change.clone(), now);
         }
-        self.core.take(change, now);
+        self.core.observe(change, now);
     }
 
     pub(crate) fn deliver_all(&mut self, now: Timestamp) {
         for lane in 0..5 {
             while let Some(change) = self.inbox[lane].pop_front() {
-                self.core.take(change, now);
+                self.core.observe(change, now);
             }
         }
     }
@@ -97,40 +99,40 @@ impl Replica {
     pub(crate) fn decide(&mut self, now: Timestamp) -> bool {
         self.core.tick(now);
         self.core.notes();
-        let Some(job) = self.core.next(Priority::Telling, now) else { return false };
-        for call in &job.calls {
-            self.judge(&job, call, now);
+        let Some(batch) = self.core.next(Priority::Publishing, now) else { return false };
+        for call in &batch.calls {
+            self.judge(&batch, call, now);
         }
-        self.waiting.push(job);
+        self.waiting.push(batch);
         true
     }
 
     /// Never a terminating endpoint while another pod may lead.
-    fn judge(&self, job: &Job, call: &Call, now: Timestamp) {
+    fn judge(&self, batch: &WriteBatch, call: &Call, now: Timestamp) {
         let Call::WriteSlice(_, slice) = call else { return };
         let Some(endpoint) = slice.endpoints.first() else { return };
         if endpoint.conditions.as_ref().and_then(|conditions| conditions.terminating) != Some(true) {
             return;
         }
-        let world = &self.core.world;
-        let source = world.service(&job.source).unwrap();
-        let pods = world.pods.pods_of(&job.source);
+        let state = &self.core.state;
+        let source = state.service(&batch.source).unwrap();
+        let pods = state.pods.pods_of(&batch.source);
         let question = Question {
             settings: &source.source.as_ref().unwrap().settings,
             family: crate::leaders::plan::leader_service::families(&source.service)[0],
             pods: &pods,
             incumbent: None,
-            down: &|node| world.down(node),
+            down: &|node| state.down(node),
             node_grace: GRACE,
             lease: None,
             now,
         };
         for pod in &pods {
             assert_ne!(
-                question.standing(pod),
-                Standing::Candidate,
+                question.eligibility(pod),
+                Eligibility::Candidate,
                 "{} leads while {} may",
-                job.source,
+                batch.source,
                 pod.meta.key
             );
         }
@@ -141,8 +143,8 @@ impl Replica {
         if self.waiting.is_empty() {
             return;
         }
-        let job = self.waiting.swap_remove(random.below(self.waiting.len()));
-        let outcomes = job
+        let batch = self.waiting.swap_remove(random.below(self.waiting.len()));
+        let outcomes = batch
             .calls
             .iter()
             .map(|call| match random.below(12) {
@@ -155,13 +157,13 @@ impl Replica {
                 _ => server.call(call),
             })
             .collect();
-        self.answers.push((job, outcomes));
+        self.answers.push((batch, outcomes));
     }
 
     pub(crate) fn answer(&mut self, random: &mut Random, now: Timestamp) {
         if !self.answers.is_empty() {
-            let (job, outcomes) = self.answers.swap_remove(random.below(self.answers.len()));
-            self.core.done(&job, outcomes, now);
+            let (batch, outcomes) = self.answers.swap_remove(random.below(self.answers.len()));
+            self.core.done(&batch, outcomes, now);
         }
     }
 }

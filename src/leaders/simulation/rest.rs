@@ -23,14 +23,14 @@ fn at_rest(server: &Server) -> (Server, usize) {
     let now = server.now;
     let mut writes = 0;
     while replica.decide(now) {
-        let job = replica.waiting.pop().unwrap();
-        let outcomes: Vec<_> = job.calls.iter().map(|call| server.call(call)).collect();
+        let batch = replica.waiting.pop().unwrap();
+        let outcomes: Vec<_> = batch.calls.iter().map(|call| server.call(call)).collect();
         writes += outcomes.len();
-        assert!(writes < MANY, "no rest: {:?}", job.calls);
-        replica.core.done(&job, outcomes, now);
+        assert!(writes < MANY, "no rest: {:?}", batch.calls);
+        replica.core.done(&batch, outcomes, now);
         server.collect_garbage();
         for change in std::mem::take(&mut server.told) {
-            replica.core.take(change, now);
+            replica.core.observe(change, now);
         }
     }
     // One for a pod that leads now; one more where a slice that was written by hand is in the way.
@@ -98,12 +98,12 @@ fn what_another_program_undoes_for_ever_is_written_once_a_second_and_told() {
     let end = server.now.checked_add(jiff::SignedDuration::from_secs(60)).unwrap();
     while server.now < end {
         replica.core.tick(server.now);
-        let job = replica.core.next(Priority::Telling, server.now);
+        let batch = replica.core.next(Priority::Publishing, server.now);
         notes.extend(replica.core.notes());
-        if let Some(job) = job {
-            let outcomes = job.calls.iter().map(|call| server.call(call)).collect();
-            repairs += job.calls.iter().filter(|call| matches!(call, Call::PatchService(..))).count();
-            replica.core.done(&job, outcomes, server.now);
+        if let Some(batch) = batch {
+            let outcomes = batch.calls.iter().map(|call| server.call(call)).collect();
+            repairs += batch.calls.iter().filter(|call| matches!(call, Call::PatchService(..))).count();
+            replica.core.done(&batch, outcomes, server.now);
         }
         // A policy that labels every Service.
         let mut leader = server.services[&key("db-leader")].clone();
@@ -111,7 +111,7 @@ fn what_another_program_undoes_for_ever_is_written_once_a_second_and_told() {
             server.put_service(leader);
         }
         for change in std::mem::take(&mut server.told) {
-            replica.core.take(change, server.now);
+            replica.core.observe(change, server.now);
         }
         server.pass(10);
     }
@@ -124,8 +124,8 @@ fn what_another_program_undoes_for_ever_is_written_once_a_second_and_told() {
     server.put_pod(Pod { ready: true, ..pod("db-1", "n0", server.now, 2) });
     server.put_pod(Pod { ready: false, meta: server.pods[&key("db-0")].meta.clone(), ..ready });
     for change in std::mem::take(&mut server.told) {
-        replica.core.take(change, server.now);
+        replica.core.observe(change, server.now);
     }
-    let job = replica.core.next(Priority::Failover, server.now).expect("a failover");
-    assert!(matches!(&job.calls[..], [Call::WriteSlice(..)]), "{:?}", job.calls);
+    let batch = replica.core.next(Priority::Failover, server.now).expect("a failover");
+    assert!(matches!(&batch.calls[..], [Call::WriteSlice(..)]), "{:?}", batch.calls);
 }

@@ -15,6 +15,7 @@ use crate::leaders::plan::model::{Meta, Node, Pod, Rival, Service, Slice, contro
 use crate::leaders::plan::state::Change;
 use crate::leaders::plan::view;
 use crate::leaders::plan::writes::Call;
+use crate::names;
 use crate::names::leader;
 
 #[derive(Clone)]
@@ -277,7 +278,7 @@ impl Server {
 }
 
 fn is_labelled(slice: &Slice) -> bool {
-    slice.labels.get(leader::SLICE_MANAGED_BY).is_some_and(|by| by == leader::US)
+    slice.labels.get(leader::SLICE_MANAGED_BY).is_some_and(|by| by == names::HEADWORKS)
 }
 
 /// A merge patch.
