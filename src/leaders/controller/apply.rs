@@ -1,6 +1,7 @@
-//! Client required: one write, and what became of it.
+//! Carries out one write and gives its outcome. Requires a client.
 //!
-//! Every write names the version, or the UID, of what it was decided on; a refused one reads what is there instead.
+//! Every write names the version and the UID of the object that it was decided on. After a conflict the present object
+//! is read.
 
 use std::time::Duration;
 
@@ -18,14 +19,13 @@ use crate::leaders::plan::view;
 use crate::leaders::plan::writes::Call;
 use crate::names;
 
-/// Carries out calls.
 #[derive(Clone)]
 pub(crate) struct Applier {
     client: Client,
     timeout: Duration,
 }
 
-/// What the API server answer, in so far as it matters.
+/// The answer of the API server, as far as it matters.
 enum ApiOutcome<T> {
     Done(T),
     Conflict,
@@ -45,7 +45,7 @@ impl Applier {
         Api::namespaced(self.client.clone(), namespace)
     }
 
-    /// Carry out one call.
+    /// Carries out one call.
     pub(crate) async fn call(&self, call: &Call) -> Outcome {
         match call {
             Call::CreateService(key, object) => {
@@ -117,7 +117,7 @@ impl Applier {
         }
     }
 
-    /// Delete exactly what was seen.
+    /// Deletes exactly the version that was seen.
     async fn delete<T>(&self, meta: &Meta) -> ApiOutcome<()>
     where
         T: Resource<DynamicType = (), Scope = NamespaceResourceScope>
@@ -168,7 +168,7 @@ fn post() -> PostParams {
     PostParams { dry_run: false, field_manager: Some(names::HEADWORKS.to_owned()) }
 }
 
-/// What is kept of an object that the API server gave back.
+/// Reads an object that the API server gave back, as if a watch had delivered it.
 pub(crate) fn service_of(object: ServiceObject) -> Service {
     let mut metadata = object.metadata;
     metadata.annotations.iter_mut().for_each(|annotations| annotations.retain(|key, _| view::is_ours(key)));

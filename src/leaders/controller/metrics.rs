@@ -1,4 +1,4 @@
-//! The numbers of leader routing, under zen-lead's names. The HELP text says what each counts.
+//! The metrics of leader Services, under the names of zen-lead. The HELP text describes each.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -76,7 +76,7 @@ struct WriteLabels {
 }
 
 impl Metrics {
-    /// Make the metrics and register them.
+    /// Creates the metrics and registers them.
     pub fn registered(registry: &mut Registry) -> Self {
         let metrics = Self {
             latency: Family::new_with_constructor(|| Histogram::new(LATENCY)),
@@ -140,7 +140,7 @@ impl Metrics {
         metrics
     }
 
-    /// One series of each kind, for the page that names them.
+    /// Creates one series of each metric, for the page that lists them.
     #[cfg(test)]
     pub(crate) fn touch(&self) {
         let source = SourceLabels { namespace: "x".to_owned(), service: "x".to_owned() };
@@ -209,7 +209,7 @@ impl Metrics {
         self.writes.get_or_create(&WriteLabels { object: object(kind) }).inc();
     }
 
-    /// How many writes were sent.
+    /// The number of writes that were sent.
     pub fn writes(&self) -> u64 {
         let of = |kind| self.writes.get_or_create(&WriteLabels { object: object(kind) }).get();
         [WriteKind::Slice, WriteKind::Service, WriteKind::Source].into_iter().map(of).sum()
@@ -222,7 +222,7 @@ impl Metrics {
         self.waiting.set(i64::try_from(waiting).unwrap_or(i64::MAX));
     }
 
-    /// A replica that does not lead knows nothing of Services that others lead.
+    /// Records whether this replica writes. One that does not must not show series of Services, which change elsewhere.
     pub(crate) fn leading(&self, leading: bool) {
         self.leading.set(leading.into());
         if !leading {

@@ -1,4 +1,4 @@
-//! Client required: watches, as one stream of changes.
+//! Watches all kinds, and sends their events as one stream of changes. Requires a client.
 
 use std::collections::HashSet;
 use std::fmt::Debug;
@@ -21,9 +21,10 @@ use crate::leaders::plan::{model, view};
 use crate::names;
 use crate::names::leader;
 
-/// A change, and when it was received; or the word that a kind was listed.
+/// An item of the stream: a change with the time at which it was received, or that a kind was listed for the first time
+/// or again.
 #[derive(Debug)]
-pub(crate) enum Heard {
+pub(crate) enum Received {
     Change(Box<Change>, Timestamp),
     Listed(Listing),
 }
@@ -41,8 +42,8 @@ pub(crate) enum Listing {
 pub(crate) const LISTINGS: [Listing; 5] =
     [Listing::Pods, Listing::Services, Listing::Slices, Listing::Rivals, Listing::Nodes];
 
-/// A pod that has ended leads nothing for ever, and a cluster that runs Jobs keeps them by the thousand. When one ends, the
-/// API server says that it is gone.
+/// Excludes finished pods: they never lead again, and a cluster that runs Jobs keeps thousands of them. When a pod
+/// finishes, the API server reports it to this watch as deleted.
 const NOT_ENDED: &str = "status.phase!=Succeeded,status.phase!=Failed";
 
 /// The changes that the events of one kind become.
@@ -53,16 +54,15 @@ struct Handlers<K> {
     list: Option<(Listing, fn(HashSet<Key>) -> Change)>,
 }
 
-/// Where changes go.
 #[derive(Clone)]
 pub(crate) struct Watches {
     client: Client,
     namespace: Option<String>,
-    out: mpsc::Sender<Heard>,
+    out: mpsc::Sender<Received>,
 }
 
 impl Watches {
-    pub(crate) fn new(client: Client, namespace: Option<String>, out: mpsc::Sender<Heard>) -> Self {
+    pub(crate) fn new(client: Client, namespace: Option<String>, out: mpsc::Sender<Received>) -> Self {
         Self { client, namespace, out }
     }
 
@@ -73,7 +73,7 @@ impl Watches {
         }
     }
 
-    /// All kinds but Leases, until the receiver is gone.
+    /// Watches all kinds but Leases, until the receiver is dropped.
     pub(crate) async fn run(self) {
         let pods = Handlers {
             put: |pod: view::Pod| Change::Pod(pod.into()),
@@ -107,9 +107,9 @@ impl Watches {
         };
         let (managed, us) = (leader::SLICE_MANAGED_BY, names::HEADWORKS);
         let ours = format!("{managed}={us}");
-        // Those without the label, too. Not those that the cluster makes for every ordinary Service.
+        // Slices without the label are included; those that the cluster makes for every ordinary Service are not.
         let others = format!("{managed} notin ({us},{})", leader::SLICE_CONTROLLER);
-        // Small pages: a page is decoded as a whole, and what is not kept of it is most of it.
+        // Small pages: a page is decoded as a whole, and most of it is dropped afterwards.
         let config = watcher::Config::default().page_size(100);
         let nodes_api: Api<view::Node> = Api::all(self.client.clone());
         tokio::join!(
@@ -121,7 +121,7 @@ impl Watches {
         );
     }
 
-    /// One Lease, until the task is aborted.
+    /// Watches one Lease, until the task is aborted.
     pub(crate) async fn lease(self, key: Key) {
         let api: Api<view::Lease> = Api::namespaced(self.client.clone(), &key.namespace);
         let config = watcher::Config::default().fields(&format!("metadata.name={}", key.name));
@@ -141,7 +141,7 @@ impl Watches {
         let mut stream = std::pin::pin!(watcher(api, config).backoff(Patience::default()));
         while let Some(event) = stream.next().await {
             let now = Timestamp::now();
-            let heard = match event {
+            let received = match event {
                 Ok(Event::Init) => {
                     listed.clear();
                     continue;
@@ -149,23 +149,23 @@ impl Watches {
                 Ok(Event::InitApply(object)) => {
                     let name = object.name_any();
                     listed.insert(Key::new(object.namespace().unwrap_or_default(), name));
-                    vec![Heard::Change(Box::new((handlers.put)(object)), now)]
+                    vec![Received::Change(Box::new((handlers.put)(object)), now)]
                 }
-                Ok(Event::Apply(object)) => vec![Heard::Change(Box::new((handlers.put)(object)), now)],
-                Ok(Event::Delete(object)) => vec![Heard::Change(Box::new((handlers.gone)(object)), now)],
+                Ok(Event::Apply(object)) => vec![Received::Change(Box::new((handlers.put)(object)), now)],
+                Ok(Event::Delete(object)) => vec![Received::Change(Box::new((handlers.gone)(object)), now)],
                 Ok(Event::InitDone) => {
                     let listed = std::mem::take(&mut listed);
                     let list = handlers.list.map(|(listing, change)| {
-                        [Heard::Change(Box::new(change(listed)), now), Heard::Listed(listing)]
+                        [Received::Change(Box::new(change(listed)), now), Received::Listed(listing)]
                     });
                     list.into_iter().flatten().collect()
                 }
                 Err(error) => {
-                    tracing::warn!(kind = %K::kind(&()), error = word(&error), "a watch failed and is begun again");
+                    tracing::warn!(kind = %K::kind(&()), error = reason(&error), "watch failed, restarting");
                     continue;
                 }
             };
-            for one in heard {
+            for one in received {
                 if self.out.send(one).await.is_err() {
                     return;
                 }
@@ -174,8 +174,8 @@ impl Watches {
     }
 }
 
-/// Never the error itself: it may quote what could not be decoded.
-fn word(error: &watcher::Error) -> &'static str {
+/// A bounded word for an error. The error itself is never logged: it may quote an object that could not be decoded.
+fn reason(error: &watcher::Error) -> &'static str {
     match error {
         watcher::Error::InitialListFailed(_) => "list failed",
         watcher::Error::WatchStartFailed(_) => "watch refused",

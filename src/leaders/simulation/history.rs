@@ -1,4 +1,4 @@
-//! One random history, and what has to be true at its end.
+//! One random history, and the checks of the state that it ends in.
 
 use std::sync::Arc;
 
@@ -47,13 +47,13 @@ struct History {
     replicas: Vec<Replica>,
     random: Random,
     pods: u8,
-    aloud: bool,
+    verbose: bool,
 }
 
-pub(crate) fn run(seed: u64, aloud: bool) {
+pub(crate) fn run(seed: u64, verbose: bool) {
     let mut random = Random::new(seed);
     let mut server = Server::new();
-    server.aloud = aloud;
+    server.verbose = verbose;
     for node in ["n0", "n1"] {
         server.put_node(Node { name: node.into(), zone: None, down: None });
     }
@@ -77,7 +77,7 @@ pub(crate) fn run(seed: u64, aloud: bool) {
     let spec = json!({"type": "ClusterIP", "selector": {"app": "db"}, "ipFamilies": families,
         "ports": [{"name": "a", "port": 80, "targetPort": 8080}, {"name": "b", "port": 81, "targetPort": "http"}]});
     server.put_service(service(SOURCE, &settings, &spec));
-    let mut history = History { server, replicas, random, pods: 0, aloud };
+    let mut history = History { server, replicas, random, pods: 0, verbose };
     for step in 0..STEPS {
         history.step();
         history.spread();
@@ -90,15 +90,15 @@ pub(crate) fn run(seed: u64, aloud: bool) {
 }
 
 impl History {
-    /// Watches hear what happened.
+    /// Puts the new events into the inboxes of all replicas.
     fn spread(&mut self) {
-        for change in std::mem::take(&mut self.server.told) {
-            self.replicas.iter_mut().for_each(|replica| replica.hear(&change));
+        for change in std::mem::take(&mut self.server.events) {
+            self.replicas.iter_mut().for_each(|replica| replica.enqueue(&change));
         }
     }
 
     fn say(&self, text: &str) {
-        if self.aloud {
+        if self.verbose {
             println!("{} {text}", self.server.now);
         }
     }
@@ -120,7 +120,7 @@ impl History {
         }
     }
 
-    /// Controllers die, are replaced, and overlap.
+    /// Kills, replaces, adds or relists a controller, or collects garbage.
     fn controllers(&mut self, one: usize) {
         match self.random.below(5) {
             0 => {
@@ -148,7 +148,7 @@ impl History {
         (!pods.is_empty()).then(|| pods[self.random.below(pods.len())].clone())
     }
 
-    /// Users, kubelets and accidents.
+    /// Changes the cluster as users, kubelets and accidents do.
     fn happen(&mut self) {
         let now = self.server.now;
         let what = self.random.below(26);
@@ -218,7 +218,7 @@ impl History {
                 self.server.remove_slice(&key(name));
             }
             21 if self.random.once_in(3) => {
-                // Deleted and made again at once: another Service of the same name.
+                // Deleted and created again immediately: another Service of the same name.
                 if let Some(mut source) = self.server.services.get(&key(SOURCE)).cloned() {
                     self.server.remove_service(&key(SOURCE));
                     source.meta.uid = "".into();
@@ -245,7 +245,7 @@ impl History {
         }
     }
 
-    /// A pod has its addresses, its port and its node, or some of them.
+    /// Gives a pod its addresses, its port and its node, or only some of them.
     fn lack(&mut self, pod: &mut Pod) {
         let n = self.pods;
         let (four, six) = (format!("10.0.1.{n}").parse().unwrap(), format!("fd00::1:{n:x}").parse().unwrap());
@@ -276,7 +276,7 @@ impl History {
         }
     }
 
-    /// Somebody edits one of ours by hand.
+    /// Edits one of our objects by hand.
     fn tamper(&mut self) {
         let slices: Vec<Slice> = self.server.slices.values().cloned().collect();
         if let Some(mut slice) = slices.into_iter().next() {
@@ -303,7 +303,7 @@ impl History {
         }
     }
 
-    /// Events stop. Everything is delivered and written, and then it is as it should be.
+    /// Stops all events, delivers and writes until nothing is left to do, and checks the state.
     fn end(&mut self) {
         self.say("events stop");
         let mut quiet = false;
@@ -315,7 +315,7 @@ impl History {
                 let replica = &mut self.replicas[i];
                 replica.deliver_all(now);
                 if round == 0 {
-                    // Out of order means lost, to a watch: it lists again, sooner or later.
+                    // An event that arrives out of order is lost to a watch, which lists again sooner or later.
                     replica.relist(&self.server);
                 }
                 while replica.decide(now) {}
@@ -329,7 +329,7 @@ impl History {
                 }
             }
             self.server.collect_garbage();
-            busy |= !self.server.told.is_empty();
+            busy |= !self.server.events.is_empty();
             if busy {
                 self.server.pass(10);
                 continue;
@@ -344,13 +344,13 @@ impl History {
         }
         assert!(quiet, "somebody writes for ever");
         rest::rests(&self.server);
-        // No timer is left: whatever waited for time is past.
+        // No timer is left, so later nothing changes either.
         self.server.pass(60_000);
-        self.right();
+        self.check_end();
     }
 
-    /// Whether everything is as it should be.
-    fn right(&self) {
+    /// Checks the slices, the leader Service and the status against the pods.
+    fn check_end(&self) {
         let server = &self.server;
         let source = server.services.get(&key(SOURCE)).filter(|source| settings::is_enabled(source));
         let ours = |owners: &[_]| controller(owners).is_some();
@@ -411,7 +411,7 @@ impl History {
                     assert!(able.is_empty(), "nobody leads though {able:?} may");
                 }
                 None => {
-                    // Empty, since its leader has no address of this family.
+                    // Empty is right only if the leader has no address of this family.
                     let of = |family: Option<Family>| slices.iter().find(|slice| slice.family == family);
                     let led = of(Some(primary)).and_then(|slice| slice.leader()).map(|(_, uid)| uid);
                     let pod = server.pods.values().find(|pod| Some(&*pod.meta.uid) == led);
@@ -427,9 +427,9 @@ impl History {
             "it asks for a leader itself"
         );
         let status = Status::read(source.annotations.get(leader::STATUS)).unwrap();
-        let told =
+        let reported =
             status.conditions.iter().filter(|one| one.starts_with("NameConflict: EndpointSlice")).count();
         let rivals = server.rivals.values().filter(|rival| rival.service == leader.name).count();
-        assert_eq!(told, rivals, "{status:?}");
+        assert_eq!(reported, rivals, "{status:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! Strategy lease under clocks that differ: who holds the Lease by what it does leads, whatever its clock says.
+//! Strategy lease under clocks that differ: the pod that renews the Lease in time leads, whatever its clock says.
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
@@ -14,7 +14,7 @@ const DURATION: SignedDuration = SignedDuration::from_secs(15);
 
 struct Holder {
     name: &'static str,
-    /// How far its clock is ahead.
+    /// The time by which its clock is ahead.
     skew: SignedDuration,
 }
 
@@ -32,13 +32,13 @@ fn lease(holder: &Holder, now: Timestamp, version: u32) -> Lease {
     }
 }
 
-/// Carry out whatever is planned.
+/// Makes all pending writes.
 fn settle(server: &mut Server, replica: &mut Replica) {
     while replica.decide(server.now) {
         let batch = replica.waiting.pop().unwrap();
         let outcomes = batch.calls.iter().map(|call| server.call(call)).collect();
         replica.core.done(&batch, outcomes, server.now);
-        for change in std::mem::take(&mut server.told) {
+        for change in std::mem::take(&mut server.events) {
             replica.core.observe(change, server.now);
         }
     }
@@ -68,7 +68,7 @@ fn run(seed: u64) {
         for _ in 0..8 {
             version += 1;
             replica.core.observe(Change::Lease(lease(&holder, server.now, version)), server.now);
-            // What is listed again is no renewal.
+            // A Lease that is only listed again was not renewed.
             if random.once_in(3) {
                 replica.core.observe(Change::Lease(lease(&holder, server.now, version)), server.now);
             }
@@ -80,7 +80,7 @@ fn run(seed: u64) {
             assert_eq!(leader(&server).as_deref(), Some(holder.name), "seed {seed}, skew {skew} ms");
         }
         if random.once_in(2) {
-            // It is renewed no more.
+            // It is no longer renewed.
             server.pass(15_000);
             settle(&mut server, &mut replica);
             assert_eq!(leader(&server), None, "seed {seed}, skew {skew} ms");

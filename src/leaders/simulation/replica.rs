@@ -1,4 +1,4 @@
-//! A controller and its watches, each of which lags behind in its own way.
+//! A controller and its watches, each of which is late in its own way.
 
 use std::collections::{HashSet, VecDeque};
 
@@ -16,11 +16,11 @@ pub(crate) const GRACE: SignedDuration = SignedDuration::from_secs(5);
 
 pub(crate) struct Replica {
     pub(crate) core: Core,
-    /// What watches have not delivered yet: pods, Services, slices, nodes, slices of others.
+    /// The events that are not delivered yet, by watch: pods, Services, slices, nodes, slices of others.
     pub(crate) inbox: [VecDeque<Change>; 5],
-    /// Writes that were decided, and not sent yet.
+    /// The batches that were decided and are not sent yet.
     pub(crate) waiting: Vec<WriteBatch>,
-    /// Writes whose answers are under way.
+    /// The batches whose answers are on their way.
     pub(crate) answers: Vec<(WriteBatch, Vec<Outcome>)>,
 }
 
@@ -35,7 +35,7 @@ fn lane(change: &Change) -> usize {
 }
 
 impl Replica {
-    /// One that has just listed everything, and leads.
+    /// A controller that has just listed everything, and leads.
     pub(crate) fn start(server: &Server) -> Self {
         let core = Core::new(Options { node_grace: GRACE });
         let mut replica = Self { core, inbox: Default::default(), waiting: Vec::new(), answers: Vec::new() };
@@ -44,7 +44,7 @@ impl Replica {
         replica
     }
 
-    /// List everything, as a watch does that has lost its place. What it had to tell is forgotten.
+    /// Lists everything, as a watch does that has lost its place. Its undelivered events are dropped.
     pub(crate) fn relist(&mut self, server: &Server) {
         self.inbox = Default::default();
         let now = server.now;
@@ -70,11 +70,11 @@ impl Replica {
         self.core.observe(Change::Nodes(server.nodes.keys().cloned().collect()), now);
     }
 
-    pub(crate) fn hear(&mut self, change: &Change) {
+    pub(crate) fn enqueue(&mut self, change: &Change) {
         self.inbox[lane(change)].push_back(change.clone());
     }
 
-    /// Deliver the next event of one watch, perhaps twice, perhaps after the one behind it.
+    /// Delivers the next event of one watch, perhaps twice, perhaps after the one behind it.
     pub(crate) fn deliver(&mut self, random: &mut Random, now: Timestamp) {
         let lane = random.below(5);
         if random.once_in(20) && self.inbox[lane].len() > 1 {
@@ -95,20 +95,20 @@ impl Replica {
         }
     }
 
-    /// Decide the next write, and hold it against what this replica knows.
+    /// Decides the next batch, and checks it against the state of this replica.
     pub(crate) fn decide(&mut self, now: Timestamp) -> bool {
         self.core.tick(now);
         self.core.notes();
         let Some(batch) = self.core.next(Priority::Publishing, now) else { return false };
         for call in &batch.calls {
-            self.judge(&batch, call, now);
+            self.check(&batch, call, now);
         }
         self.waiting.push(batch);
         true
     }
 
-    /// Never a terminating endpoint while another pod may lead.
-    fn judge(&self, batch: &WriteBatch, call: &Call, now: Timestamp) {
+    /// Checks that no terminating endpoint is written while another pod is a candidate.
+    fn check(&self, batch: &WriteBatch, call: &Call, now: Timestamp) {
         let Call::WriteSlice(_, slice) = call else { return };
         let Some(endpoint) = slice.endpoints.first() else { return };
         if endpoint.conditions.as_ref().and_then(|conditions| conditions.terminating) != Some(true) {
@@ -138,7 +138,7 @@ impl Replica {
         }
     }
 
-    /// Send one decided write; its answer may be late, lost, or a conflict that never was one.
+    /// Sends one batch; the answers may be late, lost, or conflicts that were none.
     pub(crate) fn send(&mut self, server: &mut Server, random: &mut Random) {
         if self.waiting.is_empty() {
             return;
@@ -168,7 +168,7 @@ impl Replica {
     }
 }
 
-/// What is there now, as after a 409.
+/// The present object, as it is read after a 409.
 fn current(server: &Server, call: &Call) -> Option<crate::leaders::plan::batch::Current> {
     use crate::leaders::plan::batch::Current;
     match call {

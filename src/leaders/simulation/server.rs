@@ -1,4 +1,4 @@
-//! The API server, as far as routing meets it: versions, UIDs, preconditions, watches, garbage collection.
+//! The API server as far as the controller depends on it: versions, UIDs, preconditions, watches, garbage collection.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -26,14 +26,14 @@ pub(crate) struct Server {
     pub(crate) slices: BTreeMap<Key, Slice>,
     pub(crate) pods: BTreeMap<Key, Pod>,
     pub(crate) nodes: BTreeMap<Arc<str>, Node>,
-    /// Slices that others keep.
+    /// The slices of other programs.
     pub(crate) rivals: BTreeMap<Key, Rival>,
-    /// What watches have to tell, in order.
-    pub(crate) told: Vec<Change>,
-    /// The highest epoch of each slice by name, and the pod it named, as headworks wrote them.
+    /// The events that watches have not delivered yet, in order.
+    pub(crate) events: Vec<Change>,
+    /// The last epoch that headworks wrote into each slice, with the pod that it named.
     epochs: HashMap<Key, (u64, Option<String>)>,
     pub(crate) writes: usize,
-    pub(crate) aloud: bool,
+    pub(crate) verbose: bool,
 }
 
 pub(crate) fn key(name: &str) -> Key {
@@ -50,10 +50,10 @@ impl Server {
             pods: BTreeMap::new(),
             nodes: BTreeMap::new(),
             rivals: BTreeMap::new(),
-            told: Vec::new(),
+            events: Vec::new(),
             epochs: HashMap::new(),
             writes: 0,
-            aloud: false,
+            verbose: false,
         }
     }
 
@@ -71,33 +71,33 @@ impl Server {
 
     pub(crate) fn put_pod(&mut self, mut pod: Pod) {
         self.stamp(&mut pod.meta);
-        self.told.push(Change::Pod(pod.clone()));
+        self.events.push(Change::Pod(pod.clone()));
         self.pods.insert(pod.meta.key.clone(), pod);
     }
 
     pub(crate) fn remove_pod(&mut self, key: &Key) {
         if let Some(mut pod) = self.pods.remove(key) {
             self.stamp(&mut pod.meta);
-            self.told.push(Change::PodGone(pod.meta));
+            self.events.push(Change::PodGone(pod.meta));
         }
     }
 
     pub(crate) fn put_service(&mut self, mut service: Service) {
         self.stamp(&mut service.meta);
-        self.told.push(Change::Service(service.clone()));
+        self.events.push(Change::Service(service.clone()));
         self.services.insert(service.meta.key.clone(), service);
     }
 
     pub(crate) fn remove_service(&mut self, key: &Key) {
         if let Some(mut service) = self.services.remove(key) {
             self.stamp(&mut service.meta);
-            self.told.push(Change::ServiceGone(service.meta));
+            self.events.push(Change::ServiceGone(service.meta));
         }
     }
 
     pub(crate) fn put_slice(&mut self, mut slice: Slice) {
         self.stamp(&mut slice.meta);
-        self.told.push(if is_labelled(&slice) {
+        self.events.push(if is_labelled(&slice) {
             Change::Slice(slice.clone())
         } else {
             Change::SliceGone(slice.meta.clone())
@@ -108,41 +108,41 @@ impl Server {
     pub(crate) fn remove_slice(&mut self, key: &Key) {
         if let Some(mut slice) = self.slices.remove(key) {
             self.stamp(&mut slice.meta);
-            self.told.push(Change::SliceGone(slice.meta));
-            // Deleted before anybody else told of its epoch, it may begin anew.
+            self.events.push(Change::SliceGone(slice.meta));
+            // If it is deleted before its epoch is written anywhere else, the epoch may start again.
             self.epochs.remove(key);
         }
     }
 
     pub(crate) fn put_node(&mut self, node: Node) {
-        self.told.push(Change::Node(node.clone()));
+        self.events.push(Change::Node(node.clone()));
         self.nodes.insert(node.name.clone(), node);
     }
 
     pub(crate) fn put_rival(&mut self, mut rival: Rival) {
         self.stamp(&mut rival.meta);
-        self.told.push(Change::Rival(rival.meta.clone(), Some(rival.clone())));
+        self.events.push(Change::Rival(rival.meta.clone(), Some(rival.clone())));
         self.rivals.insert(rival.meta.key.clone(), rival);
     }
 
     pub(crate) fn remove_rival(&mut self, key: &Key) {
         if let Some(mut rival) = self.rivals.remove(key) {
             self.stamp(&mut rival.meta);
-            self.told.push(Change::RivalGone(rival.meta));
+            self.events.push(Change::RivalGone(rival.meta));
         }
     }
 
-    /// Somebody wrote a slice by hand: what headworks wrote there counts no more.
+    /// Forgets the epochs, since somebody wrote a slice by hand.
     pub(crate) fn forget_epochs(&mut self) {
         self.epochs.clear();
     }
 
-    /// The slices that a watch with our label sees.
+    /// The slices that a watch for our label delivers.
     pub(crate) fn labelled(&self) -> impl Iterator<Item = &Slice> {
         self.slices.values().filter(|slice| is_labelled(slice))
     }
 
-    /// Delete what is owned by nobody that lives.
+    /// Deletes every object whose owner is gone.
     pub(crate) fn collect_garbage(&mut self) {
         loop {
             let alive: Vec<Arc<str>> =
@@ -174,10 +174,10 @@ impl Server {
         }
     }
 
-    /// Carry out a call, as headworks' client would see it.
+    /// Carries out a call, with the outcome that the client of headworks would give.
     pub(crate) fn call(&mut self, call: &Call) -> Outcome {
         self.writes += 1;
-        if self.aloud {
+        if self.verbose {
             let text: String = format!("{call:?}").replace("None", "-").chars().take(700).collect();
             println!("{} {} {text}", self.now, self.version);
         }
@@ -240,7 +240,7 @@ impl Server {
                     "a foreign slice: {key}"
                 );
                 let slice = slice_of((**object).clone());
-                self.judge(&slice);
+                self.check(&slice);
                 self.put_slice(slice);
                 Outcome::Slice(self.slices[key].clone())
             }
@@ -263,13 +263,13 @@ impl Server {
         source.is_some_and(|source| slice.family != Some(families(source)[0]))
     }
 
-    /// What holds of every slice that headworks writes.
-    fn judge(&mut self, slice: &Slice) {
+    /// Checks a slice that headworks writes.
+    fn check(&mut self, slice: &Slice) {
         assert!(slice.endpoints.len() <= 1, "two endpoints");
         let (epoch, uid) = (slice.epoch(), slice.leader().map(|(_, uid)| uid.to_owned()));
         if let Some((before, led)) = self.epochs.get(&slice.meta.key) {
             assert!(epoch >= *before, "the epoch shrinks from {before} to {epoch}");
-            // The leader has got an address of a further family, or lost it: it leads as before.
+            // The leader got an address of the second family, or lost it: it is the same leader.
             let same = uid == *led || (self.is_secondary(slice) && (uid.is_none() || led.is_none()));
             assert!(same || epoch > *before, "a new leader with an old epoch {epoch}");
         }
@@ -281,7 +281,7 @@ fn is_labelled(slice: &Slice) -> bool {
     slice.labels.get(leader::SLICE_MANAGED_BY).is_some_and(|by| by == names::HEADWORKS)
 }
 
-/// A merge patch.
+/// A Service after a merge patch.
 fn patched(service: &Service, patch: &Value) -> Service {
     let mut service = service.clone();
     let merge = |into: &mut BTreeMap<String, String>, from: &Value| {
@@ -305,7 +305,7 @@ fn patched(service: &Service, patch: &Value) -> Service {
     service
 }
 
-/// A Service as a user writes it.
+/// A Service as a user would write it.
 pub(crate) fn service(name: &str, annotations: &[(&str, &str)], spec: &Value) -> Service {
     let spec: ServiceSpec = serde_json::from_value(spec.clone()).unwrap();
     let annotations: BTreeMap<String, String> =
