@@ -1,16 +1,18 @@
-//! The CA bundle: whom the API server trusts.
+//! The CA bundle: the CAs that the API server trusts.
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
-use rustls::{
-    RootCertStore,
-    client::{WebPkiServerVerifier, danger::ServerCertVerifier as _},
-    crypto::ring,
-    pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject},
-};
-use std::{sync::Arc, time::Duration};
+use rustls::RootCertStore;
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::ServerCertVerifier as _;
+use rustls::crypto::ring;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use std::sync::Arc;
+use std::time::Duration;
 
-use crate::Facts;
+use crate::facts::Facts;
 
 /// CA certificates, sorted and without duplicates, so that equal sets are equal bytes on every replica.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,27 +31,27 @@ impl Bundle {
         Self(members)
     }
 
-    /// No member: nobody is trusted.
+    /// Returns true if the bundle has no member, so that nobody is trusted.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The facts of every member.
+    /// Returns the facts of every member.
     pub fn facts(&self) -> Vec<Facts> {
         self.0.iter().filter_map(|der| Facts::of(der).ok()).collect()
     }
 
-    /// The bundle as PEM: the bytes that go, once more in base64, into `caBundle`.
+    /// Returns the bundle as PEM. `caBundle` holds these bytes in base64.
     pub fn to_pem(&self) -> String {
         self.members().concat()
     }
 
-    /// Each member in PEM.
+    /// Returns each member in PEM.
     pub fn members(&self) -> Vec<String> {
         self.0.iter().map(|der| certificate_pem(der)).collect()
     }
 
-    /// Whether a client that trusts this bundle accepts `chain` (leaf first) as the server `name` at `now`.
+    /// Verifies that a client that trusts this bundle accepts `chain` (leaf first) as the server `name` at `now`.
     ///
     /// # Errors
     /// The verifier's reason.
@@ -76,7 +78,7 @@ impl Bundle {
     }
 }
 
-/// One certificate in PEM, 64 columns, as RFC 7468 asks of generators.
+/// Writes one certificate in PEM, 64 columns, as RFC 7468 asks of generators.
 pub(crate) fn certificate_pem(der: &[u8]) -> String {
     let text = STANDARD.encode(der);
     let mut pem = String::with_capacity(text.len() + text.len() / 64 + 64);

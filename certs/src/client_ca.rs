@@ -1,58 +1,58 @@
-//! The CAs of those who may call, in a file that somebody else writes, watched.
+//! CAs of the callers, watched in a file that another tool writes.
 //!
 //! # Guarantees
 //! - The file's directory is watched with the same care as a mounted pair's: swaps of a mounted volume, files written
-//!   in place or renamed over, a directory made anew, no notices at all.
-//! - What cannot be used leaves the last good CAs in force, with a counter and one event.
+//!   in place or renamed over, a directory deleted and created again, no file notifications at all.
+//! - A file that cannot be used leaves the last good CAs in force, with a counter and one event.
 //!
 //! # Caveat
-//! There is nothing to fall back on at the start, so [`ClientCa::open`] fails then: a server that was told to
-//! require callers' certificates must not begin without knowing whose.
+//! There are no earlier CAs at the start, so [`ClientCa::open`] fails then: a server that must require callers'
+//! certificates must not begin without knowing which to accept.
 
 mod metrics;
 
 #[cfg(test)]
 mod tests;
 
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use rustls::pki_types::CertificateDer;
-use tokio::{sync::watch, time::sleep};
+use tokio::sync::watch;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    Events, Facts, Hooks, Rejection, pair,
-    watched::{self, Pace, Watched},
-};
+use crate::facts::Facts;
+use crate::hooks::{Events, Hooks};
+use crate::pair;
+use crate::pair::Rejection;
+use crate::watched::{self, Timing, Watched};
 
 pub use metrics::ClientCaMetrics;
 
 /// CA certificates, DER, as they stand in the file.
 pub type Roots = Vec<CertificateDer<'static>>;
 
-/// Which file, and how closely it is followed.
+/// The file, and how often it is read.
 #[derive(Clone, Debug)]
 pub struct ClientCaConfig {
     /// PEM: one CA certificate or several.
     pub file: PathBuf,
-    /// Contents are compared this often: 10 seconds.
+    /// Interval at which contents are compared: 10 seconds.
     pub poll: Duration,
-    /// Notices are gathered for this long before reading: 100 milliseconds.
+    /// Time for which file notifications are gathered before reading: 100 milliseconds.
     pub debounce: Duration,
 }
 
 impl ClientCaConfig {
-    /// With the defaults.
+    /// Creates a configuration with the defaults.
     pub fn new(file: impl Into<PathBuf>) -> Self {
         Self { file: file.into(), poll: Duration::from_secs(10), debounce: Duration::from_millis(100) }
     }
 }
 
-/// Why a file of CAs was not taken.
+/// Reason to reject a file of CAs.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientCaError {
     /// It cannot be read, is empty, or is no PEM of certificates.
@@ -61,7 +61,7 @@ pub enum ClientCaError {
     /// A certificate that signs no others, such as a leaf that was put there by mistake.
     #[error("certificate {number} in it is no CA certificate")]
     NotCa {
-        /// Its place in the file, from 1.
+        /// Its number in the file, from 1.
         number: usize,
     },
     /// None is valid any more.
@@ -70,7 +70,7 @@ pub enum ClientCaError {
 }
 
 impl ClientCaError {
-    /// A bounded word for metric labels.
+    /// Returns a bounded word for metric labels.
     pub fn category(&self) -> &'static str {
         match self {
             Self::Rejected(rejection) => rejection.category(),
@@ -80,7 +80,7 @@ impl ClientCaError {
     }
 }
 
-/// A file of CAs that was good once, and is followed by [`run`](Self::run).
+/// A file of CAs that was accepted once, and is followed by [`run`](Self::run).
 #[derive(Debug)]
 pub struct ClientCa {
     config: ClientCaConfig,
@@ -93,18 +93,18 @@ impl ClientCa {
     /// Reads the file for the first time.
     ///
     /// # Errors
-    /// What is wrong with it. A later version that is wrong is an event instead.
+    /// [`ClientCaError`] for this first version. A later version that is wrong is an event instead.
     pub async fn open(
         config: ClientCaConfig,
         hooks: Hooks,
         metrics: ClientCaMetrics,
     ) -> Result<Self, ClientCaError> {
         let roots = read(&config.file, hooks.clock.now()).await?;
-        metrics.source.loaded();
+        metrics.source().loaded();
         Ok(Self { config, hooks, metrics, roots: watch::Sender::new(roots) })
     }
 
-    /// The newest good CAs.
+    /// Returns a receiver of the newest good CAs.
     pub fn roots(&self) -> watch::Receiver<Roots> {
         self.roots.subscribe()
     }
@@ -120,22 +120,22 @@ impl ClientCa {
     async fn follow(self) {
         let (metrics, events) = (self.metrics.clone(), self.hooks.events.clone());
         let report = Box::new(move |backend, why: Option<String>| {
-            metrics.source.backend(backend);
+            metrics.source().backend(backend);
             if let Some(why) = why {
                 events.warning("ClientCaWatchUnavailable", why);
             }
         });
-        let pace = Pace { poll: self.config.poll, debounce: self.config.debounce };
-        let mut watched = Watched::new(directory(&self.config.file), pace, report);
+        let timing = Timing { poll: self.config.poll, debounce: self.config.debounce };
+        let mut watched = Watched::new(directory(&self.config.file), timing, report);
         let mut refused = None;
         loop {
-            self.look(&mut refused).await;
+            self.reload(&mut refused).await;
             watched.changed().await;
         }
     }
 
-    /// Reads, and puts what is new in force. A file in the middle of a change gets a second chance.
-    async fn look(&self, refused: &mut Option<&'static str>) {
+    /// Reads the file, and puts new CAs in force. A file in the middle of a change is read up to three times.
+    async fn reload(&self, refused: &mut Option<&'static str>) {
         for attempt in 0..3 {
             match read(&self.config.file, self.hooks.clock.now()).await {
                 Ok(roots) => {
@@ -147,15 +147,15 @@ impl ClientCa {
                             true
                         }
                     }) {
-                        self.metrics.source.loaded();
+                        self.metrics.source().loaded();
                         let message = format!("callers are verified by {count} new CA certificates");
                         self.events().normal("ClientCaLoaded", message);
                     }
                     return;
                 }
                 Err(error) if attempt == 2 => {
-                    // Counted at every attempt, so that an alert sees a failure that lasts; told once.
-                    self.metrics.source.rejected(error.category());
+                    // Counted at every attempt, so that an alert sees a failure that lasts; published once.
+                    self.metrics.source().rejected(error.category());
                     if refused.replace(error.category()) != Some(error.category()) {
                         let file = self.config.file.display();
                         let message =
@@ -173,7 +173,7 @@ impl ClientCa {
     }
 }
 
-/// A bare file name is in the working directory.
+/// Returns the directory of a file: the working directory for a bare file name.
 fn directory(file: &Path) -> &Path {
     file.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }

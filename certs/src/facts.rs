@@ -1,15 +1,13 @@
-//! What one X.509 certificate says about itself.
+//! Facts of one X.509 certificate.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use jiff::Timestamp;
-use x509_parser::{
-    certificate::X509Certificate,
-    extensions::GeneralName,
-    prelude::{ASN1Time, FromDer},
-};
+use x509_parser::certificate::X509Certificate;
+use x509_parser::extensions::GeneralName;
+use x509_parser::prelude::{ASN1Time, FromDer};
 
-/// The facts of a certificate that decide whether and how long it is used.
+/// The facts of a certificate that its use depends on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facts {
     /// Serial number, lower-case hexadecimal without separators.
@@ -20,15 +18,15 @@ pub struct Facts {
     pub not_after: Timestamp,
     /// DNS names and IP addresses among the subject alternative names, in their order.
     pub names: Vec<String>,
-    /// Basic constraints say `CA:TRUE`.
+    /// True if its basic constraints say `CA:TRUE`.
     pub is_ca: bool,
-    /// May authenticate a server: no extended key usage at all, `serverAuth`, or `anyExtendedKeyUsage`
+    /// True if it may authenticate a server: no extended key usage at all, `serverAuth`, or `anyExtendedKeyUsage`
     /// (RFC 5280, 4.2.1.12; Go's `crypto/x509`, which is what the API server verifies with, agrees).
     pub server_auth: bool,
 }
 
 impl Facts {
-    /// Reads them from DER.
+    /// Reads the facts from DER.
     ///
     /// # Errors
     /// A short description of what is malformed.
@@ -49,7 +47,7 @@ impl Facts {
         })
     }
 
-    /// Valid at `now`, both ends included.
+    /// Returns true if the certificate is valid at `now`, both ends included.
     pub fn valid_at(&self, now: Timestamp) -> bool {
         self.not_before <= now && now <= self.not_after
     }

@@ -1,20 +1,21 @@
-//! What the crate asks of its surroundings: the time, a place for numbers, an ear for events.
+//! The clock, metrics and event sink that callers provide.
 
-use std::{fmt, sync::Arc};
+use std::fmt;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
-use crate::Metrics;
+use crate::metrics::Metrics;
 
-/// The surroundings of a source. `Hooks::default()` is the system clock, metrics nobody reads, events nobody hears.
+/// Clock, metrics and event sink of a source. `Hooks::default()` uses the system clock and discards metrics and events.
 #[derive(Clone)]
 pub struct Hooks {
-    /// Where "now" comes from.
+    /// Source of the current time.
     pub clock: Arc<dyn Clock>,
     /// Counters and gauges, registered by the caller.
     pub metrics: Metrics,
-    /// Where [`CertEvent`]s go.
+    /// Sink of [`CertEvent`]s.
     pub events: Events,
 }
 
@@ -30,9 +31,9 @@ impl fmt::Debug for Hooks {
     }
 }
 
-/// The one clock of the shells. Pure code takes `now` as a parameter instead.
+/// A clock. Only code that does I/O has one; pure code takes `now` as a parameter.
 pub trait Clock: Send + Sync + 'static {
-    /// The wall-clock time.
+    /// Returns the wall-clock time.
     fn now(&self) -> Timestamp;
 }
 
@@ -52,12 +53,12 @@ impl<F: Fn() -> Timestamp + Send + Sync + 'static> Clock for F {
     }
 }
 
-/// Something an operator should find beside the object: meant to become a Kubernetes Event.
+/// A change or problem that an operator should know of: meant to become a Kubernetes Event.
 ///
 /// Never carries key material; at most serial numbers, names, dates and error texts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CertEvent {
-    /// Whether it needs attention.
+    /// `Warning` if it needs attention.
     pub kind: EventKind,
     /// One CamelCase word, bounded: `CertificateRejected`, `CaBundleRepaired` and so on.
     pub reason: &'static str,
@@ -68,9 +69,9 @@ pub struct CertEvent {
 /// The two types of Kubernetes Events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventKind {
-    /// For the record.
+    /// Something that went as it should.
     Normal,
-    /// Someone should look.
+    /// Something that needs attention.
     Warning,
 }
 
@@ -79,7 +80,7 @@ pub enum EventKind {
 pub struct Events(Option<mpsc::UnboundedSender<CertEvent>>);
 
 impl Events {
-    /// A channel: give the sender to [`Hooks`], turn what comes out into Kubernetes Events.
+    /// Creates a channel. Give the sender to [`Hooks`], and write a Kubernetes Event for each event that is received.
     ///
     /// Unbounded, because events are sent once per change and never per request or retry.
     pub fn channel() -> (Self, mpsc::UnboundedReceiver<CertEvent>) {
@@ -87,7 +88,7 @@ impl Events {
         (Self(Some(sender)), receiver)
     }
 
-    /// Nobody listens.
+    /// Creates a sink that discards every event.
     pub fn none() -> Self {
         Self(None)
     }
@@ -104,7 +105,7 @@ impl Events {
 
     fn send(&self, event: CertEvent) {
         if let Some(sender) = &self.0 {
-            // A receiver that is gone means shutdown: nobody is left to tell.
+            // A receiver that is gone means shutdown: nobody writes Events any more.
             let _ = sender.send(event);
         }
     }

@@ -1,16 +1,15 @@
 //! The identity a TLS server presents: always the newest good pair.
 
-use std::{fmt, sync::Arc};
+use std::fmt;
+use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 use jiff::{SignedDuration, Timestamp};
-use rustls::{
-    server::{ClientHello, ResolvesServerCert},
-    sign::CertifiedKey,
-};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
 use tokio::sync::watch;
 
-use crate::Pair;
+use crate::pair::Pair;
 
 /// An identity that has less than this left takes its pod out of service, unless [`Identity::with_margin`] says less.
 pub const EXPIRY_MARGIN: SignedDuration = SignedDuration::from_mins(10);
@@ -40,29 +39,29 @@ struct Inner {
 }
 
 impl Identity {
-    /// Without a pair: handshakes fail until one is installed.
+    /// Creates an identity without a pair: handshakes fail until one is installed.
     pub fn new() -> Self {
         Self::with_margin(EXPIRY_MARGIN)
     }
 
-    /// The same, with another margin: for certificates that live for minutes. See
+    /// Creates an identity with another margin, for certificates that live for minutes. See
     /// [`Lifetimes::margin`](crate::Lifetimes::margin).
     pub fn with_margin(margin: SignedDuration) -> Self {
         let (current, changed) = (ArcSwapOption::empty(), watch::Sender::new(None));
         Self(Arc::new(Inner { current, changed, margin }))
     }
 
-    /// The pair new handshakes get.
+    /// Returns the pair that new handshakes get.
     pub fn current(&self) -> Option<Arc<Pair>> {
         self.0.current.load_full()
     }
 
-    /// Follows the changes. The receiver begins with the current pair.
+    /// Returns a receiver of every change. It begins with the current pair.
     pub fn subscribe(&self) -> watch::Receiver<Option<Arc<Pair>>> {
         self.0.changed.subscribe()
     }
 
-    /// Serves `pair` from the next handshake on. Says whether that was a change.
+    /// Serves `pair` from the next handshake on. Returns true if that is a change.
     pub fn install(&self, pair: Pair) -> bool {
         let same = self.current().is_some_and(|current| current.chain() == pair.chain());
         if same {
@@ -74,10 +73,10 @@ impl Identity {
         true
     }
 
-    /// A pair is loaded, and valid for at least the margin more.
+    /// Checks that a pair is loaded, and valid for at least the margin more.
     ///
     /// # Errors
-    /// What is missing, in words for `/readyz?verbose`.
+    /// A sentence for `/readyz?verbose` on what is missing.
     pub fn readiness(&self, now: Timestamp) -> Result<(), String> {
         let Some(pair) = self.current() else {
             return Err("no certificate loaded yet".to_owned());

@@ -1,12 +1,16 @@
-//! The last step of both sources: a pair read somewhere is served, or refused aloud.
+//! Installs a certificate pair, or rejects it with an event: the last step of both sources.
 
-use crate::{CertKind, Hooks, Identity, Pair, Rejection};
+use crate::hooks::Hooks;
+use crate::identity::Identity;
+use crate::metrics::CertKind;
+use crate::pair::{Pair, Rejection};
 
-/// Hands pairs to an [`Identity`], counts them, and tells of every change once.
+/// Installs pairs in an [`Identity`], counts them, and publishes an event for every change.
 #[derive(Debug)]
 pub(crate) struct Intake {
     identity: Identity,
     hooks: Hooks,
+    /// Category of the last rejection, until a pair is accepted.
     refused: Option<&'static str>,
 }
 
@@ -15,7 +19,7 @@ impl Intake {
         Self { identity, hooks, refused: None }
     }
 
-    /// Takes the outcome of reading a pair. A rejected one leaves the last good pair where it is.
+    /// Takes the outcome of reading a pair. A rejected one leaves the last good pair in service.
     pub(crate) fn take(&mut self, outcome: Result<Pair, Rejection>) {
         let Hooks { metrics, events, .. } = &self.hooks;
         match outcome {
@@ -23,7 +27,7 @@ impl Intake {
                 self.refused = None;
                 let facts = pair.facts().clone();
                 if self.identity.install(pair) {
-                    metrics.source.loaded();
+                    metrics.source().loaded();
                     metrics.show(CertKind::Leaf, [&facts]);
                     let message =
                         format!("serving certificate {}, valid to {}", facts.serial, facts.not_after);
@@ -31,8 +35,8 @@ impl Intake {
                 }
             }
             Err(rejection) => {
-                // Counted at every attempt, so that an alert sees a failure that lasts; told once.
-                metrics.source.rejected(rejection.category());
+                // Counted at every attempt, so that an alert sees a failure that lasts; published once.
+                metrics.source().rejected(rejection.category());
                 if self.refused.replace(rejection.category()) != Some(rejection.category()) {
                     let kept = match self.identity.current() {
                         Some(pair) => format!("certificate {} stays in service", pair.serial()),

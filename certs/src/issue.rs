@@ -2,18 +2,22 @@
 //!
 //! rcgen's own defaults are validity 1975..4096 and no authority key identifier, hence every field is set here.
 
-use std::{fmt, net::IpAddr, time::Duration};
+use std::fmt;
+use std::net::IpAddr;
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
     KeyIdMethod, KeyPair, KeyUsagePurpose, PublicKeyData as _, SanType, SerialNumber,
 };
-use rustls::{crypto::ring, pki_types::CertificateDer};
+use rustls::crypto::ring;
+use rustls::pki_types::CertificateDer;
 
-use crate::{Facts, facts::hex};
+use crate::facts::{Facts, hex};
+use crate::identity::EXPIRY_MARGIN;
 
-/// How long certificates live, and how far back they begin.
+/// Lifetimes of certificates, and the time by which they are backdated.
 ///
 /// Minutes are possible, with an [`Identity`](crate::Identity) whose margin is [`Lifetimes::margin`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,10 +41,10 @@ impl Default for Lifetimes {
 }
 
 impl Lifetimes {
-    /// How long before the end of its leaf a pod is to leave service: 10 minutes, or a tenth of the leaf's life where
+    /// Returns the time before the end of its leaf at which a pod is to leave service: 10 minutes, or a tenth of the leaf's life where
     /// that is less. Renewal is due with a third of the life left, so a tenth is never reached in good order.
     pub fn margin(&self) -> SignedDuration {
-        crate::EXPIRY_MARGIN.min(self.leaf / 10)
+        EXPIRY_MARGIN.min(self.leaf / 10)
     }
 }
 
@@ -155,7 +159,7 @@ impl fmt::Debug for Authority {
     }
 }
 
-/// Why a certificate could not be made.
+/// Reason that a certificate could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum IssueError {
     /// The CA certificate cannot be used.

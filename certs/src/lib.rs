@@ -10,6 +10,7 @@
 //! take it, and their metrics and events, from [`Hooks`].
 #![doc = include_str!("../docs/usage.md")]
 
+mod backoff;
 mod bundle;
 pub mod client_ca;
 mod facts;
@@ -21,16 +22,20 @@ pub mod managed;
 mod metrics;
 pub mod mounted;
 mod names;
+pub mod pace;
 mod pair;
 mod readiness;
+pub mod redact;
 mod watched;
 
+pub use backoff::Backoff;
 pub use bundle::Bundle;
 pub use facts::Facts;
 pub use hooks::{CertEvent, Clock, EventKind, Events, Hooks, SystemClock};
 pub use identity::{EXPIRY_MARGIN, Identity};
 pub use issue::{Authority, IssueError, Issued, KeyPem, Lifetimes};
-pub use metrics::{Backend, CertKind, Metrics};
+pub use metrics::source::Backend;
+pub use metrics::{CertKind, Metrics};
 pub use names::ServiceNames;
 pub use pair::{Pair, Rejection};
 pub use readiness::{Check, Readiness};

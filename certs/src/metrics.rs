@@ -1,45 +1,73 @@
-//! The numbers of an identity. The doc comment of a field is its HELP text.
+//! Metrics of an identity.
 
-use std::{
-    collections::BTreeSet,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
-use prometheus_client::{
-    encoding::EncodeLabelSet,
-    metrics::{counter::Counter, family::Family, gauge::Gauge},
-    registry::Registry,
-};
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
 
-use crate::Facts;
+use crate::facts::Facts;
+use crate::metrics::source::{BackendLabels, ReloadLabels, SourceMetrics};
 
-mod source;
+pub(crate) mod source;
 
-pub use source::Backend;
-pub(crate) use source::SourceMetrics;
+/// Declares a struct of metrics, one line each: field, type, full name; the doc comment is the HELP text.
+macro_rules! metrics {
+    (
+        $(#[$attribute:meta])*
+        pub struct $metrics:ident {
+            $($(#[doc = $help:literal])+ $field:ident: $kind:ty = $name:literal;)+
+        }
+        $(shared $shared:ident: $shared_type:ty;)?
+    ) => {
+        $(#[$attribute])*
+        #[derive(Clone, Debug, Default)]
+        pub struct $metrics {
+            $($(#[doc = $help])+ $field: $kind,)+
+            $($shared: $shared_type,)?
+        }
 
-/// Counters and gauges. Clones share their values.
-#[derive(Clone, Debug, Default)]
-pub struct Metrics {
-    /// End of validity of the certificates in use, in seconds since 1970
-    not_after: Family<CertLabels, Gauge>,
-    /// Beginning of validity of the certificates in use, in seconds since 1970
-    not_before: Family<CertLabels, Gauge>,
-    /// Certificate pairs seen, and the way they are watched
-    pub(crate) source: SourceMetrics,
-    /// Phase of the certificate rotation: 0 stable, 1 staged, 2 published, 3 activated, 4 confirmed
-    phase: Gauge,
-    /// Instant at which the certificate rotation entered its phase, in seconds since 1970; 0 if unknown
-    phase_since: Gauge,
-    /// Times a caBundle that another tool had changed was set right
-    repairs: Counter,
-    /// Writes of the certificate Secret or a caBundle that had to wait because there were too many
-    held: Counter,
-    shown: Arc<Mutex<BTreeSet<(CertKind, String)>>>,
+        impl $metrics {
+            /// Creates the metrics and registers them under their full names.
+            pub fn registered(registry: &mut Registry) -> Self {
+                let metrics = Self::default();
+                $(registry.register($name, concat!($($help),+).trim(), metrics.$field.clone());)+
+                metrics
+            }
+        }
+    };
+}
+pub(crate) use metrics;
+
+metrics! {
+    /// Counters and gauges of an identity, all named `headworks_cert_..` or `headworks_cabundle_..`. Clones share their
+    /// values.
+    pub struct Metrics {
+        /// End of validity of the certificates in use, in seconds since 1970
+        not_after: Family<CertLabels, Gauge> = "headworks_cert_not_after_seconds";
+        /// Beginning of validity of the certificates in use, in seconds since 1970
+        not_before: Family<CertLabels, Gauge> = "headworks_cert_not_before_seconds";
+        /// Certificate pairs seen and loaded or rejected
+        reloads: Family<ReloadLabels, Counter> = "headworks_cert_reloads";
+        /// Phase of the certificate rotation: 0 stable, 1 staged, 2 published, 3 activated, 4 confirmed
+        phase: Gauge = "headworks_cert_rotation_phase";
+        /// Instant at which the certificate rotation entered its phase, in seconds since 1970; 0 if unknown
+        phase_since: Gauge = "headworks_cert_rotation_phase_since_seconds";
+        /// Times a caBundle that another tool had changed was set right
+        repairs: Counter = "headworks_cabundle_repairs";
+        /// Writes of the certificate Secret or a caBundle that had to wait because there were too many
+        held: Counter = "headworks_cert_writes_held";
+        /// 1 for the way the certificate source is being watched: api, notify or poll
+        watched_by: Family<BackendLabels, Gauge> = "headworks_cert_watch_backend";
+    }
+    shared shown: Arc<Mutex<BTreeSet<(CertKind, String)>>>;
 }
 
-/// What a certificate is for: the label `kind`.
+/// Purpose of a certificate: the label `kind`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum CertKind {
     /// Being served.
@@ -57,64 +85,21 @@ struct CertLabels {
 }
 
 impl Metrics {
-    /// Makes the metrics and registers them under their full names, `headworks_cert_..`.
-    pub fn registered(registry: &mut Registry) -> Self {
-        let metrics = Self::default();
-        let Self { not_after, not_before, source, phase, phase_since, repairs, held, shown: _ } =
-            metrics.clone();
-        registry.register(
-            "headworks_cert_not_after_seconds",
-            "End of validity of the certificates in use, in seconds since 1970",
-            not_after,
-        );
-        registry.register(
-            "headworks_cert_not_before_seconds",
-            "Beginning of validity of the certificates in use, in seconds since 1970",
-            not_before,
-        );
-        registry.register(
-            "headworks_cert_reloads",
-            "Certificate pairs seen and loaded or rejected",
-            source.reloads,
-        );
-        registry.register(
-            "headworks_cert_rotation_phase",
-            "Phase of the certificate rotation: 0 stable, 1 staged, 2 published, 3 activated, 4 confirmed",
-            phase,
-        );
-        registry.register(
-            "headworks_cert_rotation_phase_since_seconds",
-            "Instant at which the certificate rotation entered its phase, in seconds since 1970; 0 if unknown",
-            phase_since,
-        );
-        registry.register(
-            "headworks_cabundle_repairs",
-            "Times a caBundle that another tool had changed was set right",
-            repairs,
-        );
-        registry.register(
-            "headworks_cert_writes_held",
-            "Writes of the certificate Secret or a caBundle that had to wait because there were too many",
-            held,
-        );
-        registry.register(
-            "headworks_cert_watch_backend",
-            "1 for the way the certificate source is being watched: api, notify or poll",
-            source.watched_by,
-        );
-        metrics
+    /// Returns the part that every followed source has.
+    pub(crate) fn source(&self) -> SourceMetrics {
+        SourceMetrics { reloads: self.reloads.clone(), watched_by: self.watched_by.clone() }
     }
 
-    /// One series of each kind, for the page that names them.
+    /// Creates one series of each kind, for the page that lists them.
     #[doc(hidden)]
     pub fn touch(&self) {
         let labels = CertLabels { kind: "x", serial: "x".to_owned() };
         self.not_after.get_or_create(&labels).set(0);
         self.not_before.get_or_create(&labels).set(0);
-        self.source.touch();
+        self.source().touch();
     }
 
-    /// Shows exactly these certificates under `kind`; series of others of that kind go.
+    /// Shows exactly these certificates under `kind`, and removes the series of others of that kind.
     pub(crate) fn show<'a>(&self, kind: CertKind, certificates: impl IntoIterator<Item = &'a Facts>) {
         let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
         let mut gone: BTreeSet<_> = shown.iter().filter(|(k, _)| *k == kind).cloned().collect();

@@ -1,32 +1,30 @@
-//! Mounted mode: a directory that somebody else writes, watched.
+//! Mounted mode: follows a directory that another tool writes.
 //!
 //! # Guarantees
 //! - Both files are read from one directory: `..data` is resolved once (kubelet swaps that symlink to update a mounted
 //!   Secret), and the files are read twice and must agree, for writers that write in place.
-//! - The directory is watched, never the files: a watch on `tls.crt` goes deaf at the first swap. Besides, the
-//!   contents are compared at every poll, so that any update counts within [`MountedConfig::poll`] even where the
-//!   kernel's notices are not to be had (inotify limit, network file systems, a directory made anew).
-//! - What [`Pair::parse`] refuses leaves the last good pair in service.
+//! - The directory is watched, never the files: a watch on `tls.crt` reports nothing after the first swap. Besides, the
+//!   contents are compared at every poll, so that any update is seen within [`MountedConfig::poll`] even without file
+//!   notifications (inotify limit, network file systems, a directory deleted and created again).
+//! - A pair that [`Pair::parse`] rejects leaves the last good pair in service.
 
 #[cfg(test)]
 mod tests;
 
-use std::{
-    hash::{DefaultHasher, Hash as _, Hasher as _},
-    path::PathBuf,
-    time::Duration,
-};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::path::PathBuf;
+use std::time::Duration;
 
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    Hooks, Identity, Pair,
-    intake::Intake,
-    watched::{self, Pace, Watched},
-};
+use crate::hooks::Hooks;
+use crate::identity::Identity;
+use crate::intake::Intake;
+use crate::pair::Pair;
+use crate::watched::{self, Timing, Watched};
 
-/// What mounted mode works on.
+/// The directory, and how often it is read.
 #[derive(Clone, Debug)]
 pub struct MountedConfig {
     /// The directory.
@@ -37,14 +35,14 @@ pub struct MountedConfig {
     pub key_file: String,
     /// Names a pair must cover.
     pub expected: Vec<String>,
-    /// Contents are compared this often: 10 seconds.
+    /// Interval at which contents are compared: 10 seconds.
     pub poll: Duration,
-    /// Notices are gathered for this long before reading: 100 milliseconds.
+    /// Time for which file notifications are gathered before reading: 100 milliseconds.
     pub debounce: Duration,
 }
 
 impl MountedConfig {
-    /// With the defaults; the pair must cover `required` (`<service>.<namespace>.svc`).
+    /// Creates a configuration with the defaults; the pair must cover `required` (`<service>.<namespace>.svc`).
     pub fn new(dir: impl Into<PathBuf>, required: impl Into<String>) -> Self {
         Self {
             dir: dir.into(),
@@ -70,29 +68,30 @@ struct Source {
     config: MountedConfig,
     intake: Intake,
     hooks: Hooks,
-    /// Hash of the contents that were taken last.
+    /// Hash of the contents that were accepted last.
     good: Option<u64>,
 }
 
 impl Source {
     async fn follow(&mut self) {
-        let pace = Pace { poll: self.config.poll, debounce: self.config.debounce };
+        let timing = Timing { poll: self.config.poll, debounce: self.config.debounce };
         let hooks = self.hooks.clone();
         let report = Box::new(move |backend, why| {
-            hooks.metrics.source.backend(backend);
+            hooks.metrics.source().backend(backend);
             if let Some(why) = why {
                 hooks.events.warning("CertificateWatchUnavailable", why);
             }
         });
-        let mut watched = Watched::new(&self.config.dir, pace, report);
+        let mut watched = Watched::new(&self.config.dir, timing, report);
         loop {
-            self.look().await;
+            self.read_once().await;
             watched.changed().await;
         }
     }
 
-    /// Reads, and takes what is new. A directory in the middle of a change gets a second chance before it is refused.
-    async fn look(&mut self) {
+    /// Reads the directory, and takes new contents. A directory in the middle of a change is read up to three times before
+    /// it is rejected.
+    async fn read_once(&mut self) {
         for attempt in 0..3 {
             let MountedConfig { dir, cert_file, key_file, expected, .. } = &self.config;
             let read = watched::read(dir, [cert_file, key_file]).await;
@@ -121,7 +120,7 @@ impl Source {
     }
 }
 
-/// For telling contents apart, not for security.
+/// Hashes contents to compare them, not for security.
 fn hash(files: &[Vec<u8>; 2]) -> u64 {
     let mut hasher = DefaultHasher::new();
     files.hash(&mut hasher);

@@ -1,10 +1,10 @@
-//! The names a Service is called by.
+//! DNS names of a Service.
 
 use std::net::IpAddr;
 
 use rustls::pki_types::ServerName;
 
-/// A Service, and what its certificate is made for.
+/// A Service, and the names that its certificate is made for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceNames {
     /// Name of the Service.
@@ -13,12 +13,12 @@ pub struct ServiceNames {
     pub namespace: String,
     /// The cluster's DNS domain, normally `cluster.local`.
     pub cluster_domain: String,
-    /// More DNS names or IP addresses, for callers that come by `clientConfig.url`. What is neither is left out.
+    /// More DNS names or IP addresses, for callers that use `clientConfig.url`. An entry that is neither is left out.
     pub extra: Vec<String>,
 }
 
 impl ServiceNames {
-    /// In the domain `cluster.local`, without further names.
+    /// Creates the names in the domain `cluster.local`, without further ones.
     pub fn new(service: impl Into<String>, namespace: impl Into<String>) -> Self {
         Self {
             service: service.into(),
@@ -28,13 +28,13 @@ impl ServiceNames {
         }
     }
 
-    /// `<service>.<namespace>.svc`: the name the API server asks for when a webhook is registered by Service.
+    /// Returns `<service>.<namespace>.svc`: the name the API server asks for when a webhook is registered by Service.
     /// Every pair must cover it.
     pub fn required(&self) -> String {
         format!("{}.{}.svc", self.service, self.namespace)
     }
 
-    /// All names of a certificate of ours, from short to long, then the further ones.
+    /// Returns all names of a managed certificate, from short to long, then the further ones.
     pub fn all(&self) -> Vec<String> {
         let Self { service, namespace, cluster_domain, extra } = self;
         let mut names = vec![
@@ -44,7 +44,7 @@ impl ServiceNames {
             format!("{service}.{namespace}.svc.{cluster_domain}"),
         ];
         for name in extra {
-            // As it will read back from the certificate: an IPv6 address has many spellings there and one here.
+            // In the form that reads back from the certificate: an IPv6 address can be configured in many spellings.
             let name = name.parse::<IpAddr>().map_or_else(|_| name.clone(), |address| address.to_string());
             if !names.contains(&name) && ServerName::try_from(name.as_str()).is_ok() {
                 names.push(name);

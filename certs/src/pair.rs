@@ -1,18 +1,18 @@
 //! A certificate chain with its key, checked before anyone serves it.
 
-use std::{fmt, sync::Arc};
+use std::fmt;
+use std::sync::Arc;
 
 use jiff::Timestamp;
-use rustls::{
-    Error as TlsError,
-    client::verify_server_name,
-    crypto::ring,
-    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
-    server::ParsedCertificate,
-    sign::CertifiedKey,
-};
+use rustls::Error as TlsError;
+use rustls::client::verify_server_name;
+use rustls::crypto::ring;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::server::ParsedCertificate;
+use rustls::sign::CertifiedKey;
 
-use crate::Facts;
+use crate::facts::Facts;
 
 /// A checked pair. It exists only if everything that [`Pair::parse`] demands was true at that moment.
 #[derive(Clone)]
@@ -48,7 +48,7 @@ impl Pair {
         Ok(Self { key: Arc::new(key), facts })
     }
 
-    /// What rustls serves.
+    /// Returns the form that rustls serves.
     pub fn certified(&self) -> Arc<CertifiedKey> {
         Arc::clone(&self.key)
     }
@@ -90,7 +90,7 @@ impl fmt::Debug for Pair {
     }
 }
 
-/// Why a pair was not taken. No variant carries anything of the key.
+/// Reason to reject a pair. No variant carries anything of the key.
 #[derive(Debug, thiserror::Error)]
 pub enum Rejection {
     /// A file or Secret key is missing or could not be read.
@@ -98,7 +98,7 @@ pub enum Rejection {
     Unreadable {
         /// The file.
         path: String,
-        /// Why not.
+        /// The error of the read.
         #[source]
         source: std::io::Error,
     },

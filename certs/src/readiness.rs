@@ -1,11 +1,12 @@
-//! Whether this pod should be called, as data: what `/readyz` is made of.
+//! Readiness of this pod, as data: the checks of `/readyz`.
 
 use jiff::Timestamp;
 use tokio::sync::watch;
 
-use crate::{Identity, managed::Observed};
+use crate::identity::Identity;
+use crate::managed::plan::cluster::ClusterState;
 
-/// The certificate's part of a pod's readiness. Clones look at the same state.
+/// The certificate's part of a pod's readiness. Clones share their state.
 #[derive(Clone, Debug)]
 pub struct Readiness {
     identity: Identity,
@@ -14,7 +15,7 @@ pub struct Readiness {
 
 #[derive(Clone, Debug)]
 struct Trust {
-    observed: watch::Receiver<Observed>,
+    cluster: watch::Receiver<ClusterState>,
     reported: watch::Receiver<Result<(), String>>,
     name: String,
 }
@@ -24,43 +25,43 @@ struct Trust {
 pub struct Check {
     /// `certificate`, `certificate-sync`, `certificate-trusted` or `certificate-reported`.
     pub name: &'static str,
-    /// What is wrong, in words, if anything is.
+    /// A sentence on what is wrong, if anything is.
     pub result: Result<(), String>,
 }
 
 impl Readiness {
-    /// For a pair from a mounted directory: loaded, and not about to expire.
+    /// Creates the readiness of a pair from a mounted directory: loaded, and not about to expire.
     pub fn mounted(identity: Identity) -> Self {
         Self { identity, trust: None }
     }
 
     pub(crate) fn managed(
         identity: Identity,
-        observed: watch::Receiver<Observed>,
+        cluster: watch::Receiver<ClusterState>,
         reported: watch::Receiver<Result<(), String>>,
         name: String,
     ) -> Self {
-        Self { identity, trust: Some(Trust { observed, reported, name }) }
+        Self { identity, trust: Some(Trust { cluster, reported, name }) }
     }
 
-    /// Every check in a fixed order.
+    /// Runs every check, in a fixed order.
     pub fn checks(&self, now: Timestamp) -> Vec<Check> {
         let mut checks = vec![Check { name: "certificate", result: self.identity.readiness(now) }];
-        if let Some(Trust { observed, reported, name }) = &self.trust {
-            let observed = observed.borrow();
-            checks.push(Check { name: "certificate-sync", result: observed.synced() });
+        if let Some(Trust { cluster, reported, name }) = &self.trust {
+            let cluster = cluster.borrow();
+            checks.push(Check { name: "certificate-sync", result: cluster.synced() });
             let result = match self.identity.current() {
-                Some(pair) => observed.trusts(&pair, name, now),
+                Some(pair) => cluster.trusts(&pair, name, now),
                 None => Err("no certificate loaded yet".to_owned()),
             };
             checks.push(Check { name: "certificate-trusted", result });
-            // Once true it stays true: a report that fails later keeps a rotation waiting, and nobody from serving.
+            // Once true it stays true: a report that fails later delays a rotation, and takes no replica out of service.
             checks.push(Check { name: "certificate-reported", result: reported.borrow().clone() });
         }
         checks
     }
 
-    /// All checks at once.
+    /// Runs every check.
     ///
     /// # Errors
     /// The first that fails, as `name: reason`.

@@ -1,13 +1,14 @@
-//! A directory that somebody else writes, watched: what mounted pairs and client CAs have in common.
+//! Watches a directory that another tool writes, for mounted pairs and client CAs.
 //!
-//! The directory is watched, never a file in it: a watch on `tls.crt` goes deaf at the first swap of a mounted
-//! volume. Besides, every [`Pace::poll`] counts as a change, so that any update is seen even where the kernel's
-//! notices are not to be had (inotify limit, network file systems, a directory made anew).
+//! The directory is watched, never a file in it: a watch on `tls.crt` reports nothing after the first swap of a mounted
+//! volume. Besides, every [`Timing::poll`] counts as a change, so that any update is seen even without file notifications
+//! (inotify limit, network file systems, a directory deleted and created again).
 
 mod files;
 mod notice;
 
-use std::{path::Path, time::Duration};
+use std::path::Path;
+use std::time::Duration;
 
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout_at};
 
@@ -16,16 +17,16 @@ use notice::Notices;
 pub(crate) use files::read;
 pub(crate) use notice::Report;
 
-/// How often, and how soon.
+/// Polling interval and debounce time.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Pace {
-    /// Contents are compared this often.
+pub(crate) struct Timing {
+    /// Interval at which contents are compared.
     pub(crate) poll: Duration,
-    /// Notices are gathered for this long before reading.
+    /// Time for which file notifications are gathered before reading.
     pub(crate) debounce: Duration,
 }
 
-/// Tells when to look.
+/// Resolves whenever the directory should be read again.
 pub(crate) struct Watched {
     notices: Notices,
     polls: Interval,
@@ -33,11 +34,11 @@ pub(crate) struct Watched {
 }
 
 impl Watched {
-    /// Begins at once: what changes from now on is told. `report` hears how it is being watched, at each change.
-    pub(crate) fn new(dir: &Path, pace: Pace, report: Report) -> Self {
-        let mut polls = interval_at(Instant::now() + pace.poll, pace.poll);
+    /// Begins to watch immediately: no change from now on is missed. `report` is called with the way it is being watched.
+    pub(crate) fn new(dir: &Path, timing: Timing, report: Report) -> Self {
+        let mut polls = interval_at(Instant::now() + timing.poll, timing.poll);
         polls.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Self { notices: Notices::new(dir, report), polls, debounce: pace.debounce }
+        Self { notices: Notices::new(dir, report), polls, debounce: timing.debounce }
     }
 
     /// Resolves when the contents may have changed.
@@ -48,7 +49,7 @@ impl Watched {
         }
     }
 
-    /// A swap is a handful of notices: waits until they pause, but not for ever.
+    /// Waits until notifications pause, but not forever: one swap causes several.
     async fn settle(&mut self) {
         let latest = Instant::now() + self.debounce * 4;
         loop {

@@ -20,25 +20,17 @@ mod tap;
 #[path = "support/webhook.rs"]
 mod webhook;
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicI64, Ordering},
-    },
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant};
 
-use cluster::{Place, Replica, SECRET, eventually, whether};
-use headworks_certs::{
-    Lifetimes, ServiceNames,
-    managed::{Cause, ManagedConfig, Policy, State, Step, mint},
-};
+use cluster::{Replica, SECRET, TestCluster, eventually, whether};
+use headworks_certs::managed::{Cause, ManagedConfig, Policy, State, Step, mint};
+use headworks_certs::{Lifetimes, ServiceNames};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
-use kube::{
-    Api,
-    api::{DeleteParams, Patch, PatchParams, PostParams},
-};
+use kube::Api;
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::json;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -61,21 +53,22 @@ async fn agreed(replicas: &[Replica]) -> String {
 }
 
 fn total(replicas: &mut [Replica], reason: &str) -> usize {
-    replicas.iter_mut().map(|replica| replica.told(reason)).sum()
+    replicas.iter_mut().map(|replica| replica.count_published(reason)).sum()
 }
 
-/// Together they tell of it so many times, now or soon: a writer may hear of its success after others have seen it.
+/// Waits until the replicas together have published this event so many times: a writer may learn of its success after
+/// others have seen it.
 #[track_caller]
-fn told(replicas: &mut [Replica], reason: &str, times: usize) -> impl Future<Output = ()> {
-    eventually("told", LIMIT, async move || {
-        let told = total(replicas, reason);
-        whether(told == times, || format!("{reason} {told} times instead of {times}"))
+fn published(replicas: &mut [Replica], reason: &str, times: usize) -> impl Future<Output = ()> {
+    eventually("published", LIMIT, async move || {
+        let count = total(replicas, reason);
+        whether(count == times, || format!("{reason} {count} times instead of {times}"))
     })
 }
 
 /// A Secret as another installation left it, made `ago`.
-fn earlier(place: &Place, ago: SignedDuration) -> (State, Secret) {
-    let ManagedConfig { names, lifetimes, .. } = place.config();
+fn earlier(cluster: &TestCluster, ago: SignedDuration) -> (State, Secret) {
+    let ManagedConfig { names, lifetimes, .. } = cluster.config();
     let now = Timestamp::now() - ago;
     let state =
         mint(&Step::Generate(Cause::Missing), None, &Policy { names, lifetimes }, now).unwrap().unwrap();
@@ -87,76 +80,76 @@ fn earlier(place: &Place, ago: SignedDuration) -> (State, Secret) {
 
 #[tokio::test]
 async fn five_replicas_on_nothing_make_one_ca_and_then_write_no_more() {
-    let place = Place::new("five").await;
-    let mut replicas: Vec<_> = (0..5).map(|_| place.replica(true)).collect();
+    let cluster = TestCluster::new("five").await;
+    let mut replicas: Vec<_> = (0..5).map(|_| cluster.replica(true)).collect();
     agreed(&replicas).await;
-    let bundles = place.bundles().await;
-    let ca = State::read(&place.secret().await).ca.unwrap().cert;
+    let bundles = cluster.bundles().await;
+    let ca = State::read(&cluster.secret().await).ca.unwrap().cert;
     assert!(bundles.iter().all(|bundle| *bundle == ca), "the published bundle is the CA, byte for byte");
-    told(&mut replicas, "CertificateAuthorityCreated", 1).await;
-    told(&mut replicas, "CertificateLoaded", 5).await;
-    told(&mut replicas, "CaBundlePublished", 2).await;
-    let versions = place.versions().await;
+    published(&mut replicas, "CertificateAuthorityCreated", 1).await;
+    published(&mut replicas, "CertificateLoaded", 5).await;
+    published(&mut replicas, "CaBundlePublished", 2).await;
+    let versions = cluster.versions().await;
     tokio::time::sleep(SECOND * 3).await;
-    assert_eq!(place.versions().await, versions, "nothing changes, so nothing is written");
+    assert_eq!(cluster.versions().await, versions, "nothing changes, so nothing is written");
     assert_eq!(total(&mut replicas, "CaBundleRepaired"), 0);
     assert_eq!(total(&mut replicas, "CertificateWriteFailed"), 0);
 }
 
 #[tokio::test]
 async fn a_valid_secret_is_adopted_as_it_is() {
-    let place = Place::new("adopt").await;
-    let (state, secret) = earlier(&place, SignedDuration::from_hours(48));
-    place.secrets().create(&PostParams::default(), &secret).await.unwrap();
-    let before = place.secret().await.metadata.resource_version;
-    let mut replicas = [place.replica(true), place.replica(true)];
+    let cluster = TestCluster::new("adopt").await;
+    let (state, secret) = earlier(&cluster, SignedDuration::from_hours(48));
+    cluster.secrets().create(&PostParams::default(), &secret).await.unwrap();
+    let before = cluster.secret().await.metadata.resource_version;
+    let mut replicas = [cluster.replica(true), cluster.replica(true)];
     agreed(&replicas).await;
-    assert_eq!(place.secret().await.metadata.resource_version, before);
-    assert_eq!(State::read(&place.secret().await), state);
+    assert_eq!(cluster.secret().await.metadata.resource_version, before);
+    assert_eq!(State::read(&cluster.secret().await), state);
     assert_eq!(total(&mut replicas, "CertificateAuthorityCreated"), 0);
 }
 
 #[tokio::test]
 async fn an_empty_secret_made_beforehand_is_filled_and_keeps_what_is_not_ours() {
-    let place = Place::new("filled").await;
+    let cluster = TestCluster::new("filled").await;
     let secret: Secret = serde_json::from_value(json!({
         "metadata": {"name": SECRET, "labels": {"theirs": "yes"}}, "stringData": {"other": "x"},
     }))
     .unwrap();
-    place.secrets().create(&PostParams::default(), &secret).await.unwrap();
-    let replica = place.replica(true);
+    cluster.secrets().create(&PostParams::default(), &secret).await.unwrap();
+    let replica = cluster.replica(true);
     replica.ready().await;
-    let secret = place.secret().await;
+    let secret = cluster.secret().await;
     assert_eq!(secret.metadata.labels.unwrap()["theirs"], "yes");
     assert!(secret.data.unwrap().contains_key("other"));
 }
 
 #[tokio::test]
 async fn a_leaf_past_its_renewal_is_renewed_under_the_same_ca_by_one_of_two() {
-    let place = Place::new("renew").await;
-    let (state, secret) = earlier(&place, SignedDuration::from_hours(24 * 10));
-    place.secrets().create(&PostParams::default(), &secret).await.unwrap();
-    let mut replicas = [place.replica(true), place.replica(true)];
+    let cluster = TestCluster::new("renew").await;
+    let (state, secret) = earlier(&cluster, SignedDuration::from_hours(24 * 10));
+    cluster.secrets().create(&PostParams::default(), &secret).await.unwrap();
+    let mut replicas = [cluster.replica(true), cluster.replica(true)];
     eventually("renewed", LIMIT, async || {
-        whether(State::read(&place.secret().await).leaf != state.leaf, || "same leaf".to_owned())
+        whether(State::read(&cluster.secret().await).leaf != state.leaf, || "same leaf".to_owned())
     })
     .await;
     agreed(&replicas).await;
-    assert_eq!(State::read(&place.secret().await).ca, state.ca);
-    told(&mut replicas, "CertificateRenewed", 1).await;
+    assert_eq!(State::read(&cluster.secret().await).ca, state.ca);
+    published(&mut replicas, "CertificateRenewed", 1).await;
 }
 
 #[tokio::test]
 async fn of_two_that_race_to_mend_the_secret_one_writes_and_the_other_adopts() {
-    let place = Place::new("race").await;
-    let mut replicas = [place.replica(true), place.replica(true)];
+    let cluster = TestCluster::new("race").await;
+    let mut replicas = [cluster.replica(true), cluster.replica(true)];
     let mut serial = agreed(&replicas).await;
-    let ca = State::read(&place.secret().await).ca;
+    let ca = State::read(&cluster.secret().await).ca;
     for round in 1..=10 {
         let patch = Patch::Merge(json!({"data": {"tls.crt": null}}));
-        place.secrets().patch(SECRET, &PatchParams::default(), &patch).await.unwrap();
+        cluster.secrets().patch(SECRET, &PatchParams::default(), &patch).await.unwrap();
         eventually("mended", LIMIT, async || {
-            whether(State::read(&place.secret().await).leaf.is_some(), || "no leaf".to_owned())
+            whether(State::read(&cluster.secret().await).leaf.is_some(), || "no leaf".to_owned())
         })
         .await;
         let old = std::mem::take(&mut serial);
@@ -165,45 +158,45 @@ async fn of_two_that_race_to_mend_the_secret_one_writes_and_the_other_adopts() {
         })
         .await;
         serial = agreed(&replicas).await;
-        told(&mut replicas, "CertificateRenewed", round).await; // one write a round
+        published(&mut replicas, "CertificateRenewed", round).await; // one write a round
     }
-    assert_eq!(State::read(&place.secret().await).ca, ca);
-    told(&mut replicas, "CertificateAuthorityCreated", 1).await;
+    assert_eq!(State::read(&cluster.secret().await).ca, ca);
+    published(&mut replicas, "CertificateAuthorityCreated", 1).await;
 }
 
 #[tokio::test]
 async fn a_deleted_secret_is_made_anew_and_its_ca_published() {
-    let place = Place::new("deleted").await;
-    let mut replicas = [place.replica(true), place.replica(true)];
+    let cluster = TestCluster::new("deleted").await;
+    let mut replicas = [cluster.replica(true), cluster.replica(true)];
     let old = agreed(&replicas).await;
-    place.secrets().delete(SECRET, &DeleteParams::default()).await.unwrap();
+    cluster.secrets().delete(SECRET, &DeleteParams::default()).await.unwrap();
     eventually("made anew", LIMIT, async || {
         whether(replicas.iter().all(|replica| replica.serial().as_ref() != Some(&old)), || old.clone())
     })
     .await;
     agreed(&replicas).await;
-    told(&mut replicas, "CertificateAuthorityCreated", 2).await;
+    published(&mut replicas, "CertificateAuthorityCreated", 2).await;
     assert_eq!(total(&mut replicas, "CaBundleRepaired"), 0, "publishing a new CA is no repair");
 }
 
 #[tokio::test]
 async fn a_ca_bundle_blanked_or_replaced_is_set_right() {
-    let place = Place::new("repair").await;
-    let mut replicas = [place.replica(true), place.replica(true), place.replica(false)];
+    let cluster = TestCluster::new("repair").await;
+    let mut replicas = [cluster.replica(true), cluster.replica(true), cluster.replica(false)];
     agreed(&replicas).await;
-    let right = place.bundles().await;
+    let right = cluster.bundles().await;
     let blank = json!([{"op": "remove", "path": "/webhooks/0/clientConfig/caBundle"}]);
     let other = json!([{"op": "replace", "path": "/webhooks/0/clientConfig/caBundle", "value": "Cg=="}]);
     for (round, ops) in [blank, other].into_iter().enumerate() {
         let patch: Patch<()> = Patch::Json(serde_json::from_value(ops).unwrap());
-        place.validating().patch(&place.name, &PatchParams::default(), &patch).await.unwrap();
-        place.mutating().patch(&place.name, &PatchParams::default(), &patch).await.unwrap();
+        cluster.validating().patch(&cluster.name, &PatchParams::default(), &patch).await.unwrap();
+        cluster.mutating().patch(&cluster.name, &PatchParams::default(), &patch).await.unwrap();
         eventually("repaired", LIMIT, async || {
-            whether(place.bundles().await == right, || "caBundle differs".to_owned())
+            whether(cluster.bundles().await == right, || "caBundle differs".to_owned())
         })
         .await;
         agreed(&replicas).await;
-        told(&mut replicas, "CaBundleRepaired", 2 * (round + 1)).await; // one for each configuration
+        published(&mut replicas, "CaBundleRepaired", 2 * (round + 1)).await; // one for each configuration
     }
     let counted: u64 =
         replicas.iter().map(|replica| replica.metric("headworks_cabundle_repairs_total")).sum();
@@ -212,15 +205,15 @@ async fn a_ca_bundle_blanked_or_replaced_is_set_right() {
 
 #[tokio::test]
 async fn with_another_tool_that_never_gives_up_there_is_no_fight() {
-    let place = Place::new("fight").await;
-    let mut replicas = [place.replica(true)];
+    let cluster = TestCluster::new("fight").await;
+    let mut replicas = [cluster.replica(true)];
     agreed(&replicas).await;
     let ops = json!([{"op": "replace", "path": "/webhooks/0/clientConfig/caBundle", "value": "Cg=="}]);
     let patch: Patch<()> = Patch::Json(serde_json::from_value(ops).unwrap());
     let (begin, mut repairs) = (Instant::now(), 0);
     while begin.elapsed() < SECOND * 6 || repairs < 3 {
         assert!(begin.elapsed() < LIMIT, "{repairs} repairs");
-        place.mutating().patch(&place.name, &PatchParams::default(), &patch).await.unwrap();
+        cluster.mutating().patch(&cluster.name, &PatchParams::default(), &patch).await.unwrap();
         tokio::time::sleep(Duration::from_millis(50)).await;
         repairs = total(&mut replicas, "CaBundleRepaired");
     }
@@ -232,10 +225,10 @@ async fn with_another_tool_that_never_gives_up_there_is_no_fight() {
 
 #[tokio::test]
 async fn a_replica_that_does_not_lead_writes_nothing_and_takes_over_when_told() {
-    let place = Place::new("gate").await;
-    let follower = place.replica(false);
+    let cluster = TestCluster::new("gate").await;
+    let follower = cluster.replica(false);
     tokio::time::sleep(SECOND * 2).await;
-    assert!(place.secrets().get_opt(SECRET).await.unwrap().is_none());
+    assert!(cluster.secrets().get_opt(SECRET).await.unwrap().is_none());
     let unready = follower.readiness.check(Timestamp::now()).unwrap_err();
     assert_eq!(unready, "certificate: no certificate loaded yet");
     follower.leader.send(true).unwrap();
@@ -244,12 +237,12 @@ async fn a_replica_that_does_not_lead_writes_nothing_and_takes_over_when_told() 
 
 #[tokio::test]
 async fn a_follower_serves_what_the_leader_wrote() {
-    let place = Place::new("follow").await;
-    let replicas = [place.replica(true), place.replica(false), place.replica(false)];
+    let cluster = TestCluster::new("follow").await;
+    let replicas = [cluster.replica(true), cluster.replica(false), cluster.replica(false)];
     for _ in 0..5 {
         let old = agreed(&replicas).await;
         let patch = Patch::Merge(json!({"data": {"tls.crt": null}}));
-        place.secrets().patch(SECRET, &PatchParams::default(), &patch).await.unwrap();
+        cluster.secrets().patch(SECRET, &PatchParams::default(), &patch).await.unwrap();
         eventually("served by all", LIMIT, async || {
             whether(replicas.iter().all(|replica| replica.serial().as_ref() != Some(&old)), || old.clone())
         })
@@ -259,14 +252,14 @@ async fn a_follower_serves_what_the_leader_wrote() {
 
 #[tokio::test]
 async fn readiness_ends_while_the_api_server_would_refuse_the_pair() {
-    let place = Place::new("trust").await;
-    let replica = place.replica(true);
+    let cluster = TestCluster::new("trust").await;
+    let replica = cluster.replica(true);
     replica.ready().await;
     replica.leader.send(false).unwrap(); // nobody repairs
     let ops = json!([{"op": "remove", "path": "/webhooks/1/clientConfig/caBundle"}]);
     let patch: Patch<()> = Patch::Json(serde_json::from_value(ops).unwrap());
-    place.validating().patch(&place.name, &PatchParams::default(), &patch).await.unwrap();
-    let name = &place.name;
+    cluster.validating().patch(&cluster.name, &PatchParams::default(), &patch).await.unwrap();
+    let name = &cluster.name;
     let expected = format!(
         "certificate-trusted: webhook `two.headworks.test` of ValidatingWebhookConfiguration/{name}: no caBundle yet"
     );
@@ -281,22 +274,22 @@ async fn readiness_ends_while_the_api_server_would_refuse_the_pair() {
 
 #[tokio::test]
 async fn configurations_that_come_later_go_or_lose_a_webhook_are_followed() {
-    let place = Place::new("later").await;
-    place.unregister().await;
-    let mut replicas = [place.replica(true)];
+    let cluster = TestCluster::new("later").await;
+    cluster.unregister().await;
+    let mut replicas = [cluster.replica(true)];
     agreed(&replicas).await; // one that does not exist asks for nothing
-    let service = json!({"service": {"name": cluster::SERVICE, "namespace": place.name}});
-    place.register(&service, "nothings").await;
-    let ca = State::read(&place.secret().await).ca.unwrap().cert;
+    let service = json!({"service": {"name": cluster::SERVICE, "namespace": cluster.name}});
+    cluster.register(&service, "nothings").await;
+    let ca = State::read(&cluster.secret().await).ca.unwrap().cert;
     eventually("published", LIMIT, async || {
-        whether(place.bundles().await.iter().all(|bundle| *bundle == ca), || "not yet".to_owned())
+        whether(cluster.bundles().await.iter().all(|bundle| *bundle == ca), || "not yet".to_owned())
     })
     .await;
     let patch: Patch<()> =
         Patch::Json(serde_json::from_value(json!([{"op": "remove", "path": "/webhooks/1"}])).unwrap());
-    place.validating().patch(&place.name, &PatchParams::default(), &patch).await.unwrap();
+    cluster.validating().patch(&cluster.name, &PatchParams::default(), &patch).await.unwrap();
     tokio::time::sleep(SECOND).await;
-    assert_eq!(place.bundles().await.len(), 2, "a webhook that was removed stays removed");
+    assert_eq!(cluster.bundles().await.len(), 2, "a webhook that was removed stays removed");
     agreed(&replicas).await;
     assert_eq!(total(&mut replicas, "CertificateWriteFailed"), 0);
     assert_eq!(total(&mut replicas, "CaBundleRepaired"), 0);
@@ -304,16 +297,16 @@ async fn configurations_that_come_later_go_or_lose_a_webhook_are_followed() {
 
 #[tokio::test]
 async fn a_clock_that_jumps_a_month_ahead_costs_one_renewal_and_one_that_jumps_back_costs_nothing() {
-    let place = Place::new("clock").await;
+    let cluster = TestCluster::new("clock").await;
     let ahead = Arc::new(AtomicI64::new(0));
     let clock = {
         let ahead = Arc::clone(&ahead);
         move || Timestamp::now() + SignedDuration::from_hours(ahead.load(Ordering::Relaxed))
     };
-    let config = ManagedConfig { tick: SECOND, ..place.config() };
+    let config = ManagedConfig { tick: SECOND, ..cluster.config() };
     let mut replicas = [
-        place.replica_at(config.clone(), true, clock.clone()),
-        place.replica_at(config.clone(), true, clock),
+        cluster.replica_at(config.clone(), true, clock.clone()),
+        cluster.replica_at(config.clone(), true, clock),
     ];
     let old = agreed(&replicas).await;
     ahead.store(30 * 24, Ordering::Relaxed);
@@ -321,26 +314,26 @@ async fn a_clock_that_jumps_a_month_ahead_costs_one_renewal_and_one_that_jumps_b
         whether(replicas.iter().all(|replica| replica.serial().as_ref() != Some(&old)), || old.clone())
     })
     .await;
-    told(&mut replicas, "CertificateRenewed", 1).await;
-    told(&mut replicas, "CertificateAuthorityCreated", 1).await;
-    let versions = place.versions().await;
+    published(&mut replicas, "CertificateRenewed", 1).await;
+    published(&mut replicas, "CertificateAuthorityCreated", 1).await;
+    let versions = cluster.versions().await;
     for hours in [30 * 24 - 1, 29 * 24, 0] {
         ahead.store(hours, Ordering::Relaxed);
         tokio::time::sleep(SECOND * 2).await;
-        assert_eq!(place.versions().await, versions, "{hours} hours ahead");
+        assert_eq!(cluster.versions().await, versions, "{hours} hours ahead");
     }
 }
 
 #[tokio::test]
 async fn the_api_server_calls_a_server_with_this_identity() {
-    let place = Place::new("call").await;
-    let names = ServiceNames { extra: vec!["127.0.0.1".to_owned()], ..place.config().names };
+    let cluster = TestCluster::new("call").await;
+    let names = ServiceNames { extra: vec!["127.0.0.1".to_owned()], ..cluster.config().names };
     let lifetimes = Lifetimes { leaf: SignedDuration::from_mins(30), ..Lifetimes::default() };
-    let replica = place.replica_with(ManagedConfig { names, lifetimes, ..place.config() }, true);
+    let replica = cluster.replica_with(ManagedConfig { names, lifetimes, ..cluster.config() }, true);
     let server = webhook::Server::start(replica.identity.clone()).await;
-    place.register(&json!({"url": server.url()}), "configmaps").await;
+    cluster.register(&json!({"url": server.url()}), "configmaps").await;
     replica.ready().await;
-    let maps: Api<ConfigMap> = Api::namespaced(place.admin.clone(), &place.name);
+    let maps: Api<ConfigMap> = Api::namespaced(cluster.admin.clone(), &cluster.name);
     let mut map = ConfigMap::default();
     for round in 0..5 {
         // The API server follows its configurations by watch: the first call may come before it has seen the bundle.
@@ -351,7 +344,7 @@ async fn the_api_server_calls_a_server_with_this_identity() {
         .await;
         let old = replica.serial();
         let patch = Patch::Merge(json!({"data": {"tls.crt": null}}));
-        place.secrets().patch(SECRET, &PatchParams::default(), &patch).await.unwrap();
+        cluster.secrets().patch(SECRET, &PatchParams::default(), &patch).await.unwrap();
         eventually("renewed", LIMIT, async || whether(replica.serial() != old, || format!("{old:?}"))).await;
     }
     assert!(server.calls() >= 15, "three webhooks, five objects: {}", server.calls());

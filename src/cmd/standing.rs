@@ -18,19 +18,12 @@ pub(crate) struct Standing<'a> {
 
 /// A step's phase, as expressions and statuses write it.
 pub(crate) fn word(phase: StepPhase) -> &'static str {
-    StepPhase::NAMES[phase as usize]
+    phase.as_str()
 }
 
 /// A flow's phase, as statuses write it.
 pub(crate) fn flow_word(phase: FlowPhase) -> &'static str {
-    match phase {
-        FlowPhase::Pending => "Pending",
-        FlowPhase::Running => "Running",
-        FlowPhase::Suspended => "Suspended",
-        FlowPhase::Paused => "Paused",
-        FlowPhase::Succeeded => "Succeeded",
-        FlowPhase::Failed => "Failed",
-    }
+    phase.as_str()
 }
 
 /// Whether a step will not change any more.
@@ -129,7 +122,7 @@ impl<'a> Standing<'a> {
                 notes.extend(self.attempt(step));
                 notes.extend(status.approved_by.as_deref().map(|by| format!("approved by {}", clean(by))));
             }
-            StepPhase::Failed | StepPhase::Skipped | StepPhase::Cancelled => {
+            StepPhase::Failed | StepPhase::Skipped | StepPhase::Cancelled | StepPhase::Unknown => {
                 notes.extend(
                     status.exit_code.filter(|code| *code != 0).map(|code| format!("exit code {code}")),
                 );

@@ -47,6 +47,10 @@ pub fn plan(flow: &JobFlow, observed: &Observed, now: Timestamp) -> Plan {
         // Its Jobs go with it, by their ownerReferences; nothing is created for what goes.
         return Plan { status: flow.status.clone().unwrap_or_default(), ..Plan::default() };
     }
+    if flow.status.as_ref().is_some_and(JobFlowStatus::has_unknown_phase) {
+        // Another version wrote it and knows what to do; whatever we did might undo that.
+        return Plan { status: flow.status.clone().unwrap_or_default(), ..Plan::default() };
+    }
     if finished::is_over(flow) {
         return finished::plan(flow, observed, now);
     }

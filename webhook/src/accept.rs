@@ -1,4 +1,4 @@
-//! Takes connections from a listener, through every error it may give.
+//! Accepts connections from a listener, whatever errors it returns.
 
 use std::future::Future;
 use std::io::{self, ErrorKind};
@@ -11,11 +11,11 @@ use tokio::time::sleep;
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// What connections come from.
+/// A source of connections.
 pub(crate) trait Accept {
     type Stream;
 
-    /// The next connection. Safe to drop and call again.
+    /// Returns the next connection. Safe to drop and call again.
     fn accept(&self) -> impl Future<Output = io::Result<Self::Stream>> + Send;
 }
 
@@ -30,10 +30,10 @@ impl Accept for TcpListener {
     }
 }
 
-/// The next connection, however long it takes.
+/// Returns the next connection, however long it takes.
 ///
-/// An error of the one connection (it was reset while it waited) is passed over. Any other, above all a lack of
-/// file descriptors, would come again at once and turn the loop into a spin: it waits, from 10 ms up to a second.
+/// An error of one connection (it was reset while it waited) is ignored. Any other, above all a lack of file
+/// descriptors, would return immediately and make the loop spin: it waits, from 10 ms up to a second.
 pub(crate) async fn next<A: Accept>(listener: &A, errors: &Counter) -> A::Stream {
     let mut pause = FIRST_PAUSE;
     loop {

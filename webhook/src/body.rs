@@ -1,4 +1,4 @@
-//! Reads a request's body, no further than it may go.
+//! Reads a request's body, within its limits.
 
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use hyper::body::Body;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-/// How long the rest of a body that is too long may take to arrive.
+/// Time in which the rest of a body that is too long may arrive.
 const DRAIN: Duration = Duration::from_secs(1);
 
 /// A body in memory, counted against the budget until dropped.
@@ -20,7 +20,7 @@ pub(crate) struct Held {
     _share: Option<OwnedSemaphorePermit>,
 }
 
-/// Why there is no body.
+/// Reason that a body was not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unread {
     /// It is, or says it is, longer than one body may be.
@@ -75,7 +75,7 @@ async fn drain<B: Body<Data = Bytes>>(mut body: Pin<&mut B>, limit: usize, decla
             left = rest;
         }
     });
-    // A caller that is slower than this gets its answer all the same.
+    // A slower caller gets its answer as well.
     _ = drained.await;
 }
 

@@ -1,7 +1,7 @@
-//! Who may call: optional client certificates.
+//! Optional client certificates of callers.
 //!
 //! An API server presents one if its `AdmissionConfiguration` names a kubeconfig for webhooks. Where that is not
-//! set up nobody does, so the check is off by default, and `Log` tells what `Require` would refuse.
+//! set up no API server does, so the check is off by default, and `Log` logs what `Require` would refuse.
 
 use std::sync::Arc;
 
@@ -15,18 +15,18 @@ use rustls::{
 };
 use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
-/// Which callers are known, and what becomes of the others.
+/// The known callers, and the treatment of others.
 #[derive(Clone, Debug)]
 pub struct Callers {
     /// CA certificates, DER, that issue callers' certificates.
     pub roots: Vec<CertificateDer<'static>>,
     /// Common names, DNS names or URIs of callers; empty means every certificate of the CA.
     pub names: Vec<String>,
-    /// What becomes of a caller that is not known.
+    /// Treatment of a caller that is not known.
     pub mode: CallerMode,
 }
 
-/// What becomes of a caller without a certificate of the CA in one of the names.
+/// Treatment of a caller without a certificate of the CA in one of the names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CallerMode {
     /// It is let in, logged and counted.
@@ -35,7 +35,7 @@ pub enum CallerMode {
     Require,
 }
 
-/// Why callers cannot be checked.
+/// Reason that callers cannot be checked.
 #[derive(Debug, thiserror::Error)]
 pub enum CallerError {
     /// A root is no CA certificate.
@@ -66,7 +66,7 @@ impl Verifier {
         Ok(Self { chain, names: callers.names.clone(), mode: callers.mode })
     }
 
-    /// Whether this is the certificate chain of a known caller.
+    /// Checks that this is the certificate chain of a known caller.
     pub(crate) fn check(&self, chain: &[CertificateDer<'_>]) -> Result<(), Error> {
         let (leaf, intermediates) = chain.split_first().ok_or(Error::NoCertificatesPresented)?;
         self.identify(leaf, intermediates, UnixTime::now()).map(drop)
@@ -86,7 +86,7 @@ impl Verifier {
     }
 }
 
-/// All names a certificate goes by; none if it cannot be read.
+/// Returns all names of a certificate; none if it cannot be read.
 fn names(leaf: &CertificateDer<'_>) -> Vec<String> {
     let Ok((_, certificate)) = X509Certificate::from_der(leaf) else { return Vec::new() };
     let common =

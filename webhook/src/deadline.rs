@@ -1,4 +1,4 @@
-//! When the caller stops waiting.
+//! Deadline of a request.
 //!
 //! The API server puts what is left of its own deadline into the query, `?timeout=4.5s`, in Go's duration syntax.
 
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::limits::Limits;
 
-/// How long an answer may take: the caller's timeout or our own cap, whichever is shorter, less a margin for the
+/// Returns the time that an answer may take: the caller's timeout or our own cap, whichever is shorter, less a margin for the
 /// way back. A timeout that cannot be read or is not positive counts as none.
 pub(crate) fn allowance(query: Option<&str>, limits: &Limits) -> Duration {
     let asked = query

@@ -1,10 +1,10 @@
-//! Finds who is to be answered in a body that does not parse.
+//! Finds the uid to answer in a body that does not parse.
 //!
 //! The API server drops an answer without the right uid, so the user would read "expected response.uid" and not
 //! what is wrong. This reads only as much JSON as that takes: brackets and strings, in one pass, without
 //! recursion, over any bytes.
 
-/// What could be found; `None` where nothing could.
+/// The fields that could be found; `None` where one could not.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Envelope {
     /// `apiVersion` of the top level.
@@ -13,7 +13,7 @@ pub(crate) struct Envelope {
     pub uid: Option<String>,
 }
 
-/// Looks for `apiVersion` and `request.uid`, the first of each.
+/// Finds the first `apiVersion` and the first `request.uid`.
 pub(crate) fn envelope(body: &[u8]) -> Envelope {
     let mut found = Envelope::default();
     let mut depth = 0_usize;

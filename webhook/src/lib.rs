@@ -1,8 +1,8 @@
 //! An HTTPS admission server for any `impl Admit`.
 //!
-//! It speaks `admission.k8s.io/v1` and `v1beta1` to Kubernetes API servers, and is hard to hurt: whatever arrives,
-//! however large, slow, many or malformed, there is an answer that can be read, and a rule that panics or takes
-//! too long harms no request but its own. It knows no resource kind, no Kubernetes client and no way to obtain
+//! It speaks `admission.k8s.io/v1` and `v1beta1` to Kubernetes API servers, and tolerates hostile and broken clients:
+//! every request, however large, slow or malformed, gets a readable answer, and a rule that panics or takes too long
+//! affects no other request. It knows no resource kind, no Kubernetes client and no way to obtain
 //! certificates: kinds come in as [`Admit`], certificates as a rustls `ResolvesServerCert`.
 //!
 //! From the inside out, each usable without the next:

@@ -3,22 +3,22 @@
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-/// How much and how long. The defaults fit an API server as the only caller; each is meant to be left alone.
+/// Bounds on size, number and time. The defaults fit an API server as the only caller and rarely need a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes of one body: 7 MiB. An API server takes 3 MiB from its users, and an update carries two objects.
     pub body: usize,
-    /// Bytes of all bodies held at one time: 64 MiB. Counted as they arrive, so a promise costs nothing; beyond
-    /// it callers are told to come back.
+    /// Bytes of all bodies held at one time: 64 MiB. Counted as they arrive, not as they are announced; beyond it
+    /// callers are asked to try again.
     pub bodies: usize,
     /// Reviews judged at one time: twice the cores, so that a few long ones do not hold up the
     /// short.
     pub in_flight: usize,
-    /// Reviews that may wait for their turn: 256. One more is told to come back.
+    /// Reviews that may wait for their turn: 256. One more is asked to try again.
     pub queue: usize,
     /// The longest a call may take, if the caller gives no shorter `?timeout=`: 10 s.
     pub deadline: Duration,
-    /// How long before the caller gives up the answer is sent: 100 ms, but no more than a tenth of the deadline.
+    /// Time before the caller gives up at which the answer is sent: 100 ms, but no more than a tenth of the deadline.
     pub margin: Duration,
     /// A TLS handshake: 5 s.
     pub handshake: Duration,

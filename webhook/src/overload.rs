@@ -1,19 +1,19 @@
-//! Bounded work: so many reviews are judged at once, so many wait, and the rest is told to come back.
+//! Bounds on work: some reviews run together, some wait, and the rest is asked to try again.
 
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// The two bounds. A place is what a waiting or running review holds, a turn is what a running one holds besides.
+/// The two bounds. A waiting or running review holds a slot; a running one holds a turn besides.
 #[derive(Clone, Debug)]
 pub(crate) struct Gate {
-    places: Arc<Semaphore>,
+    slots: Arc<Semaphore>,
     turns: Arc<Semaphore>,
 }
 
 /// A review that may wait for its turn.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct Slot {
     permit: OwnedSemaphorePermit,
     turns: Arc<Semaphore>,
 }
@@ -24,7 +24,7 @@ pub(crate) struct Turn {
     _permits: (OwnedSemaphorePermit, Option<OwnedSemaphorePermit>),
 }
 
-/// As many are waiting as may.
+/// The queue is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Overloaded;
 
@@ -32,18 +32,18 @@ impl Gate {
     pub(crate) fn new(in_flight: usize, queue: usize) -> Self {
         let bounded = |permits: usize| Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS)));
         let in_flight = in_flight.max(1);
-        Self { places: bounded(in_flight.saturating_add(queue)), turns: bounded(in_flight) }
+        Self { slots: bounded(in_flight.saturating_add(queue)), turns: bounded(in_flight) }
     }
 
-    /// Takes a place, at once or not at all.
-    pub(crate) fn enter(&self) -> Result<Place, Overloaded> {
-        let permit = Arc::clone(&self.places).try_acquire_owned().map_err(|_| Overloaded)?;
-        Ok(Place { permit, turns: Arc::clone(&self.turns) })
+    /// Takes a slot if one is free, without waiting.
+    pub(crate) fn enter(&self) -> Result<Slot, Overloaded> {
+        let permit = Arc::clone(&self.slots).try_acquire_owned().map_err(|_| Overloaded)?;
+        Ok(Slot { permit, turns: Arc::clone(&self.turns) })
     }
 }
 
-impl Place {
-    /// Waits for a turn, first come, first served. A caller that stops waiting gives its place up.
+impl Slot {
+    /// Waits for a turn, first come, first served. A caller that stops waiting gives up its slot.
     pub(crate) async fn turn(self) -> Turn {
         // The semaphore is never closed, so there always is a permit to wait for.
         let turn = self.turns.acquire_owned().await.ok();
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn who_stops_waiting_leaves_the_place_to_another() {
+    fn a_caller_that_stops_waiting_frees_its_slot() {
         let gate = Gate::new(1, 1);
         let _running = gate.enter().unwrap().turn().now_or_never().unwrap();
         drop(gate.enter().unwrap().turn());

@@ -1,4 +1,4 @@
-//! A connection that ends when its peer stands still.
+//! Ends a connection whose peer makes no progress.
 //!
 //! hyper's own header timeout starts when the connection falls idle, not with the first byte of a head, so it
 //! cannot tell a slow loris (5 s) from an API server that keeps a connection for its next call (90 s). This can.
@@ -14,7 +14,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::limits::Limits;
 
-/// What a connection is waiting for; shared by the stream and whoever answers its requests.
+/// State of a connection, shared by the stream and the task that answers its requests.
 #[derive(Debug)]
 pub(crate) struct Pace {
     state: Mutex<State>,
@@ -26,9 +26,9 @@ pub(crate) struct Pace {
 #[derive(Debug)]
 struct State {
     busy: usize,
-    /// Since when nothing is being answered.
+    /// Time since which nothing is being answered.
     since: Instant,
-    /// When the first byte of the next head came.
+    /// Time of the first byte of the next head.
     head: Option<Instant>,
 }
 
@@ -58,7 +58,7 @@ impl Pace {
         }
     }
 
-    /// When the connection has stood still too long, and if so, whether in the middle of a head.
+    /// Returns the time at which the connection will have been idle too long, and true if that is within a head.
     fn due(&self) -> Option<(Instant, bool)> {
         let state = self.state();
         if state.busy > 0 {

@@ -34,7 +34,7 @@ const CONNECTIONS: usize = 64;
 const HEADER: Duration = Duration::from_mins(1);
 
 type Check = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
-type Word = Arc<dyn Fn() -> String + Send + Sync>;
+type Detail = Arc<dyn Fn() -> String + Send + Sync>;
 
 /// Named checks and the registry of metrics.
 ///
@@ -44,14 +44,14 @@ type Word = Arc<dyn Fn() -> String + Send + Sync>;
 pub struct Probes {
     live: Vec<(String, Check)>,
     ready: Vec<(String, Check)>,
-    told: Vec<(String, Word)>,
+    details: Vec<(String, Detail)>,
     registry: Arc<Registry>,
 }
 
 impl Probes {
     /// Probes with one check: readiness fails, by the name `shutdown`, from the first trigger on.
     pub fn new(registry: Arc<Registry>, shutdown: Shutdown) -> Self {
-        let probes = Self { live: Vec::new(), ready: Vec::new(), told: Vec::new(), registry };
+        let probes = Self { live: Vec::new(), ready: Vec::new(), details: Vec::new(), registry };
         probes.ready(
             "shutdown",
             move || {
@@ -60,7 +60,7 @@ impl Probes {
         )
     }
 
-    /// With one more check of liveness.
+    /// Adds a check of liveness.
     #[must_use]
     pub fn live(
         mut self,
@@ -71,7 +71,7 @@ impl Probes {
         self
     }
 
-    /// With one more check of readiness.
+    /// Adds a check of readiness.
     #[must_use]
     pub fn ready(
         mut self,
@@ -82,24 +82,24 @@ impl Probes {
         self
     }
 
-    /// With one more line of `/readyz?verbose`, for people: readiness does not depend on it.
+    /// Adds a line of `/readyz?verbose`, for people: readiness does not depend on it.
     #[must_use]
     pub fn tell(
         mut self,
         name: impl Into<String>,
         what: impl Fn() -> String + Send + Sync + 'static,
     ) -> Self {
-        self.told.push((name.into(), Arc::new(what)));
+        self.details.push((name.into(), Arc::new(what)));
         self
     }
 
-    /// The routes. `/healthz` and `/readyz` answer 200, or 503 naming the checks that failed.
+    /// Returns the routes. `/healthz` and `/readyz` answer 200, or 503 naming the checks that failed.
     pub fn router(&self) -> Router {
         let health = async |probes: State<Self>, query: RawQuery| {
             report("healthz", &probes.live, &[], is_verbose(query))
         };
         let ready = async |probes: State<Self>, query: RawQuery| {
-            report("readyz", &probes.ready, &probes.told, is_verbose(query))
+            report("readyz", &probes.ready, &probes.details, is_verbose(query))
         };
         Router::new()
             .route("/healthz", get(health).fallback(not_get))
@@ -156,7 +156,7 @@ impl Probes {
     }
 }
 
-fn report(probe: &str, checks: &[(String, Check)], told: &[(String, Word)], verbose: bool) -> Response {
+fn report(probe: &str, checks: &[(String, Check)], details: &[(String, Detail)], verbose: bool) -> Response {
     let mut lines = String::from("[+]ping ok\n");
     let mut passed = true;
     for (name, check) in checks {
@@ -171,7 +171,7 @@ fn report(probe: &str, checks: &[(String, Check)], told: &[(String, Word)], verb
             }
         };
     }
-    for (name, what) in told {
+    for (name, what) in details {
         let words = catch_unwind(AssertUnwindSafe(|| what()))
             .unwrap_or_else(|_| "unknown: asking panicked".to_owned());
         // Writing to a String cannot fail.
@@ -184,7 +184,7 @@ fn report(probe: &str, checks: &[(String, Check)], told: &[(String, Word)], verb
     }
 }
 
-/// Whether a probe asks for each check, as `?verbose` or `?verbose=...`.
+/// Returns true if a probe asks for each check, as `?verbose` or `?verbose=...`.
 fn is_verbose(RawQuery(query): RawQuery) -> bool {
     query.is_some_and(|query| query.split('&').any(|pair| pair.split('=').next() == Some("verbose")))
 }

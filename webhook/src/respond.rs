@@ -1,4 +1,4 @@
-//! The whole path of one review without a socket: bytes in, bytes out.
+//! Answers one review without a socket: bytes in, bytes out.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -40,7 +40,7 @@ pub(crate) struct Answer {
     pub causes: usize,
 }
 
-/// How a review ended.
+/// Outcome of a review.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Decision {
     Allowed,

@@ -1,4 +1,4 @@
-//! What the API server asks: one `AdmissionRequest`, decoded once.
+//! Request of the API server: one `AdmissionRequest`, decoded once.
 //!
 //! Shapes follow `k8s.io/api/admission/v1`. `v1beta1` has the same fields. Only what a rule may decide by is
 //! kept; unknown fields are ignored, so a newer API server can be served.
@@ -44,9 +44,9 @@ pub struct Review {
     /// The object's namespace; none if it is cluster-scoped.
     #[serde(default, deserialize_with = "filled")]
     pub namespace: Option<String>,
-    /// What is being done to the object.
+    /// The operation on the object.
     pub operation: Operation,
-    /// Who does it.
+    /// The user who requests it.
     #[serde(rename = "userInfo", default)]
     pub user: UserInfo,
     /// The object as it would be stored; none at DELETE.
@@ -63,7 +63,7 @@ pub struct Review {
     pub options: Option<Value>,
 }
 
-/// Which of the two admission phases a path serves.
+/// One of the two admission phases that a path can serve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Phase {
     /// Called from a `MutatingWebhookConfiguration`: the answer may carry a patch.
@@ -122,7 +122,7 @@ pub struct GroupVersionResource {
     pub resource: String,
 }
 
-/// Who asks, as the API server authenticated them.
+/// The requesting user, as the API server authenticated them.
 #[derive(Clone, Default, PartialEq, Eq, Deserialize)]
 pub struct UserInfo {
     /// `jane` or `system:serviceaccount:<namespace>:<name>`, for example.
@@ -134,7 +134,7 @@ pub struct UserInfo {
     /// Groups the user is in.
     #[serde(default, deserialize_with = "or_default")]
     pub groups: Vec<String>,
-    /// What else the authenticator knows.
+    /// Further attributes from the authenticator.
     #[serde(default, deserialize_with = "or_default")]
     pub extra: BTreeMap<String, Vec<String>>,
 }

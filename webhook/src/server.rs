@@ -25,7 +25,7 @@ use crate::service::Service;
 use crate::shutdown::Shutdown;
 use crate::tls::Tls;
 
-/// Serves a [`Service`] over TLS until it is told to stop.
+/// Serves a [`Service`] over TLS until a shutdown.
 pub struct Server {
     shared: Arc<Shared>,
 }
@@ -100,7 +100,7 @@ impl Shared {
                 return;
             }
             tokio::select! {
-                () = self.shutdown.at_once() => return,
+                () = self.shutdown.immediate() => return,
                 () = sleep_until(due) => {}
             }
         }
@@ -112,7 +112,7 @@ impl Shared {
         let limits = &self.service.limits;
         let longest = Instant::now() + limits.deadline.max(limits.handshake);
         tokio::select! {
-            () = self.shutdown.at_once() => {}
+            () = self.shutdown.immediate() => {}
             () = sleep_until(longest) => {}
         }
     }
@@ -121,7 +121,7 @@ impl Shared {
         *self.last_request.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lives through one connection; `_slot` is free again at its end.
+    /// Serves one connection; `_slot` is free again at its end.
     async fn connection(self: Arc<Self>, stream: TcpStream, _slot: OwnedSemaphorePermit) {
         let _counted = Counted::in_gauge(&self.service.metrics.connections);
         let serve = async {
@@ -143,7 +143,7 @@ impl Shared {
                 if let Some(Err(error)) =
                     tls.log.map(|log| log.check(stream.get_ref().1.peer_certificates().unwrap_or_default()))
                 {
-                    self.service.metrics.strangers.inc();
+                    self.service.metrics.unknown_callers.inc();
                     tracing::warn!(%error, "a caller is let in that could not be identified");
                 }
                 return Some(stream);
@@ -191,9 +191,9 @@ impl Shared {
 
     /// Ends when a connection is to be closed from our side.
     ///
-    /// HTTP/1.1 waits for the end of the lame duck. HTTP/2 has a word for it that loses no call, GOAWAY, in place
-    /// of `Connection: close`, but Go's client fails a call that it opened the connection for if that word comes
-    /// first: it has to be used once.
+    /// HTTP/1.1 waits for the end of the lame duck. HTTP/2 uses GOAWAY in place of `Connection: close`, which loses no
+    /// call. But Go's client fails the call that a connection was opened for if GOAWAY arrives before it, so it is sent
+    /// only after the first request.
     async fn goodbye(&self, is_http2: bool, used: Arc<Notify>) {
         let sent_away = async {
             self.shutdown.begun().await;

@@ -1,4 +1,4 @@
-//! From an HTTP request to an HTTP response, whatever it arrived on.
+//! Answers an HTTP request, on any transport.
 //!
 //! Verdicts are CPU work of mostly well under a millisecond, seldom of many. They run on tokio's blocking threads:
 //! the hop costs some ten microseconds, and in return a rule that takes long delays neither the other calls of
@@ -29,7 +29,7 @@ use crate::limits::Limits;
 use crate::metrics::{Counted, Metrics, RefusedLabels};
 use crate::overload::Gate;
 use crate::respond::{Answer, judge};
-use crate::review::{Phase, Review};
+use crate::review::{Operation, Phase, Review};
 use crate::verdict::Admit;
 
 /// A review that takes longer is logged as a warning.
@@ -223,7 +223,7 @@ fn log(answer: &Answer, seconds: f64) {
     let uid = clip(&answer.uid);
     let kind = clip(&answer.kind);
     let namespace = answer.namespace.as_deref().map(clip);
-    let operation = answer.operation.map(crate::Operation::as_str);
+    let operation = answer.operation.map(Operation::as_str);
     let decision = answer.decision.as_str();
     if seconds > SLOW_SECONDS {
         tracing::warn!(uid, kind, operation, namespace, decision, causes, seconds, "reviewed, slowly");

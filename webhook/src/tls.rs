@@ -1,4 +1,4 @@
-//! What the listener says in a handshake.
+//! TLS configuration of the listener.
 
 use std::sync::Arc;
 
@@ -12,13 +12,13 @@ use crate::callers::{CallerError, CallerMode, Callers, Verifier};
 /// The choices behind a [`Tls`].
 #[derive(Clone, Debug)]
 pub struct TlsOptions {
-    /// Our own certificate; asked at each handshake, so it can change beneath.
+    /// The server's certificate. It is resolved at each handshake, so it can change at any time.
     pub identity: Arc<dyn ResolvesServerCert>,
     /// The oldest version spoken; 1.3 is preferred in any case.
     pub min_version: TlsVersion,
     /// Offer HTTP/2 besides HTTP/1.1. API servers speak HTTP/1.1 to webhooks that are Services.
     pub http2: bool,
-    /// Ask callers who they are; none means anyone may call.
+    /// Asks callers for a certificate; none means that anyone may call.
     pub callers: Option<Callers>,
 }
 
@@ -43,13 +43,13 @@ pub struct Tls {
     pub(crate) log: Option<Arc<Verifier>>,
 }
 
-/// Why a configuration cannot be made.
+/// Reason that a configuration cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// The crypto provider of this process lacks what the versions need.
     #[error("the crypto provider supports none of the TLS versions asked for")]
     Versions(#[source] rustls::Error),
-    /// The client CA is of no use.
+    /// The client CA cannot be used.
     #[error(transparent)]
     Callers(#[from] CallerError),
 }

@@ -1,4 +1,4 @@
-//! What a rule set answers: allowed, perhaps with a patch, or denied, with everything that is wrong.
+//! Answer of a rule set: allowed, perhaps with a patch, or denied, with every problem.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -13,14 +13,14 @@ use crate::review::Review;
 /// message goes to the panic hook of the process, so it should quote no object. A method that no configuration
 /// calls can answer [`Verdict::allow`].
 pub trait Admit: Send + Sync + 'static {
-    /// The kinds judged here, `JobFlow` for example. They are the values of the metric label `kind`; a review of
+    /// Returns the kinds of this rule set, `JobFlow` for example. They are the values of the metric label `kind`; a review of
     /// any other kind is judged all the same and counted as `other`.
     fn kinds(&self) -> &[&'static str];
 
-    /// The verdict of the mutating phase.
+    /// Answers in the mutating phase.
     fn mutate(&self, review: Review) -> Verdict;
 
-    /// The verdict of the validating phase. A patch in it is not sent.
+    /// Answers in the validating phase. A patch in it is not sent.
     fn validate(&self, review: Review) -> Verdict;
 }
 
@@ -57,7 +57,7 @@ pub enum Outcome {
     Denied(Denial),
 }
 
-/// Why an object is refused: a Kubernetes `Status`, of which kubectl prints each cause as a bullet if
+/// Reason that an object is denied: a Kubernetes `Status`, of which kubectl prints each cause as a bullet if
 /// `reason` is `Invalid` and `details` has kind and name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Denial {
@@ -93,7 +93,7 @@ pub struct Details {
 pub struct Cause {
     /// `FieldValueInvalid`, `FieldValueNotFound`, `FieldValueRequired` ... (`metav1.CauseType`).
     pub reason: String,
-    /// What is wrong and what to do.
+    /// A sentence on the problem and what to do.
     pub message: String,
     /// Path of the field: `spec.steps[0].name`.
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -120,36 +120,36 @@ pub enum PatchOperation {
 }
 
 impl Verdict {
-    /// Allowed as it is.
+    /// Allows the object as it is.
     pub fn allow() -> Self {
         Self::patch(Vec::new())
     }
 
-    /// Allowed once these operations are applied; none means as it is.
+    /// Allows the object once these operations are applied; none means as it is.
     pub fn patch(patch: Vec<PatchOperation>) -> Self {
         Self { outcome: Outcome::Allowed { patch }, warnings: Vec::new(), audit: Vec::new() }
     }
 
-    /// Denied.
+    /// Denies the object.
     pub fn deny(denial: Denial) -> Self {
         Self { outcome: Outcome::Denied(denial), warnings: Vec::new(), audit: Vec::new() }
     }
 
-    /// With one more warning.
+    /// Adds a warning.
     #[must_use]
     pub fn warn(mut self, warning: impl Into<String>) -> Self {
         self.warnings.push(warning.into());
         self
     }
 
-    /// With one more audit annotation.
+    /// Adds an audit annotation.
     #[must_use]
     pub fn audit(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.audit.push((key.into(), value.into()));
         self
     }
 
-    /// True if the object may be stored.
+    /// Returns true if the object may be stored.
     pub fn is_allowed(&self) -> bool {
         matches!(self.outcome, Outcome::Allowed { .. })
     }
@@ -166,7 +166,7 @@ impl Denial {
         Self { code: 403, reason: "Forbidden".into(), message: message.into(), details: None }
     }
 
-    /// With details.
+    /// Adds details.
     #[must_use]
     pub fn with_details(mut self, details: Details) -> Self {
         self.details = Some(details);

@@ -166,7 +166,7 @@ fn status(denial: &Denial) -> Status<'_> {
     }
 }
 
-/// Makes of the warnings what the API server would pass on, and says how many it could not.
+/// Returns the warnings that the API server would pass on, and the number of those it would not.
 ///
 /// The rule is that of `k8s.io/apiserver/pkg/endpoints/filters/warning.go`: a control character makes a warning
 /// vanish, repeats are dropped, and once 4,096 characters are exceeded in total each is cut to 256.

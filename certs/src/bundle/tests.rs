@@ -1,7 +1,7 @@
 use jiff::SignedDuration;
 
 use super::*;
-use crate::{Authority, Lifetimes};
+use crate::issue::{Authority, Lifetimes};
 
 fn now() -> Timestamp {
     "2030-01-01T00:00:00Z".parse().unwrap()

@@ -1,35 +1,32 @@
-//! The numbers of a client CA.
+//! Metrics of a client CA.
 
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-use crate::metrics::SourceMetrics;
+use crate::metrics::metrics;
+use crate::metrics::source::{BackendLabels, ReloadLabels, SourceMetrics};
 
-/// Counters and gauges. Clones share their values.
-#[derive(Clone, Debug, Default)]
-pub struct ClientCaMetrics {
-    pub(super) source: SourceMetrics,
+metrics! {
+    /// Counters and gauges of a client CA, all named `headworks_client_ca_..`. Clones share their values.
+    pub struct ClientCaMetrics {
+        /// Files of client CAs seen and loaded or rejected
+        reloads: Family<ReloadLabels, Counter> = "headworks_client_ca_reloads";
+        /// 1 for the way the client CA is being watched: notify or poll
+        watched_by: Family<BackendLabels, Gauge> = "headworks_client_ca_watch_backend";
+    }
 }
 
 impl ClientCaMetrics {
-    /// Makes the metrics and registers them under their full names, `headworks_client_ca_..`.
-    pub fn registered(registry: &mut Registry) -> Self {
-        let metrics = Self::default();
-        registry.register(
-            "headworks_client_ca_reloads",
-            "Files of client CAs seen and loaded or rejected",
-            metrics.source.reloads.clone(),
-        );
-        registry.register(
-            "headworks_client_ca_watch_backend",
-            "1 for the way the client CA is being watched: notify or poll",
-            metrics.source.watched_by.clone(),
-        );
-        metrics
+    /// Returns the part that every followed source has.
+    pub(crate) fn source(&self) -> SourceMetrics {
+        SourceMetrics { reloads: self.reloads.clone(), watched_by: self.watched_by.clone() }
     }
 
-    /// One series of each kind, for the page that names them.
+    /// Creates one series of each kind, for the page that lists them.
     #[doc(hidden)]
     pub fn touch(&self) {
-        self.source.touch();
+        self.source().touch();
     }
 }

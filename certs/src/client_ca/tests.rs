@@ -4,7 +4,9 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::DropGuard;
 
 use super::*;
-use crate::{Authority, CertEvent, EventKind, Lifetimes, ServiceNames};
+use crate::hooks::{CertEvent, EventKind};
+use crate::issue::{Authority, Lifetimes};
+use crate::names::ServiceNames;
 
 /// Whatever takes longer has failed: a busy machine may need some of it.
 const LIMIT: Duration = Duration::from_mins(1);
@@ -112,8 +114,11 @@ async fn what_is_bad_is_refused_by_name_and_the_last_good_cas_stay() {
         (expired, "expired", "every CA certificate in it has expired"),
     ] {
         running.dir.swap(&[("ca.crt", &pem)]).unwrap();
-        let told = running.warns("ClientCaRejected").await;
-        assert!(told.contains(words) && told.ends_with("; the last good one stays in force"), "{told}");
+        let message = running.warns("ClientCaRejected").await;
+        assert!(
+            message.contains(words) && message.ends_with("; the last good one stays in force"),
+            "{message}"
+        );
         running
             .shows(&format!("headworks_client_ca_reloads_total{{result=\"rejected\",reason=\"{category}\"}}"))
             .await;

@@ -1,12 +1,14 @@
 use jiff::SignedDuration;
-use rustls::{
-    ClientConfig, RootCertStore, ServerConfig, client::Resumption, crypto::ring, pki_types::ServerName,
-};
+use rustls::client::Resumption;
+use rustls::crypto::ring;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
-use tokio_rustls::{TlsAcceptor, TlsConnector, client::TlsStream};
+use tokio_rustls::client::TlsStream;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use super::*;
-use crate::{Authority, Issued, Lifetimes};
+use crate::issue::{Authority, Issued, Lifetimes};
 
 fn now() -> Timestamp {
     "2030-01-01T00:00:00Z".parse().unwrap()

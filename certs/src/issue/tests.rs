@@ -1,14 +1,14 @@
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
-use x509_parser::{
-    certificate::X509Certificate,
-    extensions::{ParsedExtension, X509Extension},
-    oid_registry::{OID_KEY_TYPE_EC_PUBLIC_KEY, OID_SIG_ECDSA_WITH_SHA256},
-    prelude::FromDer,
-};
+use x509_parser::certificate::X509Certificate;
+use x509_parser::extensions::{ParsedExtension, X509Extension};
+use x509_parser::oid_registry::{OID_KEY_TYPE_EC_PUBLIC_KEY, OID_SIG_ECDSA_WITH_SHA256};
+use x509_parser::prelude::FromDer;
 
 use super::*;
-use crate::{Bundle, Pair, ServiceNames};
+use crate::bundle::Bundle;
+use crate::names::ServiceNames;
+use crate::pair::Pair;
 
 fn now() -> Timestamp {
     "2030-01-01T00:00:00Z".parse().unwrap()

@@ -1,6 +1,6 @@
-//! Client required: everything that can be told of the certificates, for people.
+//! Client required: inspects the certificates for people.
 //!
-//! Reads only; of the Secret it keeps what is public. Whoever may not read the Secret still learns the rest.
+//! It only reads, and keeps only the public part of the Secret. A user who may not read the Secret still sees the rest.
 
 use std::collections::BTreeSet;
 
@@ -8,30 +8,32 @@ use jiff::{SignedDuration, Timestamp};
 use kube::Client;
 use serde::Serialize;
 
-use super::{
-    ApiError, Configuration, ManagedConfig, Phase, State,
-    api::Api,
-    judge::renewal,
-    notary::{Notary, X509},
-};
-use crate::{Bundle, Facts};
+use crate::bundle::Bundle;
+use crate::facts::Facts;
+use crate::managed::apply::{Api, ApiError};
+use crate::managed::config::ManagedConfig;
+use crate::managed::fetch;
+use crate::managed::plan::configuration::Configuration;
+use crate::managed::plan::judge::renewal;
+use crate::managed::plan::notary::{Notary, X509};
+use crate::managed::plan::secret::{Material, Phase, State};
 
-/// A rotation that stays in one phase for longer needs somebody's eye.
+/// A rotation that stays in one phase for longer is reported as a problem.
 const STUCK: SignedDuration = SignedDuration::from_hours(1);
 
-/// Where the certificates stand.
+/// State of the certificates, replicas and webhooks.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Inspection {
-    /// When it was looked at.
+    /// Time of the inspection.
     pub now: Timestamp,
-    /// What the Secret says. `None`: see `problems`.
+    /// Public part of the Secret. `None`: see `problems`.
     pub secret: Option<SecretInfo>,
-    /// By pod.
+    /// The replicas, by pod.
     pub replicas: Vec<ReplicaInfo>,
-    /// By webhook.
+    /// The published bundles, by webhook.
     pub published: Vec<WebhookInfo>,
-    /// What is wrong, in words. Empty: all is well.
+    /// Problems, a sentence each. Empty: all is well.
     pub problems: Vec<String>,
 }
 
@@ -41,25 +43,25 @@ pub struct Inspection {
 pub struct SecretInfo {
     /// `stable`, `staged`, `published`, `activated` or `confirmed`.
     pub phase: &'static str,
-    /// Since when.
+    /// Time at which it entered the phase.
     pub phase_since: Option<Timestamp>,
-    /// The leaf that is to be served.
+    /// The leaf that every replica should serve.
     pub leaf: Option<CertInfo>,
     /// The CA that signed it.
     pub ca: Option<CertInfo>,
-    /// The CA that comes next.
+    /// The next CA.
     pub next_ca: Option<CertInfo>,
-    /// What happens next.
+    /// The next step.
     pub next_step: String,
-    /// When that is due, if it depends on time.
+    /// Time at which that is due, if it depends on time.
     pub next_due: Option<Timestamp>,
 }
 
-/// A certificate.
+/// A certificate, for display.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CertInfo {
-    /// Hexadecimal.
+    /// Serial number, hexadecimal.
     pub serial: String,
     /// Valid from.
     pub not_before: Timestamp,
@@ -67,13 +69,13 @@ pub struct CertInfo {
     pub not_after: Timestamp,
 }
 
-/// A replica.
+/// A replica and the certificate it serves.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ReplicaInfo {
     /// Its pod.
     pub pod: String,
-    /// Behind the Service, and ready; `None`: not behind it.
+    /// True if it is behind the Service, and ready; `None`: not behind it.
     pub ready: Option<bool>,
     /// The serial it reports.
     pub serial: Option<String>,
@@ -87,9 +89,9 @@ pub struct WebhookInfo {
     pub configuration: String,
     /// Its name.
     pub webhook: String,
-    /// Whom it trusts.
+    /// CAs that it trusts.
     pub trusts: Vec<CertInfo>,
-    /// Whether it is what the Secret asks for. `None`: the Secret cannot be read.
+    /// True if it is the bundle of the Secret. `None`: the Secret cannot be read.
     pub right: Option<bool>,
 }
 
@@ -99,10 +101,11 @@ impl From<Facts> for CertInfo {
     }
 }
 
-/// Looks at everything once.
+/// Reads everything once.
 ///
 /// # Errors
-/// A configuration, the Leases or the slices cannot be read. A Secret that cannot is a problem among others.
+/// [`ApiError`] if a configuration, the Leases or the slices cannot be read. A Secret that cannot be read is one of the
+/// reported problems.
 pub async fn inspect(client: Client, config: &ManagedConfig, now: Timestamp) -> Result<Inspection, ApiError> {
     let api = Api::new(client, config);
     let mut problems = Vec::new();
@@ -133,13 +136,13 @@ pub async fn inspect(client: Client, config: &ManagedConfig, now: Timestamp) -> 
             None => problems.push(format!("there is no {reference}: nobody asks headworks")),
         }
     }
-    let census = api.census().await?;
-    let pods: BTreeSet<_> = census.reports.keys().chain(census.endpoints.keys()).cloned().collect();
+    let list = fetch::replicas(&api).await?;
+    let pods: BTreeSet<_> = list.reports.keys().chain(list.endpoints.keys()).cloned().collect();
     let replicas: Vec<_> = pods
         .into_iter()
         .map(|pod| ReplicaInfo {
-            ready: census.endpoints.get(&pod).copied(),
-            serial: census.reports.get(&pod).cloned(),
+            ready: list.endpoints.get(&pod).copied(),
+            serial: list.reports.get(&pod).cloned(),
             pod,
         })
         .collect();
@@ -163,7 +166,7 @@ fn webhooks<'a>(
 }
 
 fn secret(state: &State, config: &ManagedConfig, now: Timestamp) -> SecretInfo {
-    let info = |material: &Option<super::Material>| {
+    let info = |material: &Option<Material>| {
         material.as_ref().and_then(|one| X509.facts(&one.cert).ok()).map(CertInfo::from)
     };
     let (next_step, next_due) = next(state, config, now);
@@ -178,9 +181,9 @@ fn secret(state: &State, config: &ManagedConfig, now: Timestamp) -> SecretInfo {
     }
 }
 
-/// What happens next, and when. The lifetimes that were asked for do not matter: each certificate tells its own.
+/// Returns the next step, and when it is due. Configured lifetimes do not matter: each certificate carries its own.
 fn next(state: &State, config: &ManagedConfig, now: Timestamp) -> (String, Option<Timestamp>) {
-    let due = |material: &Option<super::Material>| {
+    let due = |material: &Option<Material>| {
         let facts = material.as_ref().and_then(|one| X509.facts(&one.cert).ok())?;
         renewal(&facts, config.lifetimes.backdate)
     };
@@ -204,6 +207,7 @@ fn next(state: &State, config: &ManagedConfig, now: Timestamp) -> (String, Optio
     }
 }
 
+/// Finds the problems.
 fn find(
     secret: Option<&SecretInfo>,
     replicas: &[ReplicaInfo],
@@ -258,7 +262,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_thing_that_is_wrong_is_told() {
+    fn each_problem_is_reported() {
         let now: Timestamp = "2030-01-01T00:00:00Z".parse().unwrap();
         let hours = |hours| now + SignedDuration::from_hours(hours);
         let cert = |serial: &str, not_after| CertInfo {

@@ -1,23 +1,26 @@
-//! Thousands of random histories of several writers, against what must never happen.
+//! Runs thousands of random histories of several writers, and checks what must never happen.
 //!
 //! The world has two API servers that see every change late (by less than the wait), replicas whose watches are later
-//! still or deaf for minutes, calls between any two of which a replica may die, a tool that spoils caBundles, clocks that
-//! are set. The certificates are of [`paper`]; the decision, the making, the wait and the roll call are the real ones.
+//! still or deaf for minutes, calls between any two of which a replica may die, a tool that overwrites caBundles, clocks that
+//! are set. The certificates are of [`paper`]; the decision, the making, the publish wait and the count of replicas are the real ones.
 
 mod node;
 mod paper;
 mod random;
+mod turn;
 mod world;
 
 use std::collections::BTreeSet;
 
-use super::{Phase, State, Step, notary::Notary};
+use crate::managed::plan::notary::Notary;
+use crate::managed::plan::secret::{Phase, State};
+use crate::managed::plan::step::Step;
 use node::{Op, Reading};
 use random::Random;
 use world::{WAIT, World};
 
 impl World {
-    /// A write of the Secret that is about to be taken.
+    /// Checks a write of the Secret that is about to be taken.
     fn judge_write(&mut self, step: &Step, next: &State, read: Option<&Reading>) {
         assert_ne!(self.state(), Some(next), "a write that changes nothing: {step:?}");
         match step {
@@ -32,8 +35,8 @@ impl World {
         }
     }
 
-    /// Every bundle that an API server may still use must verify the leaf: that is, every one that was there at any
-    /// moment of the wait before the configurations were last read.
+    /// Checks that every bundle that an API server may still use verifies the leaf: that is, every one that was there at
+    /// any moment of the wait before the configurations were last read.
     fn judge_activation(&self, next: &State, read: &Reading) {
         let leaf = &next.leaf.as_ref().unwrap().cert;
         let facts = self.notary.facts(leaf).unwrap();
@@ -44,7 +47,7 @@ impl World {
                     continue;
                 }
                 for (_, bundle) in entry.config.iter().flat_map(|config| &config.webhooks) {
-                    // Whether it had expired, or was to begin, is another question.
+                    // Validity in time is checked elsewhere.
                     let now = self.wall().clamp(facts.not_before, facts.not_after);
                     let verified = self.notary.verify(bundle, leaf, "svc.ns.svc", now);
                     assert!(verified.is_ok(), "a leaf is activated that an old bundle does not verify");
@@ -53,7 +56,7 @@ impl World {
         }
     }
 
-    /// Whoever may be called serves what those who call accept.
+    /// Checks that every replica that may be called serves what its callers accept.
     fn judge_service(&self) {
         if self.emergency {
             return;
@@ -66,7 +69,7 @@ impl World {
             {
                 for (_, bundle) in entry.config.iter().flat_map(|config| &config.webhooks) {
                     let verified = self.notary.verify(bundle, &leaf.cert, "svc.ns.svc", now).is_ok();
-                    // Where a clock was set, or it heard nothing for days, it may have expired.
+                    // Where a clock was set, or no watch event came for days, it may have expired.
                     let excused = || !self.notary.facts(&leaf.cert).unwrap().valid_at(now);
                     assert!(verified || excused(), "{} serves what an API server refuses", node.pod);
                 }
@@ -74,14 +77,14 @@ impl World {
         }
     }
 
-    /// From here on nothing happens any more but what has to: the end must be right, and soon.
+    /// Lets every replica act without further mishaps, and checks that the rotation ends soon, in the right state.
     fn ends_well(mut self) {
         let begins = |state: &State| {
             let all = [&state.ca, &state.leaf, &state.next_ca, &state.next_leaf];
             let begin = all.into_iter().flatten().map(|one| self.notary.facts(&one.cert).unwrap().not_before);
             begin.max()
         };
-        // A clock that was set back is set right some day, that of the latest replica too.
+        // A clock that was set back is corrected in the end, that of the latest replica too.
         let begins = self.state().and_then(begins).map_or(0, |at| at.duration_since(self.wall()).as_secs());
         self.ahead += (begins + 181).max(0);
         let mut quiet = 0;
@@ -122,7 +125,7 @@ impl World {
         }
     }
 
-    /// What distinguishes states of the world, as far as the rotation goes.
+    /// Returns a text that distinguishes states of the world, as far as the rotation goes.
     fn signature(&self) -> String {
         use std::fmt::Write as _;
         let mut text = format!("{:?}", self.state().map(|state| state.phase));
@@ -146,7 +149,7 @@ impl World {
     }
 }
 
-/// Plays one history; says how many rotations it saw.
+/// Plays one history. Returns the number of activations and retirements.
 fn play(seed: u64, turns: usize, known: &mut BTreeSet<String>) -> (usize, usize) {
     let nodes = 1 + Random::new(seed ^ 0x5eed).below(3);
     let mut world = World::new(seed, nodes);

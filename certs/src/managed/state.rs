@@ -1,230 +1,117 @@
-//! What the Secret holds. All of the rotation's state is in it; there is no other.
-//!
-//! | key | content |
-//! |---|---|
-//! | `tls.crt`, `tls.key` | the leaf being served, PEM (the names that `kubernetes.io/tls` uses) |
-//! | `ca.crt`, `ca.key` | the CA that signed it |
-//! | `next-tls.crt`, `next-tls.key` | the leaf that is next, while a rotation is under way |
-//! | `next-ca.crt`, `next-ca.key` | the CA that is next, likewise |
-//! | `bundle.crt` | CA certificates to be trusted besides those two: what is being rotated out |
-//! | `phase` | the rotation's phase: `stable`, `staged`, `published`, `activated`, `confirmed` |
-//! | `phase-since` | when it was entered (RFC 3339) |
-//! | `published-at` | when the bundle with the next CA was last seen everywhere (RFC 3339) |
-//! | `published-to` | the configurations it was seen in, each with UID and generation: another generation is another publication |
-//! | `replaced-until` | no leaf that was replaced under the CA that is to go, or goes, is valid for longer (RFC 3339) |
+//! Keeps the state of the cluster: watches and this process's own writes feed it, and the served pair and the metrics
+//! follow immediately.
 
-use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 
 use jiff::Timestamp;
-use k8s_openapi::{ByteString, api::core::v1::Secret};
+use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::core::DynamicObject;
+use tokio::sync::watch;
 
-use crate::{Bundle, Issued, KeyPem};
+use crate::facts::Facts;
+use crate::hooks::Hooks;
+use crate::identity::Identity;
+use crate::intake::Intake;
+use crate::managed::config::ManagedConfig;
+use crate::managed::plan::cluster::{Cached, ClusterState};
+use crate::managed::plan::configuration::{Configuration, ConfigurationRef};
+use crate::managed::plan::secret::State;
+use crate::metrics::CertKind;
+use crate::pair::{self, Pair, Rejection};
 
-/// The Secret's contents, read but not judged: any part may be missing or malformed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct State {
-    /// The CA in use.
-    pub ca: Option<Material>,
-    /// The leaf in use.
-    pub leaf: Option<Material>,
-    /// The CA that comes next.
-    pub next_ca: Option<Material>,
-    /// The leaf that comes next.
-    pub next_leaf: Option<Material>,
-    /// Further trusted CA certificates, PEM.
-    pub bundle: Vec<u8>,
-    /// Where the rotation stands.
-    pub phase: Phase,
-    /// Since when.
-    pub phase_since: Option<Timestamp>,
-    /// While a rotation waits: since when, and in which generations of which configurations, the bundle is published.
-    pub published: Option<Published>,
-    /// No leaf that was replaced, under the current CA or, while a CA waits to go, under that one, is valid after this.
-    pub replaced_until: Option<Timestamp>,
+/// The one holder of a [`ClusterState`], shared by the watches, the controller and the status.
+pub(crate) struct Store {
+    cluster: watch::Sender<ClusterState>,
+    intake: Mutex<Intake>,
+    required: String,
+    hooks: Hooks,
 }
 
-/// A publication, as it was read back.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Published {
-    /// When, by the clock of whoever wrote it down.
-    pub at: Timestamp,
-    /// Where: a [`fingerprint`](super::fingerprint) of the configurations.
-    pub to: String,
-}
-
-/// A certificate, and its key if that is there.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Material {
-    /// PEM, unchecked.
-    pub cert: Vec<u8>,
-    /// PEM, unchecked.
-    pub key: Option<KeyPem>,
-}
-
-/// The steps of a rotation, in order.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Phase {
-    /// No rotation under way.
-    #[default]
-    Stable,
-    /// Next CA and leaf lie beside the current ones.
-    Staged,
-    /// The bundle trusts both CAs.
-    Published,
-    /// The next leaf has become the current one.
-    Activated,
-    /// Every replica serves it.
-    Confirmed,
-}
-
-impl State {
-    /// Reads a Secret.
-    pub fn read(secret: &Secret) -> Self {
-        let empty = BTreeMap::new();
-        let data = secret.data.as_ref().unwrap_or(&empty);
-        let said = data.get("phase").map_or(Phase::Stable, |text| Phase::read(&text.0));
-        let published = time(data, "published-at")
-            .map(|at| Published { at, to: text(data, "published-to").unwrap_or_default() });
-        Self {
-            ca: material(data, "ca.crt", "ca.key"),
-            leaf: material(data, "tls.crt", "tls.key"),
-            next_ca: material(data, "next-ca.crt", "next-ca.key"),
-            next_leaf: material(data, "next-tls.crt", "next-tls.key"),
-            bundle: bytes(data, "bundle.crt").unwrap_or_default(),
-            phase: said,
-            phase_since: time(data, "phase-since"),
-            published,
-            replaced_until: time(data, "replaced-until"),
-        }
-        .consistent()
+impl Store {
+    pub(crate) fn new(
+        cluster: watch::Sender<ClusterState>,
+        config: &ManagedConfig,
+        identity: Identity,
+        hooks: Hooks,
+    ) -> Self {
+        let intake = Mutex::new(Intake::new(identity, hooks.clone()));
+        Self { cluster, intake, required: config.names.required(), hooks }
     }
 
-    /// What is there decides the phase, the word `phase` only between two that look the same: a Secret that somebody
-    /// edited, or that an earlier version wrote, is taken for what it is.
-    pub(super) fn consistent(mut self) -> Self {
-        self.phase = if self.next_ca.is_some() || self.next_leaf.is_some() {
-            if self.phase == Phase::Published && self.published.is_some() {
-                Phase::Published
-            } else {
-                Phase::Staged
-            }
-        } else if self.bundle.is_empty() {
-            Phase::Stable
-        } else if self.phase == Phase::Confirmed {
-            Phase::Confirmed
-        } else {
-            Phase::Activated
+    pub(crate) fn subscribe(&self) -> watch::Receiver<ClusterState> {
+        self.cluster.subscribe()
+    }
+
+    pub(crate) fn references(&self) -> Vec<ConfigurationRef> {
+        self.cluster.borrow().configurations.keys().cloned().collect()
+    }
+
+    /// Stores the Secret as a watch or a read delivered it. Stale updates are ignored: they would put an old leaf back
+    /// into service.
+    pub(crate) fn update_secret(&self, secret: Option<Secret>) {
+        let stale = match (&self.cluster.borrow().secret, &secret) {
+            (Cached::Present(known), Some(update)) => is_older(&update.metadata, &known.metadata),
+            _ => false,
         };
-        if self.phase != Phase::Published {
-            self.published = None;
-        }
-        self
-    }
-
-    /// Writes it into a Secret, leaving foreign keys alone.
-    pub fn write(&self, secret: &mut Secret) {
-        let data = secret.data.get_or_insert_default();
-        put_material(data, "ca.crt", "ca.key", self.ca.as_ref());
-        put_material(data, "tls.crt", "tls.key", self.leaf.as_ref());
-        put_material(data, "next-ca.crt", "next-ca.key", self.next_ca.as_ref());
-        put_material(data, "next-tls.crt", "next-tls.key", self.next_leaf.as_ref());
-        put(data, "bundle.crt", Some(&self.bundle));
-        put(data, "phase", Some(self.phase.as_str().as_bytes()));
-        let time = |at: Option<Timestamp>| at.map(|at| at.to_string());
-        let published = self.published.as_ref();
-        put_text(data, "phase-since", time(self.phase_since).as_deref());
-        put_text(data, "published-at", time(published.map(|published| published.at)).as_deref());
-        put_text(data, "published-to", published.map(|published| published.to.as_str()));
-        put_text(data, "replaced-until", time(self.replaced_until).as_deref());
-    }
-
-    /// Nothing of ours in it: a Secret made empty beforehand counts as none.
-    pub fn is_empty(&self) -> bool {
-        self.ca.is_none() && self.leaf.is_none()
-    }
-
-    /// Whom the API server must trust now, less what has expired.
-    pub fn bundle_at(&self, now: Timestamp) -> Bundle {
-        Bundle::of(self.trusted(), now)
-    }
-
-    /// Current and next CA, and what is being rotated out, until every replica serves the new leaf. PEM.
-    pub(super) fn trusted(&self) -> Vec<&[u8]> {
-        let mut trusted: Vec<_> =
-            [&self.ca, &self.next_ca].into_iter().flatten().map(|ca| ca.cert.as_slice()).collect();
-        if self.phase != Phase::Confirmed {
-            trusted.push(&self.bundle);
-        }
-        trusted
-    }
-}
-
-impl From<Issued> for Material {
-    fn from(Issued { cert, key }: Issued) -> Self {
-        Self { cert: cert.into_bytes(), key: Some(key) }
-    }
-}
-
-impl Phase {
-    /// The word in the Secret. An unknown one reads as stable: in every phase the current pair is served.
-    fn read(text: &[u8]) -> Self {
-        match text {
-            b"staged" => Self::Staged,
-            b"published" => Self::Published,
-            b"activated" => Self::Activated,
-            b"confirmed" => Self::Confirmed,
-            _ => Self::Stable,
+        if !stale {
+            self.replace_secret(secret);
         }
     }
 
-    /// Its word.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Stable => "stable",
-            Self::Staged => "staged",
-            Self::Published => "published",
-            Self::Activated => "activated",
-            Self::Confirmed => "confirmed",
+    /// Stores the Secret as it was read after a write was refused: it holds, whatever was cached.
+    pub(crate) fn replace_secret(&self, secret: Option<Secret>) {
+        let now = self.hooks.clock.now();
+        let state = secret.as_ref().map(State::read).unwrap_or_default();
+        // An empty Secret, or none, leaves the last good pair in service.
+        if !state.is_empty() {
+            let pair = self.parse(&state, now);
+            self.intake.lock().unwrap_or_else(PoisonError::into_inner).take(pair);
         }
+        let ca = state.ca.iter().filter_map(|ca| pair::chain(&ca.cert).ok());
+        let ca: Vec<_> = ca.flatten().filter_map(|der| Facts::of(&der).ok()).collect();
+        self.hooks.metrics.show(CertKind::Ca, &ca);
+        self.hooks.metrics.show(CertKind::Bundle, &state.bundle_at(now).facts());
+        self.hooks.metrics.phase(state.phase.number(), state.phase_since);
+        let update = Cached::from(secret.map(Box::new));
+        self.cluster.send_if_modified(|cluster| {
+            let changed = cluster.secret != update;
+            cluster.secret = update;
+            changed
+        });
     }
 
-    /// Its number in `headworks_cert_rotation_phase`.
-    pub fn number(self) -> u8 {
-        self as u8
+    /// Stores a configuration as a watch or a read delivered it. Stale updates are ignored.
+    pub(crate) fn update_configuration(&self, reference: ConfigurationRef, object: Option<&DynamicObject>) {
+        let update = Cached::from(object.map(|object| Configuration::read(reference.clone(), object)));
+        if let (Some(object), Some(Cached::Present(known))) =
+            (object, self.cluster.borrow().configurations.get(&reference))
+            && object.metadata.uid.as_ref() == Some(&known.uid)
+            && precedes(object.metadata.resource_version.as_deref(), Some(&known.version))
+        {
+            return;
+        }
+        self.cluster.send_if_modified(|cluster| {
+            let before = cluster.configurations.insert(reference, update.clone());
+            before != Some(update)
+        });
+    }
+
+    fn parse(&self, state: &State, now: Timestamp) -> Result<Pair, Rejection> {
+        let leaf = state.leaf.as_ref().ok_or(Rejection::Empty { what: "certificate" })?;
+        let key = leaf.key.as_ref().ok_or(Rejection::Empty { what: "key" })?;
+        Pair::parse(&leaf.cert, key.expose().as_bytes(), &[&self.required], now)
     }
 }
 
-type Data = BTreeMap<String, ByteString>;
-
-fn bytes(data: &Data, key: &str) -> Option<Vec<u8>> {
-    data.get(key).map(|value| value.0.clone()).filter(|value| !value.is_empty())
+/// Compares two versions of one object. An object that was made anew is never older.
+fn is_older(update: &ObjectMeta, known: &ObjectMeta) -> bool {
+    update.uid == known.uid && precedes(update.resource_version.as_deref(), known.resource_version.as_deref())
 }
 
-fn text(data: &Data, key: &str) -> Option<String> {
-    bytes(data, key).and_then(|bytes| String::from_utf8(bytes).ok())
-}
-
-fn time(data: &Data, key: &str) -> Option<Timestamp> {
-    text(data, key)?.parse().ok()
-}
-
-fn put_text(data: &mut Data, key: &str, value: Option<&str>) {
-    put(data, key, value.map(str::as_bytes));
-}
-
-fn material(data: &Data, cert: &str, key: &str) -> Option<Material> {
-    let key = bytes(data, key).and_then(|pem| String::from_utf8(pem).ok()).map(KeyPem::new);
-    bytes(data, cert).map(|cert| Material { cert, key })
-}
-
-fn put(data: &mut Data, key: &str, value: Option<&[u8]>) {
-    match value.filter(|value| !value.is_empty()) {
-        Some(value) => data.insert(key.to_owned(), ByteString(value.to_vec())),
-        None => data.remove(key),
-    };
-}
-
-fn put_material(data: &mut Data, cert: &str, key: &str, material: Option<&Material>) {
-    put(data, cert, material.map(|m| m.cert.as_slice()));
-    put(data, key, material.and_then(|m| m.key.as_ref()).map(|key| key.expose().as_bytes()));
+/// Compares resource versions: those of one object are numbers that grow (KEP-5504). Where they are no numbers, none
+/// precedes another.
+fn precedes(one: Option<&str>, other: Option<&str>) -> bool {
+    let number = |version: Option<&str>| version?.parse::<u128>().ok();
+    number(one).zip(number(other)).is_some_and(|(one, other)| one < other)
 }

@@ -1,22 +1,22 @@
-//! The numbers of a source that is followed: a pair's, or a client CA's.
+//! Metrics of a source that is followed: of a certificate pair, or of a client CA.
 
-use prometheus_client::{
-    encoding::EncodeLabelSet,
-    metrics::{counter::Counter, family::Family, gauge::Gauge},
-};
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 
-/// How a source is being watched: the label `backend`.
+/// The way a source is being watched: the label `backend`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Backend {
     /// A watch of the API server.
     Api,
-    /// The kernel's notices, with polling besides.
+    /// File notifications of the kernel, with polling besides.
     Notify,
     /// Polling only.
     Poll,
 }
 
-/// What was read of a source, and how it is watched. Whoever has one registers it under names of its own.
+/// Reloads of a source, and the way it is watched. Each kind of source registers them under names of its own.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SourceMetrics {
     pub(crate) reloads: Family<ReloadLabels, Counter>,
@@ -35,7 +35,7 @@ pub(crate) struct BackendLabels {
 }
 
 impl SourceMetrics {
-    /// One series of each kind.
+    /// Creates one series of each kind.
     pub(crate) fn touch(&self) {
         self.rejected("x");
         self.watched_by.get_or_create(&BackendLabels { backend: "x" }).set(0);

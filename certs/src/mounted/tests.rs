@@ -6,7 +6,10 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::DropGuard;
 
 use super::*;
-use crate::{Authority, CertEvent, EventKind, Events, Facts, Issued, Lifetimes, ServiceNames};
+use crate::facts::Facts;
+use crate::hooks::{CertEvent, EventKind, Events};
+use crate::issue::{Authority, Issued, Lifetimes};
+use crate::names::ServiceNames;
 
 const REQUIRED: &str = "svc.ns.svc";
 /// Whatever takes longer has failed: a busy machine may need some of it.
@@ -77,7 +80,7 @@ impl Running {
         }
     }
 
-    /// The metrics say so, at once or soon: a pair is served a moment before it is counted.
+    /// Waits until the metrics contain this: a pair is served a moment before it is counted.
     #[track_caller]
     fn shows(&self, line: &str) -> impl Future<Output = ()> {
         let caller = std::panic::Location::caller();
@@ -197,8 +200,8 @@ async fn what_is_bad_is_refused_by_name_and_the_last_good_pair_stays() {
     ];
     for (cert, key, category) in cases {
         dir.write(&[("tls.crt", &cert), ("tls.key", &key)]).unwrap();
-        let told = source.warns("CertificateRejected").await;
-        assert!(told.ends_with(&format!("certificate {} stays in service", serial(&good))), "{told}");
+        let message = source.warns("CertificateRejected").await;
+        assert!(message.ends_with(&format!("certificate {} stays in service", serial(&good))), "{message}");
         let counted = format!("headworks_cert_reloads_total{{result=\"rejected\",reason=\"{category}\"}}");
         source.shows(&counted).await;
         assert_eq!(source.identity.current().unwrap().serial(), serial(&good));

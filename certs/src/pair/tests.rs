@@ -2,7 +2,8 @@ use jiff::{SignedDuration, Timestamp};
 use rstest::rstest;
 
 use super::*;
-use crate::{Authority, Issued, Lifetimes, ServiceNames};
+use crate::issue::{Authority, Issued, Lifetimes};
+use crate::names::ServiceNames;
 
 macro_rules! fixture {
     ($name:literal) => {

@@ -1,12 +1,13 @@
-//! Files of one moment.
+//! Reads several files in one consistent version.
 
-use std::{io, path::Path};
+use std::io;
+use std::path::Path;
 
 use tokio::io::AsyncReadExt as _;
 
-use crate::Rejection;
+use crate::pair::Rejection;
 
-/// What a Secret or a ConfigMap can hold; no file that we read is larger.
+/// Largest size of a Secret or a ConfigMap; a larger file is rejected.
 const LARGEST: u64 = 1 << 20;
 
 /// Reads them all from the directory that `..data` points to at this moment, or from `dir` itself without one.

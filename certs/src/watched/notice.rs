@@ -1,19 +1,17 @@
-//! The kernel's notices about one directory, with the will to go on without them.
+//! File notifications of one directory, and polling where there are none.
 
 use std::path::{Path, PathBuf};
 
-use notify::{
-    Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _,
-    event::{AccessKind, AccessMode, ModifyKind},
-};
+use notify::event::{AccessKind, AccessMode, ModifyKind};
+use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::watch;
 
-use crate::Backend;
+use crate::metrics::source::Backend;
 
-/// Hears how the directory is being watched, and, when that is news, why it is only polled.
+/// Callback for the way the directory is being watched, and for the reason when it begins to be polled only.
 pub(crate) type Report = Box<dyn Fn(Backend, Option<String>) + Send>;
 
-/// Notices of a directory, coalesced.
+/// Notifications of a directory, coalesced.
 pub(super) struct Notices {
     dir: PathBuf,
     report: Report,
@@ -23,9 +21,9 @@ pub(super) struct Notices {
 
 struct Watching {
     _watcher: RecommendedWatcher,
-    /// Moves at every notice; holds whether the directory itself has gone, after which no more will come.
+    /// Changes at every notification. True once the directory itself is gone, after which no more will come.
     gone: watch::Receiver<bool>,
-    /// The directory that is watched, which may no longer be the one at its path.
+    /// Inode of the watched directory, which may no longer be the one at its path.
     inode: Option<u64>,
 }
 
@@ -72,7 +70,7 @@ fn begin(dir: &Path, inode: Option<u64>) -> notify::Result<Watching> {
     let (sender, gone) = watch::channel(false);
     let itself = dir.to_owned();
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| match event {
-        // Among them our own reading.
+        // These include our own reading.
         Ok(Event { kind: EventKind::Access(access), .. }) if !is_write(access) => {}
         Ok(event) if is_end(event.kind) && event.paths.contains(&itself) => {
             sender.send_modify(|gone| *gone = true);

@@ -1,26 +1,24 @@
 //! API servers as far as TLS goes: each trusts the caBundles that it has seen, which may be old, and calls the replicas
 //! that are ready.
 
-use std::{
-    collections::VecDeque,
-    sync::{Arc, Mutex},
-    time::{Duration, Instant},
-};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use headworks_certs::{Identity, Readiness};
-use rustls::{
-    ClientConfig, RootCertStore, ServerConfig,
-    client::Resumption,
-    crypto::ring,
-    pki_types::{CertificateDer, ServerName, pem::PemObject},
-};
-use tokio::{io::duplex, task::JoinHandle};
+use rustls::client::Resumption;
+use rustls::crypto::ring;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use tokio::io::duplex;
+use tokio::task::JoinHandle;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::cluster::Place;
+use crate::cluster::TestCluster;
 
-/// How old what they have seen may be.
+/// Greatest age of the bundle that a caller may use.
 pub(crate) const LAG: Duration = Duration::from_secs(1);
 
 type Replicas = Arc<Mutex<Vec<(String, Identity, Readiness)>>>;
@@ -32,9 +30,9 @@ pub(crate) struct Callers {
 }
 
 impl Callers {
-    pub(crate) fn start(place: Arc<Place>) -> Self {
+    pub(crate) fn start(cluster: Arc<TestCluster>) -> Self {
         let (replicas, stop) = (Replicas::default(), CancellationToken::new());
-        let calls = tokio::spawn(call(place, Arc::clone(&replicas), stop.clone()));
+        let calls = tokio::spawn(call(cluster, Arc::clone(&replicas), stop.clone()));
         Self { replicas, calls, stop: stop.drop_guard() }
     }
 
@@ -46,18 +44,22 @@ impl Callers {
         self.replicas.lock().unwrap().retain(|(one, ..)| one != name);
     }
 
-    /// How many calls there were, if none has failed.
+    /// Returns the number of calls, if none has failed.
     pub(crate) async fn end(self) -> Result<usize, String> {
         drop(self.stop);
         self.calls.await.unwrap()
     }
 }
 
-async fn call(place: Arc<Place>, replicas: Replicas, stop: CancellationToken) -> Result<usize, String> {
+async fn call(
+    cluster: Arc<TestCluster>,
+    replicas: Replicas,
+    stop: CancellationToken,
+) -> Result<usize, String> {
     let mut seen: VecDeque<(Instant, Vec<Vec<u8>>)> = VecDeque::new();
     let mut calls = 0;
     while !stop.is_cancelled() {
-        seen.push_back((Instant::now(), place.bundles().await));
+        seen.push_back((Instant::now(), cluster.bundles().await));
         // The oldest is what was right when `LAG` began.
         while seen.get(1).is_some_and(|(at, _)| at.elapsed() > LAG) {
             seen.pop_front();
@@ -69,7 +71,7 @@ async fn call(place: Arc<Place>, replicas: Replicas, stop: CancellationToken) ->
             }
             let views = [seen.front(), seen.get(seen.len() / 2), seen.back()];
             for bundle in views.into_iter().flatten().flat_map(|(_, bundles)| bundles) {
-                handshake(&identity, bundle, &place.required()).await.map_err(|error| {
+                handshake(&identity, bundle, &cluster.required()).await.map_err(|error| {
                     let serial = identity.current().map(|pair| pair.serial().to_owned());
                     format!("after {calls} calls, {name} with {serial:?}: {error}")
                 })?;

@@ -1,34 +1,28 @@
 //! A real API server, and what a test needs in it.
 
-use std::{
-    path::{Path, PathBuf},
-    process::{Command, Stdio},
-    sync::{Arc, OnceLock},
-    time::Duration,
-};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
+use headworks_certs::managed::{Managed, ManagedConfig};
 use headworks_certs::{
     CertEvent, Clock, Events, Hooks, Identity, Metrics, Readiness, ServiceNames, SystemClock,
-    managed::{Managed, ManagedConfig},
 };
 use k8s_openapi::ByteString;
-use k8s_openapi::api::{
-    admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingWebhookConfiguration},
-    core::v1::{Namespace, Secret},
-    discovery::v1::EndpointSlice,
-    rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding},
+use k8s_openapi::api::admissionregistration::v1::{
+    MutatingWebhookConfiguration, ValidatingWebhookConfiguration,
 };
-use kube::{
-    Api, Client, Config,
-    api::{DeleteParams, Patch, PatchParams, PostParams},
-    client::ClientBuilder,
-    config::{KubeConfigOptions, Kubeconfig},
-};
+use k8s_openapi::api::core::v1::{Namespace, Secret};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use kube::client::ClientBuilder;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Api, Client, Config};
 use serde_json::{Value, json};
-use tokio::{
-    sync::{mpsc, watch},
-    task::JoinHandle,
-};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::tap::Tap;
@@ -36,7 +30,7 @@ use crate::tap::Tap;
 pub(crate) const SECRET: &str = "headworks-tls";
 pub(crate) const SERVICE: &str = "headworks";
 
-/// The cluster of `HEADWORKS_TEST_KUBECONFIG`, or one of our own that ends with this process.
+/// The cluster of `HEADWORKS_TEST_KUBECONFIG`, or a new one that ends with this process.
 fn kubeconfig() -> &'static Path {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
     PATH.get_or_init(|| {
@@ -68,22 +62,22 @@ async fn settings(as_user: Option<&str>) -> Config {
 }
 
 /// A namespace with two webhook configurations of the same name, and a user who may do what the crate documents.
-pub(crate) struct Place {
+pub(crate) struct TestCluster {
     /// Its name, and that of the configurations and the user.
     pub(crate) name: String,
     pub(crate) admin: Client,
     user: Client,
 }
 
-impl Place {
+impl TestCluster {
     pub(crate) async fn new(test: &str) -> Self {
         let name = format!("certs-{test}-{}", std::process::id());
         let admin = client(None).await;
-        let place = Self { user: client(Some(&name)).await, name, admin };
-        place.create::<Namespace>(json!({})).await;
-        place.grant().await;
-        place.register(&json!({"service": {"name": SERVICE, "namespace": place.name}}), "nothings").await;
-        place
+        let cluster = Self { user: client(Some(&name)).await, name, admin };
+        cluster.create::<Namespace>(json!({})).await;
+        cluster.grant().await;
+        cluster.register(&json!({"service": {"name": SERVICE, "namespace": cluster.name}}), "nothings").await;
+        cluster
     }
 
     /// The permissions of the table in the documentation of `managed`, and no more.
@@ -222,8 +216,8 @@ impl Place {
         let (leader, gate) = watch::channel(leads);
         let stop = CancellationToken::new();
         let task = tokio::spawn(managed.run(gate, stop.clone()));
-        let told = Vec::new();
-        Replica { identity, readiness, leader, registry, events, told, task, _stop: stop.drop_guard() }
+        let published = Vec::new();
+        Replica { identity, readiness, leader, registry, events, published, task, _stop: stop.drop_guard() }
     }
 
     /// The name that the API server asks for.
@@ -283,8 +277,8 @@ impl Place {
     }
 }
 
-/// A cluster that was given to us gets everything back as it was; our own goes with this process anyway.
-impl Drop for Place {
+/// Deletes what a test made in a cluster that was given; a new one ends with this process anyway.
+impl Drop for TestCluster {
     fn drop(&mut self) {
         if std::env::var_os("HEADWORKS_TEST_KUBECONFIG").is_none() {
             return;
@@ -304,7 +298,7 @@ impl Drop for Place {
     }
 }
 
-/// What all objects are good for here.
+/// Operations that every kind of object needs here.
 pub(crate) trait Object:
     Clone + std::fmt::Debug + serde::Serialize + serde::de::DeserializeOwned
 {
@@ -318,7 +312,7 @@ pub(crate) struct Replica {
     pub(crate) leader: watch::Sender<bool>,
     registry: prometheus_client::registry::Registry,
     events: mpsc::UnboundedReceiver<CertEvent>,
-    told: Vec<CertEvent>,
+    published: Vec<CertEvent>,
     task: JoinHandle<()>,
     _stop: DropGuard,
 }
@@ -333,12 +327,12 @@ impl Replica {
         self.task.abort();
     }
 
-    /// How many events with this reason there have been.
-    pub(crate) fn told(&mut self, reason: &str) -> usize {
+    /// Counts the events with this reason.
+    pub(crate) fn count_published(&mut self, reason: &str) -> usize {
         while let Ok(event) = self.events.try_recv() {
-            self.told.push(event);
+            self.published.push(event);
         }
-        self.told.iter().filter(|event| event.reason == reason).count()
+        self.published.iter().filter(|event| event.reason == reason).count()
     }
 
     /// The value of a metric without labels.

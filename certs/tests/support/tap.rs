@@ -1,19 +1,15 @@
 //! A client that dies at one of its writes, or is overtaken at it.
 
-use std::{
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
-    task::{Context, Poll},
-};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 
 use futures::future::BoxFuture;
 use http::{Method, Request};
 use tokio::sync::watch;
 use tower::{Layer, Service};
 
-/// What becomes of a write.
+/// Outcome of a write.
 pub(crate) enum Fate {
     Pass,
     /// The process dies before the API server hears of it.

@@ -151,7 +151,9 @@ impl View {
             StepPhase::Failed => self.style.error(text),
             StepPhase::PendingApproval => self.style.warning(text),
             StepPhase::Running => self.style.frame(text),
-            StepPhase::Pending | StepPhase::Skipped | StepPhase::Cancelled => text.to_owned(),
+            StepPhase::Pending | StepPhase::Skipped | StepPhase::Cancelled | StepPhase::Unknown => {
+                text.to_owned()
+            }
         }
     }
 }
@@ -191,29 +193,30 @@ fn shorten(rows: Vec<Row>, room: Option<usize>) -> (Vec<Row>, Option<String>) {
         StepPhase::PendingApproval => 0,
         StepPhase::Failed => 1,
         StepPhase::Running => 2,
-        StepPhase::Pending => 3,
+        StepPhase::Pending | StepPhase::Unknown => 3,
         StepPhase::Cancelled | StepPhase::Skipped => 4,
         StepPhase::Succeeded => 5,
     };
     let mut order: Vec<usize> = (0..rows.len()).collect();
     order.sort_by_key(|&at| (rank(&rows[at]), at));
     let kept: HashSet<usize> = order.into_iter().take(room - 1).collect();
-    let (mut shown, mut hidden) = (Vec::new(), [0_usize; StepPhase::NAMES.len()]);
+    let (mut shown, mut hidden) = (Vec::new(), Vec::new());
     for (at, row) in rows.into_iter().enumerate() {
         if kept.contains(&at) {
             shown.push(row);
         } else {
-            hidden[row.phase as usize] += 1;
+            hidden.push(row.phase);
         }
     }
-    let counts: Vec<String> = StepPhase::NAMES
+    let counts: Vec<String> = StepPhase::ALL
         .iter()
-        .zip(hidden)
+        .chain(&[StepPhase::Unknown])
+        .map(|phase| (phase, hidden.iter().filter(|hidden| *hidden == phase).count()))
         .filter(|(_, n)| *n > 0)
-        .map(|(name, n)| format!("{n} {name}"))
+        .map(|(phase, n)| format!("{n} {phase}"))
         .collect();
     let counts: Vec<&str> = counts.iter().map(String::as_str).collect();
-    let more = count(hidden.iter().sum(), "more step");
+    let more = count(hidden.len(), "more step");
     (shown, Some(format!("and {more}: {}", list(&counts, counts.len()))))
 }
 

@@ -52,6 +52,8 @@ pub(super) fn blame(standing: &Standing<'_>, step: usize, seen: &Seen, now: Time
         StepPhase::Succeeded => succeeded(status),
         StepPhase::Failed => failed(standing, step, status, seen),
         StepPhase::Skipped | StepPhase::Cancelled => passed_over(standing, step, status),
+        StepPhase::Unknown => Blame::new("its phase was written by another version of headworks")
+            .cure("ask with the headworks that runs in the cluster: headworks --version"),
     };
     if blame.why.is_empty() {
         blame.why = format!("nothing more is known; the flow is {}", flow_word(phase));

@@ -6,6 +6,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::phase::{FlowPhase, StepPhase};
+use super::reason::{StepReason, WaitingReason};
+
 /// What is known of a flow.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -53,19 +56,6 @@ pub struct JobFlowStatus {
     /// A hash of what of the spec was pinned at the start: all but the fields that may change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spec_hash: Option<String>,
-}
-
-/// Where a flow stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[expect(missing_docs, reason = "the names say it")]
-pub enum FlowPhase {
-    Pending,
-    Running,
-    Suspended,
-    /// A Manual step waits and nothing else runs.
-    Paused,
-    Succeeded,
-    Failed,
 }
 
 /// Counts of steps.
@@ -129,25 +119,6 @@ pub struct StepStatus {
     /// Who approved or rejected it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approved_by: Option<String>,
-}
-
-/// Where a step stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[expect(missing_docs, reason = "the names say it")]
-pub enum StepPhase {
-    Pending,
-    Running,
-    PendingApproval,
-    Succeeded,
-    Failed,
-    Skipped,
-    Cancelled,
-}
-
-impl StepPhase {
-    /// The names, as expressions compare with them.
-    pub const NAMES: [&'static str; 7] =
-        ["Pending", "Running", "PendingApproval", "Succeeded", "Failed", "Skipped", "Cancelled"];
 }
 
 /// What a step waits for.
@@ -238,7 +209,27 @@ pub struct InitiatedBy {
     pub type_: Option<String>,
 }
 
+impl StepStatus {
+    /// The reason, as one of those that headworks itself gives; [`StepReason::Unknown`] for those of a Job or of another
+    /// version.
+    pub fn reason(&self) -> Option<StepReason> {
+        self.reason.as_deref().map(StepReason::parse)
+    }
+
+    /// The reason for waiting, while the step waits.
+    pub fn waits_for(&self) -> Option<WaitingReason> {
+        self.waiting.as_ref().map(|waiting| WaitingReason::parse(&waiting.reason))
+    }
+}
+
 impl JobFlowStatus {
+    /// Whether a phase in it was written by another version of headworks, with a name that this one does not know. Such
+    /// a flow is shown, but left to the version that wrote it.
+    pub fn has_unknown_phase(&self) -> bool {
+        self.phase == Some(FlowPhase::Unknown)
+            || self.steps.iter().any(|step| step.phase == Some(StepPhase::Unknown))
+    }
+
     /// A copy of everything but the steps, which may be thousands.
     #[must_use]
     pub fn clone_without_steps(&self) -> Self {

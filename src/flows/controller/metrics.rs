@@ -261,7 +261,7 @@ impl Metrics {
         for of in ["step", "flow"] {
             self.timeouts.remove(&TimeoutLabels { namespace: namespace.to_owned(), of });
         }
-        for phase in crate::flows::api::StepPhase::NAMES {
+        for &phase in crate::flows::api::StepPhase::NAMES {
             self.step_duration.remove(&PhaseLabels { namespace: namespace.to_owned(), phase });
         }
     }

@@ -177,5 +177,5 @@ impl<'a> Reader<'a> {
 
 /// A phase as expressions see it.
 pub(super) fn word(phase: StepPhase) -> &'static str {
-    StepPhase::NAMES[phase as usize]
+    phase.as_str()
 }

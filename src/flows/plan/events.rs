@@ -83,7 +83,7 @@ fn step_events(place: usize, old: Option<&StepStatus>, step: &StepStatus, events
         Some(StepPhase::Cancelled) => {
             tell("StepCancelled", true, format!("step {name:?} was cancelled: {}", why("the flow ended")));
         }
-        Some(StepPhase::Pending) | None => {}
+        Some(StepPhase::Pending | StepPhase::Unknown) | None => {}
     }
 }
 

@@ -731,3 +731,18 @@ fn what_nothing_follows_from_may_be_written_a_little_later() {
     world.ends("c", 0);
     assert!(!may_wait(&world), "the flow is over");
 }
+
+#[test]
+fn a_status_of_another_version_is_left_alone() {
+    let mut world =
+        World::new(json!({"steps": [{"name": "a", "template": {}}, {"name": "b", "template": {}}]}));
+    world.look();
+    for status in [
+        json!({"phase": "Hibernating"}),
+        json!({"phase": "Running", "steps": [{"name": "a", "phase": "Hibernating"}, {"name": "b"}]}),
+    ] {
+        world.flow.status = Some(serde_json::from_value(status).unwrap());
+        let before = world.flow.status.clone();
+        assert_eq!((world.look().as_str(), &world.flow.status), ("", &before));
+    }
+}

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use headworks_certs::managed::{Cause, Phase, Policy, Sight, Step, decide, mint};
+use headworks_certs::managed::{Cause, Observation, Phase, Policy, Step, decide, mint};
 use headworks_certs::{Lifetimes, ServiceNames};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Secret;
@@ -29,7 +29,7 @@ pub(super) fn plant(from: Duration) -> (Instant, Vec<u8>) {
         state.phase = Phase::Stable;
         // A leaf that is made now is not due with it.
         let state = mint(&Step::RenewLeaf(Cause::Missing), Some(&state), &policy, now).unwrap().unwrap();
-        let sight = Sight { complete: true, ..Sight::default() };
+        let sight = Observation { complete: true, ..Observation::default() };
         let rests = |at| matches!(decide(Some(&state), &sight, &policy, at), Step::Rest { .. });
         if rests(now + early) && !rests(now + early + SignedDuration::from_secs(10)) {
             let authority = state.ca.as_ref().unwrap().cert.clone();

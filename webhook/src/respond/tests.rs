@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 
 use super::*;
 
-/// Allows all but what it is told to panic over.
+/// Allows every object but the one it panics on.
 struct Rules;
 
 impl Admit for Rules {

@@ -8,7 +8,7 @@ use rustls::{ClientConfig, ProtocolVersion};
 use crate::authority::{Ca, known};
 use crate::rig::{Client, PATH, Rig, review};
 
-/// Whether a client of this configuration gets an answer. In TLS 1.3 it learns of a refusal only when it reads.
+/// Checks that a client of this configuration gets an answer. In TLS 1.3 it learns of a refusal only when it reads.
 async fn is_served(rig: &Rig, config: ClientConfig) -> bool {
     let Ok(stream) = rig.dial(config).await else { return false };
     let request =
@@ -39,7 +39,7 @@ async fn without_names_every_certificate_of_the_ca_will_do() {
 }
 
 #[tokio::test]
-async fn where_callers_are_only_logged_all_are_served_and_strangers_counted() {
+async fn where_callers_are_only_logged_all_are_served_and_unknown_ones_counted() {
     let callers = Ca::new();
     let log = known(&callers, &["apiserver"], CallerMode::Log);
     let rig = Rig::start_with(Limits::default(), |options| options.callers = Some(log)).await;

@@ -1,4 +1,4 @@
-//! What is logged, and what never is.
+//! Log lines, and contents that never get into them.
 
 use std::io;
 use std::sync::{Arc, Mutex};

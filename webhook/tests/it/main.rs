@@ -1,6 +1,6 @@
 //! The server as its callers meet it: real sockets, real TLS, each bound of the specification exactly.
 
-// `cfg(test)` holds anyway; it tells clippy that helpers may unwrap as tests may.
+// `cfg(test)` holds anyway; it lets clippy know that helpers may unwrap as tests may.
 #[cfg(test)]
 mod authority;
 #[cfg(test)]

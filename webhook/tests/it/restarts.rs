@@ -1,5 +1,5 @@
 //! Rolling restarts behind a switch, as Endpoints are one: new connections are sent to the old server for a while
-//! after it was told to stop. Judged by a caller that behaves as the API server does.
+//! after its shutdown began. Checked by a caller that behaves as the API server does.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};

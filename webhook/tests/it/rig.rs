@@ -1,4 +1,4 @@
-//! A server on loopback, rules that do what an object's name tells them, and clients.
+//! A server on loopback, rules that act on an object's name, and clients.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Condvar, Mutex};
@@ -29,7 +29,7 @@ use crate::authority::Ca;
 
 pub(crate) const PATH: &str = "/validate-jobflow";
 
-/// What anything is given that should happen soon, on a machine that may be busy.
+/// Time limit for anything that should happen soon, on a machine that may be busy.
 pub(crate) const SOON: Duration = Duration::from_mins(1);
 
 /// Panics over `panic`, denies `wrong`, patches all in the mutating phase, and stops at `slow` until let go.
@@ -63,7 +63,7 @@ impl Admit for Rules {
 
     fn validate(&self, review: Review) -> Verdict {
         match review.name.as_deref() {
-            Some("panic") => panic!("as told"),
+            Some("panic") => panic!("as asked"),
             Some("wrong") => {
                 Verdict::deny(Denial::invalid(review.object.clone().unwrap_or_default().to_string()))
             }

@@ -103,7 +103,7 @@ async fn callers_that_keep_coming_are_served_to_the_cap_and_no_further() {
 }
 
 #[tokio::test]
-async fn the_second_trigger_stops_at_once() {
+async fn the_second_trigger_stops_immediately() {
     let rig = Rig::start(limits(60_000, 60_000)).await;
     let mut client = rig.client().await;
     let request =

@@ -1,19 +1,20 @@
-//! Certificates on plain paper: a line of text says what an X.509 certificate would, and nobody has to compute for it.
+//! Fake certificates without cryptography, for speed: a line of text holds the facts of an X.509 certificate.
 
 use std::cell::Cell;
 
 use jiff::Timestamp;
 
-use crate::{
-    Facts, IssueError, KeyPem, Lifetimes, Rejection,
-    managed::{Material, notary::Notary},
-};
+use crate::facts::Facts;
+use crate::issue::{IssueError, KeyPem, Lifetimes};
+use crate::managed::plan::notary::Notary;
+use crate::managed::plan::secret::Material;
+use crate::pair::Rejection;
 
-/// Numbers what it makes.
+/// Makes fake certificates, numbered from 1.
 #[derive(Clone, Default)]
 pub(super) struct Paper(Cell<u64>);
 
-/// `ca|leaf SERIAL FROM TO SIGNER NAME,NAME`, a line each.
+/// One fake certificate: the line `ca|leaf SERIAL FROM TO SIGNER NAME,NAME`.
 struct Sheet<'a> {
     is_ca: bool,
     serial: &'a str,

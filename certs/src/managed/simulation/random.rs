@@ -1,4 +1,4 @@
-//! The same seed, the same history.
+//! Random numbers: the same seed plays the same history.
 
 use headworks_testkit::SplitMix64;
 
@@ -14,12 +14,12 @@ impl Random {
         self.0.draw()
     }
 
-    /// Less than `bound`.
+    /// Draws a number less than `bound`.
     pub(super) fn below(&mut self, bound: usize) -> usize {
         usize::try_from(self.draw() % bound.max(1) as u64).unwrap()
     }
 
-    /// Once in `n` times.
+    /// Returns true once in `n` times.
     pub(super) fn once_in(&mut self, n: usize) -> bool {
         self.below(n) == 0
     }

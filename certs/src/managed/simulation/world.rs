@@ -1,30 +1,36 @@
-//! The API servers, and what befalls everything: a Secret, two configurations, Leases, EndpointSlices, two clocks.
+//! The API servers and their objects, and random mishaps: a Secret, two configurations, Leases, EndpointSlices, two clocks.
 
-use std::{collections::BTreeMap, rc::Rc, time::Duration};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
-use super::{node::Node, paper::Paper, random::Random};
-use crate::{
-    Lifetimes, ServiceNames,
-    managed::{Configuration, ConfigurationKind, ConfigurationRef, Policy, State, notary::Notary},
-};
+use super::node::Node;
+use super::paper::Paper;
+use super::random::Random;
+use crate::issue::Lifetimes;
+use crate::managed::plan::configuration::{Configuration, ConfigurationKind, ConfigurationRef};
+use crate::managed::plan::notary::Notary;
+use crate::managed::plan::policy::Policy;
+use crate::managed::plan::secret::State;
+use crate::names::ServiceNames;
 
 /// The wait of every writer, in seconds. Every API server sees every change in less.
 pub(super) const WAIT: u64 = 30;
-/// How many API servers there are.
+/// Number of API servers.
 const SERVERS: usize = 2;
 
 /// A configuration from one change to the next.
 #[derive(Clone)]
 pub(super) struct Entry {
-    /// When it came, by the steady clock.
+    /// Time of the change, by the steady clock.
     pub(super) at: u64,
     pub(super) config: Option<Configuration>,
-    /// Not written by one of us.
+    /// True if it was not written by one of the replicas.
     pub(super) foul: bool,
-    /// When each API server begins to use it.
+    /// Time at which each API server begins to use it.
     seen: [u64; SERVERS],
 }
 
@@ -36,17 +42,17 @@ pub(super) struct World {
     start: Instant,
     /// Seconds since the beginning, as they really pass.
     pub(super) steady: u64,
-    /// What the wall clock has been set ahead.
+    /// Seconds by which the wall clock has been set ahead.
     pub(super) ahead: i64,
-    /// All the Secret has been. Its index is its version.
+    /// Every version of the Secret. The index is its version.
     pub(super) secret: Vec<Option<Rc<State>>>,
-    /// All that each configuration has been.
+    /// Every version of each configuration.
     pub(super) configs: Vec<Vec<Rc<Entry>>>,
     pub(super) slices: BTreeMap<String, bool>,
     pub(super) reports: BTreeMap<String, String>,
     pub(super) nodes: Vec<Node>,
     pods: usize,
-    /// Something could not be served any more: what follows is judged by its end only.
+    /// True once nothing could be served any more: from then on only the end is checked.
     pub(super) emergency: bool,
     pub(super) activations: usize,
     pub(super) retirements: usize,
@@ -99,7 +105,7 @@ impl World {
         format!("pod-{}", self.pods)
     }
 
-    /// The API server takes a change of a configuration.
+    /// Stores a change of a configuration, as the API server does.
     pub(super) fn put_config(&mut self, which: usize, config: Option<Configuration>, foul: bool) {
         let before = self.configs[which].last().map_or([0; SERVERS], |entry| entry.seen);
         let delay = |random: &mut Random| random.draw() % WAIT;
@@ -138,7 +144,7 @@ impl World {
         true
     }
 
-    /// What an API server may be using of a configuration at this moment.
+    /// Returns the versions of a configuration that API servers may be using now.
     pub(super) fn used(&self, which: usize) -> impl Iterator<Item = &Entry> {
         let log = &self.configs[which];
         (0..SERVERS).filter_map(move |server| {
@@ -146,7 +152,7 @@ impl World {
         })
     }
 
-    /// Something happens that nobody asked for.
+    /// Makes a random mishap happen.
     pub(super) fn misfortune(&mut self) {
         let which = self.random.below(2);
         match self.random.below(100) {
@@ -202,13 +208,13 @@ impl World {
         }
     }
 
-    /// Its report stays behind.
+    /// Stops a replica without a shutdown: its report stays.
     pub(super) fn crash(&mut self, node: usize) {
         self.slices.remove(&self.nodes[node].pod);
         self.nodes[node] = Node::default();
     }
 
-    /// EndpointSlices follow the pods, some time or other.
+    /// Updates the EndpointSlices from the pods.
     pub(super) fn route(&mut self) {
         let up = self.nodes.iter().filter(|node| node.up);
         self.slices = up.map(|node| (node.pod.clone(), node.latched)).collect();

@@ -3,8 +3,9 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::managed::plan::judge::renewal;
 
-/// What can happen to a settled world.
+/// A mishap of a settled world.
 #[derive(Clone, Debug)]
 enum Mishap {
     Hours(i64),
@@ -90,7 +91,7 @@ proptest! {
             let valid = ca.as_ref().is_some_and(|ca| {
                 // Long enough for another leaf, that is.
                 let later = world.now + world.policy.lifetimes.leaf;
-                let due = X509.facts(&ca.cert).ok().and_then(|facts| judge::renewal(&facts, DAY / 24));
+                let due = X509.facts(&ca.cert).ok().and_then(|facts| renewal(&facts, DAY / 24));
                 valid_at(&ca.cert, world.now)
                     && valid_at(&ca.cert, later)
                     && ca.key.is_some()

@@ -47,9 +47,9 @@ fn an_rsa_pair_of_cert_manager_is_adopted() {
     let mut world = World::settled();
     world.policy.names = ServiceNames::new("certs", "headworks-system");
     world.state().leaf = material(cert, key);
-    // Not of this CA, so it does not verify: renewed, by our CA.
+    // It is not signed by this CA, so it does not verify, and is renewed by it.
     assert!(matches!(world.decide(), Step::RenewLeaf(Cause::Malformed(_))));
-    // Of a CA whose key we were never given: adopted.
+    // Signed by a CA whose key was never there: adopted.
     let signer = rcgen::KeyPair::generate().unwrap();
     let mut params = rcgen::CertificateParams::default();
     params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);

@@ -1,4 +1,4 @@
-//! What is broken, lost or expired.
+//! Repair of certificates that are broken, lost or expired.
 
 use super::*;
 

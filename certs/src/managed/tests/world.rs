@@ -8,9 +8,9 @@ pub(super) struct World {
     pub(super) configurations: Vec<Configuration>,
     pub(super) policy: Policy,
     pub(super) now: Timestamp,
-    /// The bundle has been published for the whole wait.
+    /// True once the bundle has been published for the whole wait.
     pub(super) waited: bool,
-    /// What the replicas serve; `None`: all serve the current leaf.
+    /// The leaves that replicas serve; `None`: all serve the current one.
     pub(super) replicas: Option<Vec<Served>>,
 }
 
@@ -46,16 +46,16 @@ impl World {
         let serial = || self.state.as_ref()?.leaf.as_ref().and_then(|leaf| X509.facts(&leaf.cert).ok());
         let one = || vec![Served { name: "a".to_owned(), serial: serial().map(|facts| facts.serial) }];
         let replicas = self.replicas.clone().unwrap_or_else(one);
-        let sight = Sight {
+        let observation = Observation {
             configurations: &self.configurations,
             complete: true,
             waited: self.waited,
             replicas: Some(&replicas),
         };
-        decide(self.state.as_ref(), &sight, &self.policy, self.now)
+        decide(self.state.as_ref(), &observation, &self.policy, self.now)
     }
 
-    /// Takes one step. Says which, unless it rests.
+    /// Takes one step, and returns it.
     pub(super) fn step(&mut self) -> Step {
         let step = self.decide();
         if let Some(next) = mint(&step, self.state.as_ref(), &self.policy, self.now).unwrap() {

@@ -1,6 +1,7 @@
-//! What the steps write.
+//! Writes of the steps.
 
 use super::*;
+use crate::managed::build;
 
 #[test]
 fn only_configurations_that_differ_are_written() {
@@ -15,7 +16,7 @@ fn only_configurations_that_differ_are_written() {
 fn an_apply_says_nothing_but_names_and_bundles() {
     let world = World::settled();
     assert_eq!(
-        world.configurations[1].apply("PEM"),
+        build::ca_bundle::apply(&world.configurations[1], "PEM"),
         serde_json::json!({
             "apiVersion": "admissionregistration.k8s.io/v1",
             "kind": "MutatingWebhookConfiguration",
@@ -27,7 +28,8 @@ fn an_apply_says_nothing_but_names_and_bundles() {
 
 #[test]
 fn the_secret_keeps_everything_and_what_is_not_ours() {
-    use k8s_openapi::{ByteString, api::core::v1::Secret};
+    use k8s_openapi::ByteString;
+    use k8s_openapi::api::core::v1::Secret;
     let mut state = World::settled().state.unwrap();
     let next = World::settled().state.unwrap();
     (state.next_ca, state.next_leaf, state.phase) = (next.ca, next.leaf, Phase::Published);

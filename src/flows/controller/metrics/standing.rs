@@ -221,27 +221,12 @@ impl Out<'_> {
 
 /// The phase of a flow as a label; what has none yet is Pending.
 fn flow_phase(phase: Option<FlowPhase>) -> &'static str {
-    match phase {
-        Some(FlowPhase::Running) => "Running",
-        Some(FlowPhase::Suspended) => "Suspended",
-        Some(FlowPhase::Paused) => "Paused",
-        Some(FlowPhase::Succeeded) => "Succeeded",
-        Some(FlowPhase::Failed) => "Failed",
-        Some(FlowPhase::Pending) | None => "Pending",
-    }
+    phase.unwrap_or(FlowPhase::Pending).as_str()
 }
 
 /// The phase of a step as a label; what has none yet is Pending.
 pub(super) fn step_phase(phase: Option<StepPhase>) -> &'static str {
-    match phase {
-        Some(StepPhase::Running) => "Running",
-        Some(StepPhase::PendingApproval) => "PendingApproval",
-        Some(StepPhase::Succeeded) => "Succeeded",
-        Some(StepPhase::Failed) => "Failed",
-        Some(StepPhase::Skipped) => "Skipped",
-        Some(StepPhase::Cancelled) => "Cancelled",
-        Some(StepPhase::Pending) | None => "Pending",
-    }
+    phase.unwrap_or(StepPhase::Pending).as_str()
 }
 
 #[cfg(test)]

@@ -141,7 +141,7 @@ impl<'a> Walk<'a, '_> {
         if !self.scope.has_step(step) || StepPhase::NAMES.contains(&name) {
             return;
         }
-        let hint = did_you_mean(name, StepPhase::NAMES)
+        let hint = did_you_mean(name, StepPhase::NAMES.iter().copied())
             .unwrap_or_else(|| format!("the phases are {}", StepPhase::NAMES.join(", ")));
         self.tell(
             Problem::not_supported(code::UNKNOWN_PHASE, self.place, name, "no step is ever in this phase")

@@ -1,66 +1,67 @@
-//! PURE: what the certificates in the Secret are worth.
+//! Checks the certificates in the Secret: which are usable, and which are due for renewal.
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{
-    Configuration, Policy,
-    notary::Notary,
-    state::{Material, State},
-    step::Cause,
-};
-use crate::{Facts, Rejection};
+use crate::facts::Facts;
+use crate::managed::plan::configuration::Configuration;
+use crate::managed::plan::notary::Notary;
+use crate::managed::plan::policy::Policy;
+use crate::managed::plan::secret::{Material, State};
+use crate::managed::plan::step::Cause;
+use crate::pair::Rejection;
 
-/// Holds what every judgement needs.
-pub(super) struct Judge<'a, N> {
-    pub(super) notary: &'a N,
-    pub(super) policy: &'a Policy,
-    pub(super) now: Timestamp,
+/// The inputs of every check.
+pub(crate) struct Judge<'a, N> {
+    pub(crate) notary: &'a N,
+    pub(crate) policy: &'a Policy,
+    pub(crate) now: Timestamp,
 }
 
-/// What the current CA is good for.
-pub(super) enum Ca {
-    /// It is valid. `due`: two thirds of its life had passed then.
+/// Condition of the current CA.
+pub(crate) enum Ca {
+    /// It is valid. `due`: the time at which two thirds of its life had passed, if they have.
     Valid { facts: Facts, due: Option<Timestamp> },
-    /// Begins later.
+    /// Not valid yet.
     Future(Timestamp),
     /// Missing, malformed or expired.
     Lost(Cause),
 }
 
-/// What the current leaf is good for.
-pub(super) enum Leaf {
+/// Condition of the current leaf.
+pub(crate) enum Leaf {
     Good,
-    /// Begins later.
+    /// Not valid yet.
     Future(Timestamp),
-    /// Serves well, and ought to be replaced; `last_call`: by any means.
+    /// Serves well, and ought to be replaced; `urgent`: by any means.
     Wanting {
         cause: Cause,
-        last_call: bool,
+        urgent: bool,
     },
     /// Cannot be served.
     Useless(Cause),
 }
 
-/// What a leaf whose CA is lost still stands on.
-pub(super) enum Orphan {
+/// Trust in a leaf whose CA is lost.
+pub(crate) enum Orphan {
     /// The bundle that the Secret makes trusts it.
     Kept,
     /// Every configuration trusts it, by these CAs (PEM), which the Secret does not have.
     Published(String),
-    /// Nothing.
+    /// No bundle trusts it.
     Untrusted,
 }
 
-/// Why a CA cannot renew a leaf.
-pub(super) enum Obstacle {
-    /// Another CA can.
+/// Reason that a CA cannot renew a leaf.
+pub(crate) enum Obstacle {
+    /// Another CA could.
     Authority(String),
-    /// No CA can: what is wanted cannot be had.
+    /// No CA could: the wanted certificate cannot be made.
     Wish(String),
 }
 
 impl<N: Notary> Judge<'_, N> {
-    pub(super) fn ca(&self, state: &State) -> Ca {
+    /// Checks the current CA.
+    pub(crate) fn ca(&self, state: &State) -> Ca {
         let malformed = |reason: String| Ca::Lost(Cause::Malformed(reason));
         let Some(ca) = &state.ca else { return malformed("the Secret has no `ca.crt`".to_owned()) };
         match self.notary.facts(&ca.cert) {
@@ -75,8 +76,8 @@ impl<N: Notary> Judge<'_, N> {
         }
     }
 
-    /// The current leaf, which the current CA must have signed.
-    pub(super) fn leaf(&self, state: &State) -> Leaf {
+    /// Checks the current leaf, which the current CA must have signed.
+    pub(crate) fn leaf(&self, state: &State) -> Leaf {
         let useless = |reason: &str| Leaf::Useless(Cause::Malformed(reason.to_owned()));
         let Some(leaf) = &state.leaf else { return useless("the Secret has no `tls.crt`") };
         if leaf.key.is_none() {
@@ -96,16 +97,16 @@ impl<N: Notary> Judge<'_, N> {
         }
         let due = renewal(&facts, self.policy.lifetimes.backdate).filter(|at| *at <= self.now);
         let left = |since: Timestamp| facts.not_after.duration_since(since).as_secs();
-        let last_call = due.is_some_and(|at| left(self.now) < left(at) / 3);
+        let urgent = due.is_some_and(|at| left(self.now) < left(at) / 3);
         let lacks = self.policy.names.all().into_iter().find(|name| !facts.names.contains(name));
         match lacks.map(Cause::Name).or(due.map(Cause::Due)) {
-            Some(cause) => Leaf::Wanting { cause, last_call },
+            Some(cause) => Leaf::Wanting { cause, urgent },
             None => Leaf::Good,
         }
     }
 
-    /// The current leaf, when its CA is lost.
-    pub(super) fn orphan(&self, state: &State, configurations: &[Configuration]) -> Orphan {
+    /// Checks who trusts the current leaf, when its CA is lost.
+    pub(crate) fn orphan(&self, state: &State, configurations: &[Configuration]) -> Orphan {
         let required = self.policy.names.required();
         let sound = |leaf: &&Material| self.notary.pair(leaf, &required, self.now).is_ok();
         let Some(leaf) = state.leaf.as_ref().filter(sound) else { return Orphan::Untrusted };
@@ -124,8 +125,8 @@ impl<N: Notary> Judge<'_, N> {
         Orphan::Published(members.filter(|one| trusts(one.as_bytes())).collect())
     }
 
-    /// Whether the next leaf could be served now, by whoever trusts the next CA.
-    pub(super) fn next(&self, state: &State) -> Result<(), String> {
+    /// Checks that the next leaf could be served now to clients that trust the next CA.
+    pub(crate) fn next(&self, state: &State) -> Result<(), String> {
         let Some(ca) = &state.next_ca else { return Err("the Secret has no `next-ca.crt`".to_owned()) };
         let Some(leaf) = &state.next_leaf else { return Err("the Secret has no `next-tls.crt`".to_owned()) };
         self.notary.signs(ca).map_err(|error| error.to_string())?;
@@ -134,8 +135,8 @@ impl<N: Notary> Judge<'_, N> {
         self.notary.verify(&ca.cert, &leaf.cert, &required, self.now)
     }
 
-    /// The next CA, if another leaf can be made under it.
-    pub(super) fn next_ca<'s>(&self, state: &'s State) -> Option<&'s Material> {
+    /// Returns the next CA, if another leaf can be made under it.
+    pub(crate) fn next_ca<'s>(&self, state: &'s State) -> Option<&'s Material> {
         state.next_ca.as_ref().filter(|ca| {
             let valid = self.notary.facts(&ca.cert).is_ok_and(|facts| {
                 let due = renewal(&facts, self.policy.lifetimes.backdate);
@@ -145,10 +146,10 @@ impl<N: Notary> Judge<'_, N> {
         })
     }
 
-    /// Whether the CA can renew the leaf: tries it. Any lesser proof has gaps (a CA certificate that one parser takes
-    /// and another refuses, a name that reads back otherwise, a CA too near its end), and a renewal that leaves the leaf
-    /// wanting would be repeated for ever.
-    pub(super) fn trial(&self, ca: Option<&Material>, ca_facts: &Facts) -> Result<(), Obstacle> {
+    /// Checks that the CA can renew the leaf, by trying it. Any weaker check has gaps (a CA certificate that one parser
+    /// accepts and another rejects, a name that reads back differently, a CA too near its end), and a renewal that
+    /// changes nothing would be repeated forever.
+    pub(crate) fn try_renewal(&self, ca: Option<&Material>, ca_facts: &Facts) -> Result<(), Obstacle> {
         let Self { notary, policy, now } = *self;
         let authority = |reason: &dyn std::fmt::Display| Obstacle::Authority(reason.to_string());
         let ca = ca.ok_or_else(|| authority(&"there is none"))?;
@@ -175,10 +176,12 @@ impl<N: Notary> Judge<'_, N> {
     }
 }
 
-/// Two thirds of the life less up to a tenth. Life counts from the making, not from the backdated beginning, or an hour
-/// of backdating would make a certificate of minutes due at once. The jitter comes from the serial number: random
-/// between certificates, the same on every replica.
-pub(super) fn renewal(facts: &Facts, backdate: SignedDuration) -> Option<Timestamp> {
+/// Returns the time at which a certificate is due: after two thirds of its life, less a jitter of up to a tenth.
+///
+/// Life counts from the making, not from the backdated beginning, or an hour of backdating would make a certificate of
+/// minutes due immediately. The jitter comes from the serial number: random between certificates, the same on every
+/// replica.
+pub(crate) fn renewal(facts: &Facts, backdate: SignedDuration) -> Option<Timestamp> {
     let made = facts.not_before.checked_add(backdate).ok()?.min(facts.not_after);
     let life = facts.not_after.duration_since(made).as_secs();
     let low = facts.serial.len().saturating_sub(4);

@@ -1,14 +1,16 @@
-//! PURE: the webhook configurations, as far as `caBundle` goes, and the apply that sets it.
+//! Webhook configurations, as far as `caBundle` goes.
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use k8s_openapi::api::admissionregistration::v1::{
     MutatingWebhookConfiguration, ValidatingWebhookConfiguration,
 };
 use kube::core::{ApiResource, DynamicObject};
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::{Bundle, Pair};
+use crate::bundle::Bundle;
+use crate::pair::Pair;
 
 /// The two kinds that carry a `caBundle` for webhooks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -28,10 +30,10 @@ pub struct ConfigurationRef {
     pub name: String,
 }
 
-/// A configuration as it is on the API server.
+/// A configuration on the API server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Configuration {
-    /// Which one.
+    /// Its kind and name.
     pub reference: ConfigurationRef,
     /// `metadata.uid`.
     pub uid: String,
@@ -44,7 +46,7 @@ pub struct Configuration {
 }
 
 impl ConfigurationKind {
-    /// Group, version, kind and plural.
+    /// Returns group, version, kind and plural.
     pub fn resource(self) -> ApiResource {
         match self {
             Self::Validating => ApiResource::erase::<ValidatingWebhookConfiguration>(&()),
@@ -60,7 +62,7 @@ impl std::fmt::Display for ConfigurationRef {
 }
 
 impl Configuration {
-    /// Reads it leniently: what is not as the API says counts as unset.
+    /// Reads a configuration leniently: a field of an unexpected type counts as unset.
     pub fn read(reference: ConfigurationRef, object: &DynamicObject) -> Self {
         let webhooks = object.data.get("webhooks").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
         Self {
@@ -79,32 +81,12 @@ impl Configuration {
         }
     }
 
-    /// Every webhook of it has exactly this bundle.
+    /// Returns true if every webhook has exactly this bundle.
     pub fn carries(&self, bundle_pem: &str) -> bool {
         self.webhooks.iter().all(|(_, bundle)| bundle == bundle_pem.as_bytes())
     }
 
-    /// The server-side apply that gives every webhook this bundle, and says nothing else.
-    ///
-    /// It carries `resourceVersion` and `uid`: an apply that comes late is refused with a plain conflict (409), where
-    /// otherwise it would try to make the webhook or the configuration that is gone anew.
-    pub fn apply(&self, bundle_pem: &str) -> Value {
-        let resource = self.reference.kind.resource();
-        let bundle = STANDARD.encode(bundle_pem);
-        let webhooks: Vec<_> = self
-            .webhooks
-            .iter()
-            .map(|(name, _)| json!({"name": name, "clientConfig": {"caBundle": bundle}}))
-            .collect();
-        json!({
-            "apiVersion": resource.api_version,
-            "kind": resource.kind,
-            "metadata": {"name": self.reference.name, "uid": self.uid, "resourceVersion": self.version},
-            "webhooks": webhooks,
-        })
-    }
-
-    /// The API server, calling any of these webhooks now, would accept `pair` as `name`.
+    /// Checks that the API server, calling any of these webhooks now, would accept `pair` as `name`.
     pub(crate) fn trusts(&self, pair: &Pair, name: &str, now: Timestamp) -> Result<(), String> {
         for (webhook, bundle) in &self.webhooks {
             let at = |reason| format!("webhook `{webhook}` of {}: {reason}", self.reference);

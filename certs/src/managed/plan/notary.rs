@@ -1,32 +1,35 @@
-//! PURE, but for random keys: what the decision asks of certificates. The real answers are X.509; the simulation has its
-//! own, on plain paper, because it asks a million times.
+//! Operations on certificates that the decision needs, as a trait: X.509 for real, and for the simulation a fake without
+//! cryptography, for speed. Pure but for random keys.
 
 use jiff::Timestamp;
 
-use super::state::Material;
-use crate::{Authority, Bundle, Facts, IssueError, Lifetimes, Pair, Rejection};
+use crate::bundle::Bundle;
+use crate::facts::Facts;
+use crate::issue::{Authority, IssueError, Lifetimes};
+use crate::managed::plan::secret::Material;
+use crate::pair::{Pair, Rejection};
 
 /// Reads, checks and makes certificates. All of them are PEM.
-pub(super) trait Notary {
-    /// What the first certificate says.
+pub(crate) trait Notary {
+    /// Reads the facts of the first certificate.
     fn facts(&self, cert: &[u8]) -> Result<Facts, String>;
 
-    /// Whether `ca` has the key it signs with.
+    /// Checks that `ca` has the key it signs with.
     fn signs(&self, ca: &Material) -> Result<(), IssueError>;
 
-    /// Whether the pair can be served as `name`.
+    /// Checks that the pair can be served as `name`.
     fn pair(&self, leaf: &Material, name: &str, now: Timestamp) -> Result<Facts, Rejection>;
 
-    /// Sorted, without duplicates, malformed and expired ones.
+    /// Returns the CA certificates in `sources`: sorted, without duplicates, malformed and expired ones.
     fn bundle(&self, sources: &[&[u8]], now: Timestamp) -> Vec<String>;
 
-    /// Whether a client that trusts `bundle` accepts the leaf as `name`.
+    /// Checks that a client that trusts `bundle` accepts the leaf as `name`.
     fn verify(&self, bundle: &[u8], leaf: &[u8], name: &str, now: Timestamp) -> Result<(), String>;
 
-    /// A new CA.
+    /// Makes a new CA.
     fn make_ca(&self, name: &str, lifetimes: &Lifetimes, now: Timestamp) -> Result<Material, IssueError>;
 
-    /// A new leaf under `ca`.
+    /// Makes a new leaf under `ca`.
     fn make_leaf(
         &self,
         ca: &Material,
@@ -36,8 +39,8 @@ pub(super) trait Notary {
     ) -> Result<Material, IssueError>;
 }
 
-/// The real one.
-pub(super) struct X509;
+/// The real one: X.509 certificates.
+pub(crate) struct X509;
 
 impl Notary for X509 {
     fn facts(&self, cert: &[u8]) -> Result<Facts, String> {

@@ -1,48 +1,50 @@
-//! Client required: the few calls managed mode makes, each with a deadline.
+//! Client required: the few calls that managed mode makes, each with a timeout.
 
 use std::time::Duration;
 
-use k8s_openapi::{
-    api::{coordination::v1::Lease, core::v1::Secret, discovery::v1::EndpointSlice},
-    apimachinery::pkg::apis::meta::v1::ObjectMeta,
-};
-use kube::{
-    Api as KubeApi, Client,
-    api::{Patch, PatchParams, PostParams},
-    core::DynamicObject,
-};
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use kube::core::DynamicObject;
+use kube::{Api as KubeApi, Client};
 
-use super::{Configuration, ConfigurationRef, ManagedConfig, State};
+use crate::managed::build;
+use crate::managed::config::{ManagedConfig, ReplicaRef};
+use crate::managed::plan::configuration::{Configuration, ConfigurationRef};
+use crate::managed::plan::secret::State;
+use crate::pair::Pair;
+use crate::redact::RedactedCall;
 
-/// The calls, bound to one Secret.
+/// The calls, for one Secret and one Service.
 #[derive(Clone)]
 pub(crate) struct Api {
     pub(crate) secrets: KubeApi<Secret>,
     pub(crate) secret: String,
-    pub(super) leases: KubeApi<Lease>,
-    pub(super) slices: KubeApi<EndpointSlice>,
-    pub(super) service: String,
-    pub(super) manager: String,
+    pub(crate) leases: KubeApi<Lease>,
+    pub(crate) slices: KubeApi<EndpointSlice>,
+    pub(crate) service: String,
+    pub(crate) manager: String,
     client: Client,
     timeout: Duration,
 }
 
-/// Why a call failed.
+/// Failure of a call.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
-    /// Somebody else wrote first: look again, and adopt.
+    /// Another writer was first: read again, and adopt what it wrote.
     #[error("another writer was first")]
     Lost,
-    /// No answer in time.
+    /// The API server did not answer in time.
     #[error("no answer from the API server within {0:?}")]
     Timeout(Duration),
     /// Any other failure.
-    #[error("the API server refused: {0}")]
+    #[error("the API server refused: {}", RedactedCall::new(.0))]
     Kube(#[source] Box<kube::Error>),
 }
 
 impl ApiError {
-    /// A bounded word for metric labels.
+    /// Returns a bounded word for metric labels.
     pub fn category(&self) -> &'static str {
         match self {
             Self::Lost => "lost",
@@ -82,42 +84,46 @@ impl Api {
         self.in_time(api.get_opt(&reference.name)).await
     }
 
-    /// Writes `state` over `known`, or makes the Secret where `known` is `None`. Never over anything else:
-    /// [`ApiError::Lost`] if the Secret is not, or no longer, as `known`.
+    /// Writes `state` over `known`, or creates the Secret where `known` is `None`.
+    ///
+    /// # Errors
+    /// [`ApiError::Lost`] if the Secret is no longer as `known`: nothing else is ever overwritten.
     pub(crate) async fn put_secret(&self, known: Option<&Secret>, state: &State) -> Result<Secret, ApiError> {
         let params = PostParams { field_manager: Some(self.manager.clone()), dry_run: false };
-        let mut secret = known.cloned().unwrap_or_else(|| Secret {
-            metadata: ObjectMeta {
-                name: Some(self.secret.clone()),
-                labels: Some(
-                    [("app.kubernetes.io/managed-by".to_owned(), self.manager.clone())].into_iter().collect(),
-                ),
-                ..ObjectMeta::default()
-            },
-            type_: Some("Opaque".to_owned()),
-            ..Secret::default()
-        });
-        state.write(&mut secret);
+        let secret = build::secret::secret(known, &self.secret, &self.manager, state);
         if known.is_some() {
-            // `secret` still carries the resourceVersion it was read with: that makes it a compare-and-swap.
             self.in_time(self.secrets.replace(&self.secret, &params, &secret)).await
         } else {
             self.in_time(self.secrets.create(&params, &secret)).await
         }
     }
 
+    /// Writes a bundle into every webhook of a configuration.
     pub(crate) async fn publish(
         &self,
         configuration: &Configuration,
         bundle_pem: &str,
     ) -> Result<DynamicObject, ApiError> {
         let api = self.configurations(&configuration.reference);
-        let body = configuration.apply(bundle_pem);
+        let body = build::ca_bundle::apply(configuration, bundle_pem);
         let params = PatchParams::apply(&self.manager).force();
         self.in_time(api.patch(&configuration.reference.name, &params, &Patch::Apply(&body))).await
     }
 
-    pub(super) async fn in_time<T>(
+    /// Writes the report of this replica. An apply that changes nothing is no write.
+    pub(crate) async fn report(&self, replica: &ReplicaRef, pair: &Pair) -> Result<(), ApiError> {
+        let params = PatchParams::apply(&self.manager).force();
+        let body = build::lease::lease(&self.secret, replica, pair);
+        self.in_time(self.leases.patch(&replica.lease(), &params, &Patch::Apply(&body))).await.map(|_| ())
+    }
+
+    /// Deletes the report of this replica, which serves no more.
+    pub(crate) async fn withdraw(&self, replica: &ReplicaRef) -> Result<(), ApiError> {
+        self.in_time(self.leases.delete(&replica.lease(), &DeleteParams::default())).await.map(|_| ())
+    }
+
+    /// Runs a call with the configured timeout.
+    pub(crate) async fn in_time<T>(
         &self,
         call: impl Future<Output = kube::Result<T>>,
     ) -> Result<T, ApiError> {

@@ -1,14 +1,27 @@
-//! What the writer tells of its steps.
+//! Events and log lines about the steps of the controller.
 
-use std::time::Duration;
+use std::fmt::Display;
 
-use tokio::time::Instant;
+use crate::hooks::Hooks;
+use crate::managed::plan::configuration::ConfigurationRef;
+use crate::managed::plan::step::{Due, Step};
 
-use super::{FIRST_RETRY, Keeper, LAST_RETRY, StepError};
-use crate::managed::{ConfigurationRef, Due, Step};
+/// Publishes what the controller does, and every lasting problem once.
+pub(crate) struct StepEvents {
+    hooks: Hooks,
+    /// Problems published last.
+    due: Vec<Due>,
+    /// The replicas could not be listed the last time.
+    replicas_unknown: bool,
+}
 
-impl Keeper<'_> {
-    pub(super) fn tell_written(&self, step: &Step, again: bool) {
+impl StepEvents {
+    pub(crate) fn new(hooks: Hooks) -> Self {
+        Self { hooks, due: Vec::new(), replicas_unknown: false }
+    }
+
+    /// Publishes a step that was written into the Secret. `again`: the rotation was in the phase `published` before.
+    pub(crate) fn written(&self, step: &Step, again: bool) {
         let (reason, message) = match step {
             Step::Generate(cause) => {
                 ("CertificateAuthorityCreated", format!("new CA and certificate: {cause}"))
@@ -18,6 +31,7 @@ impl Keeper<'_> {
                 "CertificateAuthorityStaged",
                 format!("a next CA is made, and will be trusted before it is used: {cause}"),
             ),
+            // A publish wait that begins anew is no news.
             Step::Date { .. } if again => return,
             Step::Date { .. } => {
                 ("CertificateAuthorityPublished", "the next CA is in every caBundle".to_owned())
@@ -37,7 +51,8 @@ impl Keeper<'_> {
         self.hooks.events.normal(reason, message);
     }
 
-    pub(super) fn tell_published(&self, reference: &ConfigurationRef, repair: bool) {
+    /// Publishes that a bundle was written; `repair`: somebody else had changed it.
+    pub(crate) fn bundle_written(&self, reference: &ConfigurationRef, repair: bool) {
         if repair {
             self.hooks.metrics.repaired();
             let message = format!("caBundle of {reference} had been changed, and is set right again");
@@ -47,35 +62,44 @@ impl Keeper<'_> {
         }
     }
 
-    /// Until when the next write has to wait, if there were too many of late.
-    pub(super) fn too_fast(&mut self, now: Instant) -> Option<Instant> {
-        let held = self.pace.take(now).err()?;
+    /// Counts a write that has to wait because there were too many, and publishes the `first` of an episode.
+    pub(crate) fn write_held(&self, first: bool) {
         self.hooks.metrics.held();
-        if held.first {
+        if first {
             let message = "the Secret or a caBundle is written too often, and slowly from now on";
             self.hooks.events.warning("CertificateWritesHeld", message.to_owned());
         }
-        Some(held.until)
     }
 
-    pub(super) fn tell_due(&mut self, due: &[Due]) {
-        if self.told != due {
+    /// Publishes the problems of a rotation whenever they have changed.
+    pub(crate) fn due(&mut self, due: &[Due]) {
+        if self.due != due {
             for one in due {
                 self.hooks.events.warning("CertificateRotationDue", one.to_string());
             }
-            self.told = due.to_vec();
+            self.due = due.to_vec();
         }
     }
 
-    /// Says how long to wait: doubling from half a second to half a minute.
-    pub(super) fn failed(&mut self, error: &StepError) -> Duration {
-        let wait = FIRST_RETRY.saturating_mul(1 << self.failures.min(10)).min(LAST_RETRY);
-        self.failures = self.failures.saturating_add(1);
-        if self.failures == 1 {
+    /// Publishes the first failure of a step; logs those that follow it.
+    pub(crate) fn failed(&self, error: &dyn Display, failures: u32, wait: std::time::Duration) {
+        if failures == 1 {
             self.hooks.events.warning("CertificateWriteFailed", format!("{error}, trying again"));
         } else {
             tracing::warn!(%error, ?wait, "certificate step failed again");
         }
-        wait
+    }
+
+    /// Notes that the replicas could be listed.
+    pub(crate) fn replicas_listed(&mut self) {
+        self.replicas_unknown = false;
+    }
+
+    /// Publishes the first failure to list the replicas.
+    pub(crate) fn replicas_unknown(&mut self, error: &dyn Display) {
+        if !std::mem::replace(&mut self.replicas_unknown, true) {
+            let message = format!("cannot read which certificate each replica serves: {error}");
+            self.hooks.events.warning("CertificateReplicasUnknown", message);
+        }
     }
 }

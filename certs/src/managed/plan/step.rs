@@ -1,21 +1,21 @@
-//! PURE: the steps of managed mode, and the reasons for them.
+//! Steps of managed mode, and the reasons for them.
 
 use std::fmt;
 
 use jiff::Timestamp;
 
-use super::ConfigurationRef;
+use crate::managed::plan::configuration::ConfigurationRef;
 
-/// The next thing to do. At most one thing is written before looking again.
+/// The next step. The cluster is observed anew after each.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// There is nothing to go on from: make a new CA and a leaf, and serve it at once.
+    /// The Secret holds nothing usable: make a new CA and a leaf, and serve it immediately.
     Generate(Cause),
-    /// Make a new leaf under the CA that is there. The bundle does not change.
+    /// Make a new leaf under the current CA. The bundle does not change.
     RenewLeaf(Cause),
-    /// Lay a next CA and a next leaf beside the current ones.
+    /// Add a next CA and a next leaf beside the current ones.
     Stage {
-        /// Why the CA is to be replaced.
+        /// Reason to replace the CA.
         cause: Cause,
         /// PEM: CAs that are published, that the current leaf needs, and that the Secret does not have.
         keep: String,
@@ -24,40 +24,40 @@ pub enum Step {
     Publish {
         /// The bundle, PEM.
         bundle: String,
-        /// Those that differ.
+        /// The configurations that have another.
         into: Vec<ConfigurationRef>,
     },
-    /// The bundle with the next CA is in every configuration: write down when, and in which generations.
+    /// The bundle with the next CA is in every configuration: record the time and their generations.
     Date {
         /// The [`fingerprint`](super::fingerprint) of the configurations.
         to: String,
     },
     /// The next leaf and CA become the current ones; the old CA stays trusted.
     Activate {
-        /// The wait is over; or else nothing could be served any more, and waiting would gain nothing.
+        /// True if the publish wait is over; false if nothing could be served any more, and waiting would gain nothing.
         waited: bool,
     },
-    /// No replica serves an old leaf any more: the old CA may leave the bundle.
+    /// No replica serves an old leaf any more: take the old CA out of the bundle.
     Confirm,
-    /// The old CA has left every configuration, and now the Secret.
+    /// The old CA has left every configuration: remove it from the Secret.
     Retire,
     /// Nothing to write.
     Rest {
-        /// Reported, not done.
+        /// Problems to report.
         due: Vec<Due>,
-        /// What the rotation waits for.
+        /// The event that the rotation waits for.
         wait: Wait,
     },
 }
 
-/// Why certificates are made.
+/// Reason to make certificates.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cause {
-    /// There is no Secret, or nothing of ours in it.
+    /// There is no Secret, or neither CA nor leaf in it.
     Missing,
-    /// What is there cannot be used.
+    /// The old certificate cannot be used.
     Malformed(String),
-    /// What is there has expired.
+    /// The old certificate has expired.
     Expired(Timestamp),
     /// Two thirds of its life have passed.
     Due(Timestamp),
@@ -67,28 +67,28 @@ pub enum Cause {
     Barren(String),
 }
 
-/// What ought to happen soon.
+/// A problem that somebody should solve before a certificate expires.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Due {
     /// The CA's key is missing or does not match: the next leaf will need another CA.
     AuthorityKey(String),
     /// The leaf is due, and no certificate like the one wanted can be made.
     Renewal(String),
-    /// A certificate begins only then: some clock is wrong. Nothing is written until it is right.
+    /// A certificate is valid only from then: some clock is wrong. Nothing is written until it is right.
     Clock(Timestamp),
 }
 
-/// What a rotation at rest waits for.
+/// The event that a rotation at rest waits for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Wait {
     /// No rotation is under way.
     #[default]
     Nothing,
-    /// Something has not been read yet.
-    Sight,
+    /// That every configuration is read.
+    Observation,
     /// That API servers see the bundle that is published.
     Trust,
-    /// That these replicas serve the new leaf. Empty: it is not known who there is.
+    /// That these replicas serve the new leaf. Empty: the replicas are not known.
     Replicas(Vec<String>),
 }
 

@@ -1,20 +1,18 @@
-//! PURE, but for random keys: the contents of the Secret after a step.
+//! Contents of the Secret after a step. Pure but for random keys.
 
 use jiff::Timestamp;
 
-use super::{
-    Policy,
-    judge::Judge,
-    notary::{Notary, X509},
-    state::{Phase, Published, State},
-    step::{Cause, Step},
-};
-use crate::IssueError;
+use crate::issue::IssueError;
+use crate::managed::plan::judge::Judge;
+use crate::managed::plan::notary::{Notary, X509};
+use crate::managed::plan::policy::Policy;
+use crate::managed::plan::secret::{Phase, Published, State};
+use crate::managed::plan::step::{Cause, Step};
 
-/// Makes what a step asks for: the contents of the Secret after it. `None` for steps that leave it as it is.
+/// Makes the certificates of a step, and returns the contents of the Secret after it. `None`: it does not change.
 ///
 /// # Errors
-/// Only what [`IssueError`] names; certificates already there are not touched then.
+/// [`IssueError`] if a certificate cannot be made.
 pub fn mint(
     step: &Step,
     state: Option<&State>,
@@ -24,7 +22,7 @@ pub fn mint(
     mint_by(&X509, step, state, policy, now)
 }
 
-pub(super) fn mint_by<N: Notary>(
+pub(crate) fn mint_by<N: Notary>(
     notary: &N,
     step: &Step,
     state: Option<&State>,
@@ -38,7 +36,7 @@ pub(super) fn mint_by<N: Notary>(
         Step::Generate(_) => {
             let ca = notary.make_ca(&names.required(), lifetimes, now)?;
             let leaf = notary.make_leaf(&ca, &names.all(), lifetimes, now)?;
-            // Replicas serve the old leaf for a moment more. What nobody was ever to serve is not needed.
+            // Replicas serve the old leaf for a moment more, so its CA stays. A next pair was never served: it goes.
             let kept = State { next_ca: None, next_leaf: None, ..old.clone() };
             let bundle = notary.bundle(&kept.trusted(), now).concat().into_bytes();
             let replaced_until = replaced(notary, &old);
@@ -49,13 +47,13 @@ pub(super) fn mint_by<N: Notary>(
             let ca = old.ca.as_ref().ok_or(IssueError::Key)?;
             let mut wanted = names.all();
             if let Cause::Name(_) = cause {
-                // Replicas of two versions may want different names: taking both ends at once what would be a fight.
+                // Replicas of two versions may want different names: with both sets neither renews again.
                 let held = old.leaf.as_ref().and_then(|leaf| notary.facts(&leaf.cert).ok());
                 let more = held.map(|facts| facts.names).unwrap_or_default();
                 wanted.extend(more.into_iter().filter(|name| !names.all().contains(name)));
             }
             let leaf = notary.make_leaf(ca, &wanted, lifetimes, now)?;
-            // While an old CA waits to go, only leaves of that one count: or renewals would put its end off for ever.
+            // While an old CA waits to be retired, only its leaves count: else renewals would postpone that forever.
             let replaced_until = match old.phase {
                 Phase::Activated | Phase::Confirmed => old.replaced_until,
                 Phase::Stable | Phase::Staged | Phase::Published => replaced(notary, &old),
@@ -94,7 +92,7 @@ pub(super) fn mint_by<N: Notary>(
     Ok(Some(next))
 }
 
-/// Until when a leaf that has been replaced, the current one among them, can be valid.
+/// Returns until when any replaced leaf, the current one included, can be valid.
 fn replaced<N: Notary>(notary: &N, state: &State) -> Option<Timestamp> {
     let current = state.leaf.as_ref().and_then(|leaf| notary.facts(&leaf.cert).ok());
     current.map(|facts| facts.not_after).max(state.replaced_until)

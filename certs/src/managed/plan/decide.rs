@@ -1,9 +1,9 @@
-//! PURE: what to write next. No I/O, no clock; the only chance in it is that of a trial signature, which decides nothing.
+//! Decides on the next write. Its only randomness is in a trial signature, whose value decides nothing.
 //!
 //! ```text
 //! stable ──stage──► staged ──publish, date──► published ──wait, activate──► activated ──confirm──► confirmed ──retire──► stable
 //!                     ▲                          │  ▲
-//!                     └── next pair spoilt ──────┘  └── a configuration changed: publish, date again, wait again
+//!                     └── next pair broken ──────┘  └── a configuration changed: publish, date again, wait again
 //! ```
 //!
 //! | phase | served | trusted |
@@ -15,34 +15,23 @@
 
 use jiff::Timestamp;
 
-use super::{
-    Configuration, ConfigurationRef,
-    judge::{Ca, Judge, Leaf, Obstacle, Orphan},
-    notary::{Notary, X509},
-    replicas::Served,
-    state::{Phase, State},
-    step::{Cause, Due, Step, Wait},
-};
-use crate::{Lifetimes, ServiceNames};
+use crate::managed::plan::configuration::{Configuration, ConfigurationRef};
+use crate::managed::plan::judge::{Ca, Judge, Leaf, Obstacle, Orphan};
+use crate::managed::plan::notary::{Notary, X509};
+use crate::managed::plan::policy::Policy;
+use crate::managed::plan::replicas::Served;
+use crate::managed::plan::secret::{Phase, State};
+use crate::managed::plan::step::{Cause, Due, Step, Wait};
 
-/// What certificates are to be like.
-#[derive(Clone, Debug)]
-pub struct Policy {
-    /// The names of the leaf.
-    pub names: ServiceNames,
-    /// How long they live.
-    pub lifetimes: Lifetimes,
-}
-
-/// What a writer sees besides the Secret.
+/// The cluster as a writer sees it, besides the Secret.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Sight<'a> {
+pub struct Observation<'a> {
     /// The configurations that exist.
     pub configurations: &'a [Configuration],
-    /// Every configuration that there may be has been looked for.
+    /// True once every configuration has been read, or is known not to exist.
     pub complete: bool,
-    /// The bundle with the next CA has been in every configuration for the whole wait, without a break: seen by this
-    /// writer itself, counted by its steady clock.
+    /// True once the bundle with the next CA has been in every configuration for the whole wait, without a break, as
+    /// observed by this writer itself on its steady clock.
     pub waited: bool,
     /// Every replica that is, or may become, ready. `None`: not known.
     pub replicas: Option<&'a [Served]>,
@@ -50,15 +39,15 @@ pub struct Sight<'a> {
 
 /// Decides on the next write. `state` is `None` where there is no Secret.
 ///
-/// An emergency (a new CA served at once) is only what cannot be mended with what is there.
-pub fn decide(state: Option<&State>, sight: &Sight<'_>, policy: &Policy, now: Timestamp) -> Step {
-    decide_by(&X509, state, sight, policy, now)
+/// An emergency (a new CA that is served immediately) is a state that cannot be repaired with what the Secret holds.
+pub fn decide(state: Option<&State>, observation: &Observation<'_>, policy: &Policy, now: Timestamp) -> Step {
+    decide_by(&X509, state, observation, policy, now)
 }
 
-pub(super) fn decide_by<N: Notary>(
+pub(crate) fn decide_by<N: Notary>(
     notary: &N,
     state: Option<&State>,
-    sight: &Sight<'_>,
+    observation: &Observation<'_>,
     policy: &Policy,
     now: Timestamp,
 ) -> Step {
@@ -68,9 +57,9 @@ pub(super) fn decide_by<N: Notary>(
     let judge = Judge { notary, policy, now };
     let next = if under_way(state) { judge.next(state) } else { Err(String::new()) };
     let mut due = Vec::new();
-    match mend(&judge, state, sight, next.is_ok(), &mut due) {
+    match repair(&judge, state, observation, next.is_ok(), &mut due) {
         Some(step) => step,
-        None => rotate(&judge, state, sight, next, due),
+        None => rotate(&judge, state, observation, next, due),
     }
 }
 
@@ -82,11 +71,11 @@ fn stage(cause: Cause) -> Step {
     Step::Stage { cause, keep: String::new() }
 }
 
-/// What the current CA and leaf want, before anything else. `None`: nothing; `due` may have grown.
-fn mend<N: Notary>(
+/// Decides on what the current CA and leaf need, which comes before the rotation. `None`: nothing; `due` may have grown.
+fn repair<N: Notary>(
     judge: &Judge<'_, N>,
     state: &State,
-    sight: &Sight<'_>,
+    observation: &Observation<'_>,
     next_ready: bool,
     due: &mut Vec<Due>,
 ) -> Option<Step> {
@@ -94,8 +83,8 @@ fn mend<N: Notary>(
     let (facts, ca_due) = match judge.ca(state) {
         Ca::Future(from) => return clock(from),
         Ca::Lost(cause) => {
-            // The CA is gone, and the leaf may serve well for a while: time enough to rotate in order.
-            return match judge.orphan(state, sight.configurations) {
+            // Without its CA the leaf may still be valid for a while: time enough to rotate in order.
+            return match judge.orphan(state, observation.configurations) {
                 Orphan::Kept if next_ready => None,
                 Orphan::Kept => Some(stage(cause)),
                 Orphan::Published(keep) => Some(Step::Stage { cause, keep }),
@@ -113,23 +102,23 @@ fn mend<N: Notary>(
     let stable = state.phase == Phase::Stable;
     match judge.leaf(state) {
         Leaf::Future(from) => clock(from),
-        Leaf::Useless(cause) => Some(match judge.trial(state.ca.as_ref(), &facts) {
+        Leaf::Useless(cause) => Some(match judge.try_renewal(state.ca.as_ref(), &facts) {
             Ok(()) => Step::RenewLeaf(cause),
             Err(_) if next_ready => Step::Activate { waited: false },
             Err(_) => Step::Generate(cause),
         }),
-        // Whoever stages a next CA lays a next leaf beside it: the current one need not be renewed before that.
-        Leaf::Good | Leaf::Wanting { last_call: false, .. } if stable && ca_due.is_some() => {
+        // Staging a next CA also makes a next leaf: the current one need not be renewed before that.
+        Leaf::Good | Leaf::Wanting { urgent: false, .. } if stable && ca_due.is_some() => {
             ca_due.map(|at| stage(Cause::Due(at)))
         }
         Leaf::Good => None,
-        Leaf::Wanting { cause: Cause::Due(_), last_call: false } if under_way(state) => None,
-        Leaf::Wanting { cause, last_call } => match judge.trial(state.ca.as_ref(), &facts) {
+        Leaf::Wanting { cause: Cause::Due(_), urgent: false } if under_way(state) => None,
+        Leaf::Wanting { cause, urgent } => match judge.try_renewal(state.ca.as_ref(), &facts) {
             Ok(()) => Some(Step::RenewLeaf(cause)),
-            // The rotation under way brings a CA that can.
+            // The rotation under way brings a CA that can renew it.
             Err(_) if under_way(state) => None,
-            Err(Obstacle::Authority(reason)) if stable || last_call => Some(stage(Cause::Barren(reason))),
-            Err(Obstacle::Wish(reason)) if last_call => Some(stage(Cause::Barren(reason))),
+            Err(Obstacle::Authority(reason)) if stable || urgent => Some(stage(Cause::Barren(reason))),
+            Err(Obstacle::Wish(reason)) if urgent => Some(stage(Cause::Barren(reason))),
             Err(Obstacle::Authority(reason) | Obstacle::Wish(reason)) => {
                 due.push(Due::Renewal(reason));
                 None
@@ -138,11 +127,11 @@ fn mend<N: Notary>(
     }
 }
 
-/// The rotation itself, and the repair of what is published.
+/// Decides on the next step of the rotation, and on the repair of published bundles.
 fn rotate<N: Notary>(
     judge: &Judge<'_, N>,
     state: &State,
-    sight: &Sight<'_>,
+    observation: &Observation<'_>,
     next: Result<(), String>,
     due: Vec<Due>,
 ) -> Step {
@@ -150,29 +139,29 @@ fn rotate<N: Notary>(
         return stage(Cause::Malformed(reason));
     }
     let bundle = judge.notary.bundle(&state.trusted(), judge.now).concat();
-    let differ = sight.configurations.iter().filter(|one| !one.carries(&bundle));
+    let differ = observation.configurations.iter().filter(|one| !one.carries(&bundle));
     let into: Vec<ConfigurationRef> = differ.map(|one| one.reference.clone()).collect();
     if !into.is_empty() {
         return Step::Publish { bundle, into };
     }
     let rest = |wait| Step::Rest { due, wait };
-    if state.phase != Phase::Stable && !sight.complete {
-        return rest(Wait::Sight);
+    if state.phase != Phase::Stable && !observation.complete {
+        return rest(Wait::Observation);
     }
     match state.phase {
         Phase::Stable => rest(Wait::Nothing),
-        Phase::Staged => Step::Date { to: fingerprint(sight.configurations) },
+        Phase::Staged => Step::Date { to: fingerprint(observation.configurations) },
         Phase::Published => {
-            let to = fingerprint(sight.configurations);
+            let to = fingerprint(observation.configurations);
             if state.published.as_ref().is_none_or(|published| published.to != to) {
                 Step::Date { to }
-            } else if sight.waited {
+            } else if observation.waited {
                 Step::Activate { waited: true }
             } else {
                 rest(Wait::Trust)
             }
         }
-        Phase::Activated => match awaited(judge, state, sight) {
+        Phase::Activated => match awaited(judge, state, observation) {
             None => Step::Confirm,
             Some(replicas) => rest(Wait::Replicas(replicas)),
         },
@@ -180,9 +169,9 @@ fn rotate<N: Notary>(
     }
 }
 
-/// Which configurations there are, and in which generation: what was published into these is not known of others.
+/// Identifies the configurations and their generations: a publication into these says nothing about others.
 ///
-/// The API server counts a configuration's generation up with every change of its webhooks, and of nothing else.
+/// The API server increments a configuration's generation with every change of its webhooks, and of nothing else.
 pub fn fingerprint(configurations: &[Configuration]) -> String {
     let mut lines: Vec<_> = configurations
         .iter()
@@ -192,14 +181,18 @@ pub fn fingerprint(configurations: &[Configuration]) -> String {
     lines.concat()
 }
 
-/// The replicas that may serve an old leaf. `None`: nobody can, so the old CA can go.
-fn awaited<N: Notary>(judge: &Judge<'_, N>, state: &State, sight: &Sight<'_>) -> Option<Vec<String>> {
-    // The backdating is what we grant clocks that differ.
+/// Returns the replicas that may still serve an old leaf. `None`: none can, so the old CA can leave the bundle.
+fn awaited<N: Notary>(
+    judge: &Judge<'_, N>,
+    state: &State,
+    observation: &Observation<'_>,
+) -> Option<Vec<String>> {
+    // The backdating is the allowance for clocks that differ.
     let over = |until: Timestamp| until.checked_add(judge.policy.lifetimes.backdate).ok();
     if state.replaced_until.and_then(over).is_some_and(|over| over < judge.now) {
         return None;
     }
-    let Some(replicas) = sight.replicas else { return Some(Vec::new()) };
+    let Some(replicas) = observation.replicas else { return Some(Vec::new()) };
     let serial = state.leaf.as_ref().and_then(|leaf| judge.notary.facts(&leaf.cert).ok()).map(|f| f.serial);
     let behind: Vec<_> = replicas
         .iter()
