@@ -63,13 +63,13 @@ impl Caches {
         Self { leads: Arc::new(leads), synced, namespace, core }
     }
 
-    /// Whether every kind was listed once.
+    /// Checks whether every kind was listed once.
     pub fn is_synced(&self) -> bool {
         *self.synced.borrow()
     }
 
-    /// The pods that a Service would select if it were `object`. `None` while that is not known, and in a namespace that
-    /// is not watched.
+    /// The pods that a Service would select if it were `object`. `None` while that is not known, and in a namespace
+    /// that is not watched.
     pub fn selected_pods(&self, object: &Value) -> Option<SelectedPods> {
         let namespace = object.get("metadata")?.get("namespace")?.as_str()?;
         if !self.is_synced() || self.namespace.as_ref().is_some_and(|mine| mine != namespace) {

@@ -17,7 +17,7 @@ pub(crate) fn leader_name(service: &str) -> String {
     format!("{}-{}{SUFFIX}", head.trim_end_matches('-'), hash(service))
 }
 
-/// Whether the plain name is too long and is cut.
+/// Checks whether the plain name is too long and is cut.
 pub(crate) fn is_cut(service: &str) -> bool {
     service.len() + SUFFIX.len() > MAX_LABEL
 }

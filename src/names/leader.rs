@@ -5,7 +5,7 @@
 pub const ENABLED: &str = "zen-lead.io/enabled";
 /// The name of the leader Service.
 pub const LEADER_SERVICE_NAME: &str = "zen-lead.io/leader-service-name";
-/// Whether the incumbent stays while it is a candidate.
+/// `"true"` or `"false"`: whether the incumbent stays while it is a candidate.
 pub const STICKY: &str = "zen-lead.io/sticky";
 /// The time for which a challenger must have been Ready.
 pub const MIN_READY: &str = "zen-lead.io/min-ready-duration";
@@ -19,7 +19,7 @@ pub const LEASE_NAME: &str = "zen-lead.io/lease-name";
 pub const CANDIDATE_SELECTOR: &str = "zen-lead.io/candidate-selector";
 /// A pod that becomes the leader as soon as it is a candidate.
 pub const PROMOTE: &str = "zen-lead.io/promote";
-/// Whether the leader Service takes the source's type.
+/// `"true"` or `"false"`: whether the leader Service takes the source's type.
 pub const EXPOSE: &str = "zen-lead.io/expose";
 /// Labels of the source that the leader Service gets too.
 pub const COPY_LABELS: &str = "zen-lead.io/copy-labels";

@@ -140,7 +140,7 @@ impl<'a> Answers<'a> {
         self.owner().is_some_and(|owner| service.is_leader_service_of(owner))
     }
 
-    /// Whether a slice is ours: it names the source, and has the wanted owner or carries the UID of the source.
+    /// Checks whether a slice is ours: it names the source, and has the wanted owner or carries the UID of the source.
     fn is_our_slice(&self, slice: &Slice, wanted: &EndpointSlice) -> bool {
         let owner_of = |owners: &[_]| controller(owners).map(|owner| owner.uid.clone());
         let wanted_owners = wanted.metadata.owner_references.as_deref().unwrap_or_default();

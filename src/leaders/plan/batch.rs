@@ -12,12 +12,12 @@ pub(crate) struct WriteBatch {
     pub(crate) source: Key,
     pub(crate) calls: Vec<Call>,
     pub(crate) priority: Priority,
-    /// When the change that led to it was received.
+    /// The time at which the change that led to it was received.
     pub(crate) trigger: Option<Timestamp>,
     pub(crate) decided: Timestamp,
     /// The reason why the incumbent is left, if it is.
     pub(crate) cause: Option<&'static str>,
-    /// How many lists had been received when it was decided.
+    /// The number of lists that had been received when it was decided.
     pub(crate) lists: u64,
 }
 

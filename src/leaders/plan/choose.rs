@@ -124,7 +124,7 @@ pub enum Eligibility {
 }
 
 impl Eligibility {
-    /// Whether it counts as a candidate; one that is young does.
+    /// Checks whether it counts as a candidate; one that is young does.
     pub fn is_candidate(self) -> bool {
         matches!(self, Self::Candidate | Self::Young(_))
     }
@@ -165,7 +165,7 @@ fn second(time: Timestamp) -> Timestamp {
 }
 
 impl<'a> Question<'a> {
-    /// Whether this pod may lead.
+    /// Checks whether this pod may lead.
     pub(crate) fn eligibility(&self, pod: &Pod) -> Eligibility {
         if pod.meta.terminating {
             return Eligibility::Terminating;
@@ -305,7 +305,7 @@ impl<'a> Question<'a> {
         (None, Reason::NoReadyPods)
     }
 
-    /// Whether a terminating pod still answers, as far as is known.
+    /// Checks whether a terminating pod still answers, as far as is known.
     fn serves_still(&self, pod: &Pod) -> bool {
         let node_lives = self.node_down(pod).is_none_or(|since| after(since, self.node_grace) > self.now);
         pod.ready && pod.running && pod.address(self.family).is_some() && node_lives && self.is_claimed(pod)
@@ -325,7 +325,7 @@ fn ready(pod: &Pod) -> Leader<'_> {
     Leader { pod, ready: true, serving: true, terminating: false }
 }
 
-/// Whether a `holderIdentity` names this pod: its name, or its name, `_` and anything, as client-go writes it.
+/// Checks whether a `holderIdentity` names this pod: its name, or its name, `_` and anything, as client-go writes it.
 fn is_named(holder: &str, pod: &str) -> bool {
     holder.strip_prefix(pod).is_some_and(|rest| rest.is_empty() || rest.starts_with('_'))
 }

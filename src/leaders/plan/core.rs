@@ -23,7 +23,7 @@ use crate::names::leader;
 /// The settings of the controller that decisions depend on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Options {
-    /// How long a node may be not Ready until its pods are given up.
+    /// The time for which a node may be not Ready until its pods are given up.
     pub(crate) node_grace: SignedDuration,
 }
 
@@ -51,7 +51,7 @@ struct SourceState {
     in_flight: bool,
     queued: Option<QueuePosition>,
     timer: Option<Timestamp>,
-    /// When the first change was received that no batch has served yet.
+    /// The time at which the first change was received that no batch has served yet.
     trigger: Option<Timestamp>,
     report: Option<SourceReport>,
 }

@@ -31,9 +31,9 @@ const MOST_FAULTS: usize = 8;
 pub(crate) struct Situation<'a> {
     pub(crate) key: &'a Key,
     pub(crate) state: &'a ClusterState,
-    /// What is remembered of this source.
+    /// The memory of this source.
     pub(crate) memory: &'a Memory,
-    /// How long a node may be not Ready until its pods are given up.
+    /// The time for which a node may be not Ready until its pods are given up.
     pub(crate) node_grace: SignedDuration,
     pub(crate) now: Timestamp,
 }
@@ -346,8 +346,8 @@ impl<'a> Draft<'a> {
         conditions
     }
 
-    /// Whether the status would be true if it were written now: the slices route to this leader, or nothing can route
-    /// to it until somebody reads the status and acts.
+    /// Checks whether the status would be true if it were written now: the slices route to this leader, or nothing can
+    /// route to it until somebody reads the status and acts.
     fn may_publish_status(&self) -> bool {
         match self.leader_service {
             Some(_) => !self.changes,

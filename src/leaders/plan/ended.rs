@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::key::Key;
 use super::model::Meta;
 
-/// How long a deletion is remembered: longer than the timeout of any call.
+/// The time for which a deletion is remembered: longer than the timeout of any call.
 const KEPT_FOR: SignedDuration = SignedDuration::from_mins(2);
 /// The number of deletions above which old ones are dropped.
 const MANY: usize = 1_024;
@@ -37,8 +37,8 @@ impl Ended {
         }
     }
 
-    /// Whether the deletion of this object was recorded. A newer version belongs to another object of that name, and
-    /// makes the record obsolete.
+    /// Checks whether the deletion of this object was recorded. A newer version belongs to another object of that name,
+    /// and makes the record obsolete.
     pub(crate) fn has_ended(&mut self, kind: ObjectKind, meta: &Meta) -> bool {
         if self.0.is_empty() {
             return false;

@@ -98,7 +98,7 @@ impl Slices<'_> {
     }
 }
 
-/// Whether the present slice differs from the wanted one in anything that is ours.
+/// Checks whether the present slice differs from the wanted one in anything that is ours.
 pub(crate) fn differs(wanted: &EndpointSlice, known: &Slice) -> bool {
     let metadata = &wanted.metadata;
     let has = |wanted: &Option<BTreeMap<String, String>>, known: &BTreeMap<String, String>| {

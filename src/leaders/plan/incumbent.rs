@@ -42,9 +42,9 @@ impl Incumbent {
 
     /// Reads it from the slices and leader Services of a source.
     ///
-    /// Of equal epochs the first record counts: the acknowledged write (`remembered`), then the slices, that of the
-    /// `primary` family before the others, then the leader Services, which are written after their slices. Of an empty
-    /// slice of another family only the epoch counts: the leader may have no address there.
+    /// The first of several records with equal epochs counts: the acknowledged write (`remembered`), then the slices,
+    /// that of the `primary` family before the others, then the leader Services, which are written after their slices.
+    /// Of an empty slice of another family only the epoch counts: the leader may have no address there.
     pub(crate) fn read<'a>(
         remembered: Option<&Self>,
         slices: impl Iterator<Item = &'a Slice>,
@@ -75,8 +75,8 @@ impl Incumbent {
         best.unwrap_or_default()
     }
 
-    /// Whether a slice of the same leader Service names another pod under the same epoch: somebody wrote it by hand, or
-    /// an epoch was lost.
+    /// Checks whether a slice of the same leader Service names another pod under the same epoch: somebody wrote it by
+    /// hand, or an epoch was lost.
     pub(crate) fn is_contradicted_by(&self, slice: &Slice, primary: Family) -> bool {
         let led = self.uid();
         slice.epoch() == self.epoch

@@ -150,7 +150,7 @@ impl Index {
         }
     }
 
-    /// Whether a pod runs on this node.
+    /// Checks whether a pod runs on this node.
     pub(crate) fn has_node(&self, node: &str) -> bool {
         self.by_node.contains_key(node)
     }

@@ -87,7 +87,8 @@ pub(crate) struct Difference {
 }
 
 impl LeaderService {
-    /// Builds the leader Service of a source. Named ports are resolved by `leader`, else as in the present one (`known`).
+    /// Builds the leader Service of a source. Named ports are resolved by `leader`, else as in the present one,
+    /// `known`.
     pub(crate) fn of(
         source: &Service,
         settings: &Settings,
@@ -155,8 +156,8 @@ impl LeaderService {
         }
     }
 
-    /// Whether the present one can never become this one, since the API server lets nobody change these fields. In a
-    /// source they can change, by way of an `ExternalName`.
+    /// Checks whether the present one can never become this one, since the API server lets nobody change these fields.
+    /// In a source they can change, by way of an `ExternalName`.
     pub(crate) fn needs_another(&self, known: &Service) -> bool {
         let first = |spec: &ServiceSpec| spec.ip_families.as_ref().and_then(|all| all.first().cloned());
         let families = first(&self.spec).zip(first(&known.spec));

@@ -13,7 +13,7 @@ const EVERY: SignedDuration = SignedDuration::from_secs(1);
 /// The limit of one kind of writes.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Limit {
-    /// When everything that was used will have come back.
+    /// The time at which everything that was used will have come back.
     full: Option<Timestamp>,
     /// It was reported that writes wait.
     reported: bool,
@@ -49,7 +49,7 @@ impl Limit {
         !std::mem::replace(&mut self.reported, true)
     }
 
-    /// Whether writes have been waiting lately.
+    /// Checks whether writes have been waiting lately.
     pub(crate) fn is_reported(&self) -> bool {
         self.reported
     }

@@ -67,7 +67,7 @@ impl Memory {
         }
     }
 
-    /// Whether a write of this kind may be made.
+    /// Checks whether a write of this kind may be made.
     pub(crate) fn may(&self, kind: WriteKind, now: Timestamp) -> bool {
         self.wait(kind, now).is_none()
     }
@@ -78,7 +78,7 @@ impl Memory {
         until.filter(|until| *until > now).max(limit.until(now))
     }
 
-    /// Whether this kind waits because there were too many writes.
+    /// Checks whether this kind waits because there were too many writes.
     pub(crate) fn is_limited(&self, kind: WriteKind, now: Timestamp) -> bool {
         self.waits[kind as usize].limit.until(now).is_some()
     }

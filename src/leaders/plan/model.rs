@@ -42,7 +42,7 @@ impl Meta {
         self.version.parse().ok()
     }
 
-    /// Whether `self` is an earlier version of the same object as `other`.
+    /// Checks whether `self` is an earlier version of the same object as `other`.
     pub(crate) fn is_older_than(&self, other: &Self) -> bool {
         self.uid == other.uid
             && matches!((self.number(), other.number()), (Some(mine), Some(theirs)) if mine < theirs)
@@ -149,7 +149,7 @@ impl Service {
         (controller(&self.owners)?.name == *source).then_some(source)
     }
 
-    /// Whether this is a leader Service of exactly that source, not of an earlier one of its name.
+    /// Checks whether this is a leader Service of exactly that source, not of an earlier one of its name.
     pub(crate) fn is_leader_service_of(&self, source: &Meta) -> bool {
         self.source() == Some(&*source.key.name)
             && controller(&self.owners).is_some_and(|owner| *owner.uid == *source.uid)
@@ -241,7 +241,7 @@ pub(crate) struct Lease {
 }
 
 impl Lease {
-    /// Whether the holder has not written it since `earlier`. Labels and annotations do not count.
+    /// Checks whether the holder has not written it since `earlier`. Labels and annotations do not count.
     pub(crate) fn is_as(&self, earlier: &Self) -> bool {
         let record = |lease: &Self| (lease.duration, lease.renewed, lease.acquired, lease.transitions);
         self.meta.uid == earlier.meta.uid && self.holder == earlier.holder && record(self) == record(earlier)

@@ -28,11 +28,11 @@ pub(crate) enum Note {
         source: Key,
         /// The reason as a bounded word.
         cause: &'static str,
-        /// When the change that led to it was received.
+        /// The time at which the change that led to it was received.
         trigger: Option<Timestamp>,
         decided: Timestamp,
         acknowledged: Timestamp,
-        /// When the leader before it took over, if there was one.
+        /// The time at which the leader before it took over, if there was one.
         led_since: Option<Timestamp>,
     },
     /// A write of this kind failed, with the reason as a bounded word.

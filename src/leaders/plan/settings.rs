@@ -59,7 +59,7 @@ pub(crate) enum Claim {
 }
 
 impl Claim {
-    /// Whether this pod meets the condition; `None` if the condition cannot be read.
+    /// Checks whether this pod meets the condition; `None` if the condition cannot be read.
     pub(crate) fn admits(&self, pod: &Pod) -> Option<bool> {
         match self {
             Self::Anybody => Some(true),
@@ -69,12 +69,12 @@ impl Claim {
     }
 }
 
-/// Whether the Service is one that asks for a leader.
+/// Checks whether the Service is one that asks for a leader.
 pub(crate) fn is_enabled(service: &Service) -> bool {
     service.annotations.get(leader::ENABLED).is_some_and(|text| text == "true")
 }
 
-/// Whether the Service can have a leader: it has a type with pods, and a selector.
+/// Checks whether the Service can have a leader: it has a type with pods, and a selector.
 pub(crate) fn is_routable(service: &Service) -> bool {
     service.spec.type_.as_deref() != Some("ExternalName")
         && service.spec.selector.as_ref().is_some_and(|selector| !selector.is_empty())

@@ -53,7 +53,7 @@ pub(crate) enum Change {
 #[derive(Clone, Debug)]
 pub(crate) struct Source {
     pub(crate) settings: Settings,
-    /// Whether the Service can have a leader: it selects pods.
+    /// True if the Service can have a leader: it selects pods.
     pub(crate) routable: bool,
     /// The faults for which admission would refuse it, one line each.
     pub(crate) faults: Vec<String>,
@@ -376,7 +376,7 @@ impl ClusterState {
         self.awaited.entry(name.clone()).or_default().insert(source.clone());
     }
 
-    /// Whether this source waits for that name.
+    /// Checks whether this source waits for that name.
     pub(crate) fn waits_for(&self, name: &Key, source: &Key) -> bool {
         self.awaited.get(name).is_some_and(|users| users.contains(source))
     }
@@ -402,7 +402,7 @@ impl ClusterState {
     }
 }
 
-/// Whether two versions of a source ask for the same. The annotations that we publish on it make no difference.
+/// Checks whether two versions of a source ask for the same. The annotations that we publish on it make no difference.
 fn asks_the_same(one: &Service, other: &Service) -> bool {
     let asked = |service: &Service| -> Vec<(String, String)> {
         let annotations = service.annotations.iter().filter(|(key, _)| !is_published(key));
@@ -421,7 +421,7 @@ impl Source {
     }
 }
 
-/// Whether this is an annotation that we write on a source, and remove when it opts out.
+/// Checks whether this is an annotation that we write on a source, and remove when it opts out.
 fn is_published(key: &str) -> bool {
     matches!(key, leader::STATUS | leader::LEADER_SERVICE)
 }

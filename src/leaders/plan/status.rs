@@ -37,7 +37,7 @@ impl Status {
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// Whether two statuses differ in more than the number of candidates.
+    /// Checks whether two statuses differ in more than the number of candidates.
     pub(crate) fn is_news(&self, other: &Self) -> bool {
         Self { candidates: 0, ..self.clone() } != Self { candidates: 0, ..other.clone() }
     }
@@ -47,7 +47,7 @@ impl Status {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct SourceReport {
     pub(crate) status: Status,
-    /// Whether a leader serves.
+    /// True if a leader serves.
     pub(crate) served: bool,
     /// The reason why the incumbent is left, if it is: a bounded word.
     pub(crate) cause: Option<&'static str>,

@@ -173,7 +173,7 @@ fn lean<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D::Err
     })
 }
 
-/// Whether this is an annotation that the controller reads or writes.
+/// Checks whether this is an annotation that the controller reads or writes.
 pub(crate) fn is_ours(key: &str) -> bool {
     key.starts_with(crate::names::LEADER_PREFIX) || key == leader::TRIGGER_TIME
 }

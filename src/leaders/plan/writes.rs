@@ -56,7 +56,7 @@ pub(crate) struct NextWrites {
     /// The writes, which do not depend on each other.
     pub(crate) calls: Vec<Call>,
     pub(crate) priority: Priority,
-    /// When to decide again if nothing changes meanwhile.
+    /// The time at which to decide again if nothing changes meanwhile.
     pub(crate) due: Option<Timestamp>,
     /// The state of the source; absent where there is no source.
     pub(crate) report: Option<SourceReport>,
@@ -74,7 +74,7 @@ pub(crate) struct PendingWrites {
 }
 
 impl PendingWrites {
-    /// Whether a write of this kind is wanted.
+    /// Checks whether a write of this kind is wanted.
     pub(crate) fn has(&self, kind: WriteKind) -> bool {
         let all = [&self.failover, &self.repair, &self.cleaning, &self.publishing];
         all.into_iter().flatten().any(|call| call.kind() == kind)
