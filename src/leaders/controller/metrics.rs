@@ -76,9 +76,8 @@ struct WriteLabels {
 }
 
 impl Metrics {
-    /// Creates the metrics and registers them.
-    pub fn registered(registry: &mut Registry) -> Self {
-        let metrics = Self {
+    fn new() -> Self {
+        Self {
             latency: Family::new_with_constructor(|| Histogram::new(LATENCY)),
             failovers: Family::default(),
             led: Histogram::new(DURATION),
@@ -95,7 +94,12 @@ impl Metrics {
             waiting: Gauge::default(),
             leading: Gauge::default(),
             shown: Arc::default(),
-        };
+        }
+    }
+
+    /// Creates the metrics and registers them.
+    pub fn registered(registry: &mut Registry) -> Self {
+        let metrics = Self::new();
         let all = metrics.clone();
         let registry = registry.sub_registry_with_prefix("zen_lead");
         registry.register(

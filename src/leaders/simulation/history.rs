@@ -154,6 +154,58 @@ impl History {
         let what = self.random.below(26);
         self.say(&format!("happens {what}"));
         match what {
+            0..=13 | 22 => self.pod_changes(what, now),
+            14 => {
+                let name: Arc<str> = ["n0", "n1"][self.random.below(2)].into();
+                let down = self.server.nodes[&name].down;
+                let zone = self.random.once_in(2).then(|| "z".into());
+                self.server.put_node(Node {
+                    name,
+                    zone,
+                    down: if down.is_some() { None } else { Some(now) },
+                });
+            }
+            15 => self.annotate("enabled", ["true", "false"]),
+            16 => self.annotate("leader-service-name", ["db-leader", "primary"]),
+            17 => self.annotate("promote", ["db-0", "db-1"]),
+            18 => {
+                let name = ["db-leader", "primary"][self.random.below(2)];
+                if self.server.services.contains_key(&key(name)) {
+                    self.server.remove_service(&key(name));
+                } else if self.random.once_in(3) {
+                    self.server.put_service(service(name, &[], &json!({"ports": [{"port": 1}]})));
+                }
+            }
+            19 => self.tamper(),
+            20 => {
+                let name = ["db-leader-ipv4", "primary-ipv4"][self.random.below(2)];
+                self.server.remove_slice(&key(name));
+            }
+            21 if self.random.once_in(3) => {
+                // Deleted and created again immediately: another Service of the same name.
+                if let Some(mut source) = self.server.services.get(&key(SOURCE)).cloned() {
+                    self.server.remove_service(&key(SOURCE));
+                    source.meta.uid = "".into();
+                    source.annotations.remove(leader::STATUS);
+                    self.server.put_service(source);
+                }
+            }
+            23 => {
+                let name = ["db-leader-abcde", "mine"][self.random.below(2)];
+                if self.server.rivals.contains_key(&key(name)) {
+                    self.server.remove_rival(&key(name));
+                } else {
+                    let service = ["db-leader", "other"][self.random.below(2)].into();
+                    self.server.put_rival(Rival { meta: meta(name), service, manager: None });
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Creates, changes or deletes a pod.
+    fn pod_changes(&mut self, what: usize, now: Timestamp) {
+        match what {
             0..=3 if self.server.pods.len() < 4 => {
                 self.pods += 1;
                 // A StatefulSet's pod comes back under its name.
@@ -191,54 +243,10 @@ impl History {
                     self.server.put_pod(Pod { labels, ..pod });
                 }
             }
-            14 => {
-                let name: Arc<str> = ["n0", "n1"][self.random.below(2)].into();
-                let down = self.server.nodes[&name].down;
-                let zone = self.random.once_in(2).then(|| "z".into());
-                self.server.put_node(Node {
-                    name,
-                    zone,
-                    down: if down.is_some() { None } else { Some(now) },
-                });
-            }
-            15 => self.annotate("enabled", ["true", "false"]),
-            16 => self.annotate("leader-service-name", ["db-leader", "primary"]),
-            17 => self.annotate("promote", ["db-0", "db-1"]),
-            18 => {
-                let name = ["db-leader", "primary"][self.random.below(2)];
-                if self.server.services.contains_key(&key(name)) {
-                    self.server.remove_service(&key(name));
-                } else if self.random.once_in(3) {
-                    self.server.put_service(service(name, &[], &json!({"ports": [{"port": 1}]})));
-                }
-            }
-            19 => self.tamper(),
-            20 => {
-                let name = ["db-leader-ipv4", "primary-ipv4"][self.random.below(2)];
-                self.server.remove_slice(&key(name));
-            }
-            21 if self.random.once_in(3) => {
-                // Deleted and created again immediately: another Service of the same name.
-                if let Some(mut source) = self.server.services.get(&key(SOURCE)).cloned() {
-                    self.server.remove_service(&key(SOURCE));
-                    source.meta.uid = "".into();
-                    source.annotations.remove(leader::STATUS);
-                    self.server.put_service(source);
-                }
-            }
             22 => {
                 if let Some(mut pod) = self.any_pod() {
                     self.lack(&mut pod);
                     self.server.put_pod(pod);
-                }
-            }
-            23 => {
-                let name = ["db-leader-abcde", "mine"][self.random.below(2)];
-                if self.server.rivals.contains_key(&key(name)) {
-                    self.server.remove_rival(&key(name));
-                } else {
-                    let service = ["db-leader", "other"][self.random.below(2)].into();
-                    self.server.put_rival(Rival { meta: meta(name), service, manager: None });
                 }
             }
             _ => {}
@@ -375,6 +383,13 @@ impl History {
         let families = source.spec.ip_families.as_ref().map_or(1, Vec::len);
         assert_eq!(slices.len(), families, "{slices:?}");
         let primary = leader_service::families(source)[0];
+        self.check_slices(&slices, &leader, primary, &settings);
+        self.check_leader_service(source, &leader);
+    }
+
+    /// Checks that the best pod, and no other, is behind the slices.
+    fn check_slices(&self, slices: &[&Slice], leader: &Key, primary: Family, settings: &Settings) {
+        let server = &self.server;
         let past = |time: Timestamp, span: SignedDuration| time.checked_add(span).unwrap() <= server.now;
         let may = |pod: &Pod| {
             let down = pod
@@ -390,9 +405,9 @@ impl History {
                 && past(pod.since, settings.min_ready)
         };
         let able: Vec<&Pod> = server.pods.values().filter(|pod| may(pod)).collect();
-        for slice in &slices {
+        for slice in slices {
             assert_eq!(slice.labels[leader::SLICE_SERVICE], *leader.name);
-            assert_eq!(*controller(&slice.owners).unwrap().uid, *server.services[&leader].meta.uid);
+            assert_eq!(*controller(&slice.owners).unwrap().uid, *server.services[leader].meta.uid);
             match slice.leader() {
                 Some((_, uid)) => {
                     let pod = server.pods.values().find(|pod| *pod.meta.uid == *uid).unwrap();
@@ -419,11 +434,16 @@ impl History {
                 }
             }
         }
-        let spec = &server.services[&leader].spec;
+    }
+
+    /// Checks that no drift is left, and that the status reports every slice of others.
+    fn check_leader_service(&self, source: &Service, leader: &Key) {
+        let server = &self.server;
+        let spec = &server.services[leader].spec;
         assert!(spec.selector.is_none(), "drift is left");
         assert_eq!(spec.internal_traffic_policy.as_deref(), Some("Cluster"));
         assert!(
-            !server.services[&leader].annotations.contains_key(leader::ENABLED),
+            !server.services[leader].annotations.contains_key(leader::ENABLED),
             "it asks for a leader itself"
         );
         let status = Status::read(source.annotations.get(leader::STATUS)).unwrap();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::ServiceSpec;
+use k8s_openapi::api::discovery::v1::EndpointSlice;
 use serde_json::{Value, json};
 
 use crate::leaders::controller::apply::{service_of, slice_of};
@@ -189,73 +190,66 @@ impl Server {
                 self.put_service(service_of((**object).clone()));
                 Outcome::Service(self.services[key].clone())
             }
-            Call::PatchService(meta, patch) | Call::PatchSource(meta, patch) => {
-                let Some(there) = self.services.get(&meta.key) else { return Outcome::Gone };
-                let wanted = &patch["metadata"];
-                if wanted["uid"] != *there.meta.uid || wanted["resourceVersion"] != *there.meta.version {
-                    return Outcome::Overtaken(Some(Current::Service(there.clone())));
-                }
-                if let Call::PatchService(..) = call {
-                    assert!(
-                        controller(&there.owners).is_some(),
-                        "a foreign Service is patched: {}",
-                        meta.key
-                    );
-                }
-                let patched = patched(there, patch);
-                self.put_service(patched);
-                Outcome::Service(self.services[&meta.key].clone())
-            }
-            Call::DeleteService(meta) => match self.services.get(&meta.key) {
-                None => Outcome::Gone,
-                Some(there) if there.meta.uid != meta.uid || there.meta.version != meta.version => {
-                    Outcome::Overtaken(Some(Current::Service(there.clone())))
-                }
-                Some(there) => {
-                    assert!(
-                        controller(&there.owners).is_some(),
-                        "a foreign Service is deleted: {}",
-                        meta.key
-                    );
-                    self.remove_service(&meta.key);
-                    Outcome::Gone
-                }
-            },
-            Call::WriteSlice(key, object) => {
-                let metadata = &object.metadata;
-                let there = self.slices.get(key);
-                let matches = match (&metadata.resource_version, there) {
-                    (None, None) => true,
-                    (Some(version), Some(there)) => {
-                        *there.meta.version == **version && metadata.uid.as_deref() == Some(&*there.meta.uid)
-                    }
-                    (Some(_), None) => return Outcome::Gone,
-                    (None, Some(_)) => false,
-                };
-                if !matches {
-                    return Outcome::Overtaken(there.cloned().map(Current::Slice));
-                }
-                assert!(
-                    there.is_none_or(|there| controller(&there.owners).is_some()),
-                    "a foreign slice: {key}"
-                );
-                let slice = slice_of((**object).clone());
-                self.check(&slice);
-                self.put_slice(slice);
-                Outcome::Slice(self.slices[key].clone())
-            }
-            Call::DeleteSlice(meta) => match self.slices.get(&meta.key) {
-                None => Outcome::Gone,
-                Some(there) if there.meta.uid != meta.uid || there.meta.version != meta.version => {
-                    Outcome::Overtaken(Some(Current::Slice(there.clone())))
-                }
-                Some(there) => {
-                    assert!(controller(&there.owners).is_some(), "a foreign slice is deleted: {}", meta.key);
-                    self.remove_slice(&meta.key);
-                    Outcome::Gone
-                }
-            },
+            Call::PatchService(meta, patch) => self.patch_service(meta, patch, true),
+            Call::PatchSource(meta, patch) => self.patch_service(meta, patch, false),
+            Call::DeleteService(meta) => self.delete_service(meta),
+            Call::WriteSlice(key, object) => self.write_slice(key, object),
+            Call::DeleteSlice(meta) => self.delete_slice(meta),
         }
+    }
+
+    fn patch_service(&mut self, meta: &Meta, patch: &Value, must_be_ours: bool) -> Outcome {
+        let Some(there) = self.services.get(&meta.key) else { return Outcome::Gone };
+        let wanted = &patch["metadata"];
+        if wanted["uid"] != *there.meta.uid || wanted["resourceVersion"] != *there.meta.version {
+            return Outcome::Overtaken(Some(Current::Service(there.clone())));
+        }
+        let is_ours = controller(&there.owners).is_some();
+        assert!(is_ours || !must_be_ours, "a foreign Service is patched: {}", meta.key);
+        let patched = patched(there, patch);
+        self.put_service(patched);
+        Outcome::Service(self.services[&meta.key].clone())
+    }
+
+    fn delete_service(&mut self, meta: &Meta) -> Outcome {
+        let Some(there) = self.services.get(&meta.key) else { return Outcome::Gone };
+        if there.meta.uid != meta.uid || there.meta.version != meta.version {
+            return Outcome::Overtaken(Some(Current::Service(there.clone())));
+        }
+        assert!(controller(&there.owners).is_some(), "a foreign Service is deleted: {}", meta.key);
+        self.remove_service(&meta.key);
+        Outcome::Gone
+    }
+
+    fn write_slice(&mut self, key: &Key, object: &EndpointSlice) -> Outcome {
+        let metadata = &object.metadata;
+        let there = self.slices.get(key);
+        let matches = match (&metadata.resource_version, there) {
+            (None, None) => true,
+            (Some(version), Some(there)) => {
+                *there.meta.version == **version && metadata.uid.as_deref() == Some(&*there.meta.uid)
+            }
+            (Some(_), None) => return Outcome::Gone,
+            (None, Some(_)) => false,
+        };
+        if !matches {
+            return Outcome::Overtaken(there.cloned().map(Current::Slice));
+        }
+        assert!(there.is_none_or(|there| controller(&there.owners).is_some()), "a foreign slice: {key}");
+        let slice = slice_of(object.clone());
+        self.check(&slice);
+        self.put_slice(slice);
+        Outcome::Slice(self.slices[key].clone())
+    }
+
+    fn delete_slice(&mut self, meta: &Meta) -> Outcome {
+        let Some(there) = self.slices.get(&meta.key) else { return Outcome::Gone };
+        if there.meta.uid != meta.uid || there.meta.version != meta.version {
+            return Outcome::Overtaken(Some(Current::Slice(there.clone())));
+        }
+        assert!(controller(&there.owners).is_some(), "a foreign slice is deleted: {}", meta.key);
+        self.remove_slice(&meta.key);
+        Outcome::Gone
     }
 
     fn is_secondary(&self, slice: &Slice) -> bool {
