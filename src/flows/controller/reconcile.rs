@@ -216,7 +216,7 @@ impl Engine {
             // finds the outcome in the status: nothing is counted twice.
             let decided = self.metrics.happened(&key.namespace, &plan.status, &plan.events).then_some(since);
             self.events.tell(&flow.metadata, &plan.status, plan.events);
-            cache.spend(entry.id(), &plan.spent);
+            cache.spend(entry.id(), &plan.prunable);
             tracing::Span::current().record("actions", plan.actions.len());
             match self.act(flow, &observed, plan.actions, decided, stopped).await {
                 Acted::Refused => {}

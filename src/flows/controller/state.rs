@@ -296,7 +296,7 @@ impl Cache {
             jobs: index.jobs_of(&entry.id),
             refused: memory.map(|memory| memory.refused.clone()).unwrap_or_default(),
             rivals: index.rivals(key, &entry),
-            took: index.took(key),
+            durations: index.took(key),
             verdict: entry.verdict.clone(),
             ..Observed::default()
         };

@@ -464,7 +464,7 @@ impl Index {
             created: view::created(&flow.metadata),
             started: view::has_started(flow),
             over: view::is_over(flow) && !self.runs_something(&entry.id),
-            in_line: entry.verdict == Verdict::Sound
+            queued: entry.verdict == Verdict::Sound
                 && flow.spec.suspend != Some(true)
                 && flow.metadata.deletion_timestamp.is_none(),
             replaces: view::replaces(flow),
