@@ -10,11 +10,11 @@ use serde_json::Value;
 use super::ratchet;
 use super::verdict::{Findings, denial, details};
 use crate::leaders::rules;
-use crate::leaders::rules::Sight;
+use crate::leaders::rules::SelectedPods;
 use crate::problem::Problem;
 
 /// Looks from memory, without a call, at the pods that a Service would select; `None` while they are not known.
-pub type Look = Arc<dyn Fn(&Value) -> Option<Sight> + Send + Sync>;
+pub type Look = Arc<dyn Fn(&Value) -> Option<SelectedPods> + Send + Sync>;
 
 /// Judges `Service`s; those without a `zen-lead.io/` annotation are none of its business.
 #[derive(Clone, Default)]
