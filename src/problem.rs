@@ -18,6 +18,7 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 pub mod code;
+pub(crate) mod faults;
 pub mod field_path;
 pub mod pattern;
 pub mod schema;

@@ -11,6 +11,7 @@ use crate::flows::outline::Outline;
 use crate::flows::rules;
 use crate::flows::rules::{Options, update};
 use crate::names;
+use crate::problem::faults::in_order;
 use crate::problem::{Problem, Problems};
 
 /// Judges `JobFlow`s.
@@ -63,7 +64,7 @@ impl JobFlows {
             }
             let mut problems = problems.into_vec();
             problems.extend(checked.problems);
-            Findings::of(rules::in_order(problems, rules::shape::job_flow()))
+            Findings::of(in_order(problems, rules::shape::job_flow()))
         };
         if !findings.errors.is_empty() {
             return findings.annotate(Verdict::deny(denial(details, &findings.errors)), true);
@@ -92,7 +93,7 @@ impl JobFlows {
             }
         };
         problems.extend(rules(object));
-        let problems = rules::in_order(problems.into_vec(), rules::shape::job_flow());
+        let problems = in_order(problems.into_vec(), rules::shape::job_flow());
         if problems.iter().any(Problem::is_error) {
             return ratchet::sort(problems, object, &rules(old), old);
         }

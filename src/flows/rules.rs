@@ -10,8 +10,8 @@ use serde_json::Value;
 
 use super::api::{JobFlow, Step};
 use super::dag::{Ancestors, Dag};
+use crate::problem::faults::in_order;
 use crate::problem::field_path::Place;
-use crate::problem::schema::Shape;
 use crate::problem::{Problem, Problems};
 
 pub mod data;
@@ -110,10 +110,4 @@ pub fn flow_owned(object: Value, options: &Options) -> Checked {
         expressions::check(&subject, &spec, &mut problems);
     }
     Checked { flow, problems: in_order(problems.into_vec(), shape::job_flow()) }
-}
-
-/// Sort by the schema; what a rule found first stays first at one place.
-pub fn in_order(mut problems: Vec<Problem>, shape: &Shape) -> Vec<Problem> {
-    problems.sort_by(|a, b| shape.order(&a.field, &b.field));
-    problems
 }

@@ -99,6 +99,23 @@ pub fn parameter(name: &str) -> Option<String> {
     (name.len() > MAX_LABEL).then(|| format!("must be no more than {MAX_LABEL} characters"))
 }
 
+/// The name of a port: a service name of IANA (RFC 6335; `IsValidPortName`).
+pub fn port_name(name: &str) -> Option<&'static str> {
+    if name.len() > 15 {
+        return Some("must be no more than 15 characters");
+    }
+    if !name.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-') {
+        return Some("must be lower case letters, digits and `-`");
+    }
+    if !name.bytes().any(|c| c.is_ascii_lowercase()) {
+        return Some("must have at least one letter");
+    }
+    if name.contains("--") || name.starts_with('-') || name.ends_with('-') {
+        return Some("must not start or end with `-`, or have two of them in a row");
+    }
+    None
+}
+
 /// A DNS label near to what the user wrote, if there is one: `Load_Data` becomes `load-data`.
 pub fn dns_label_near(name: &str) -> Option<String> {
     // With holes for its other letters a name says something else.

@@ -9,12 +9,10 @@ use std::sync::LazyLock;
 use k8s_openapi::api::core::v1::Service;
 use serde_json::{Map, Value};
 
-use crate::flows::rules::in_order;
-use crate::flows::rules::shape::{Faults, kubernetes};
-use crate::flows::rules::template::port_name;
 use crate::k8s::name_rules;
 use crate::names::LEADER_PREFIX;
 use crate::problem::code;
+use crate::problem::faults::{Faults, in_order, kubernetes};
 use crate::problem::field_path::{Path, Place};
 use crate::problem::schema::Shape;
 use crate::problem::{Problem, Problems};
@@ -165,7 +163,7 @@ fn ports(spec: &Value, here: &Place<'_>, out: &mut Problems) {
                 )
                 .hint(format!("write {target}, without quotes")),
             );
-        } else if let Some(wrong) = port_name(target).filter(|_| !target.is_empty()) {
+        } else if let Some(wrong) = name_rules::port_name(target).filter(|_| !target.is_empty()) {
             let place = place.field("targetPort");
             out.push(Problem::invalid(code::SERVICE_PORT, &place, target, wrong));
         }

@@ -8,16 +8,15 @@ use std::sync::LazyLock;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::flows::api::{JobFlow, JobFlowSpec, JobTemplate, order};
 use crate::flows::expr;
-use crate::k8s::duration;
 use crate::names;
 use crate::problem::code;
-use crate::problem::code::Code;
+use crate::problem::faults;
+use crate::problem::faults::{Codes, kubernetes};
 use crate::problem::field_path::{Path, Place, Segment};
 use crate::problem::schema::{Fault, Report, Shape};
 use crate::problem::{Problem, Problems};
@@ -39,12 +38,6 @@ pub fn job_flow() -> &'static Shape {
         .graft("spec.resourceTemplates.configMapTemplates.[]", kubernetes::<ConfigMap>())
     });
     &SHAPE
-}
-
-/// The shape of a Kubernetes kind, from its published schema. At its top nothing is required, since users may leave
-/// `metadata` out where the object is a template.
-pub fn kubernetes<T: JsonSchema>() -> Shape {
-    Shape::compile(&schemars::schema_for!(T).to_value(), |_| None).all_optional()
 }
 
 /// Read a `JobFlow` as far as it can be read, and tell what could not.
@@ -103,40 +96,37 @@ pub struct Faults<'a> {
     pub out: &'a mut Problems,
 }
 
-/// The codes of a family.
+/// How the faults of one part of a flow are reported.
 struct Family {
-    wrong_type: Code,
-    missing: Code,
-    enumeration: Code,
-    range: Code,
+    codes: Codes,
     /// Unknown fields are told as a warning: the cluster may be newer than our schema.
     lenient: bool,
     /// A whole value may be an expression.
     expressions: bool,
 }
 
-const OWN: Family = Family {
-    wrong_type: code::WRONG_TYPE,
-    missing: code::MISSING_FIELD,
-    enumeration: code::UNSUPPORTED_VALUE,
-    range: code::OUT_OF_RANGE,
-    lenient: false,
-    expressions: false,
+const OWN: Family = Family { codes: faults::GENERAL, lenient: false, expressions: false };
+const POLICY: Family = Family {
+    codes: Codes { enumeration: code::POLICY_VALUE, range: code::POLICY_NUMBER, ..faults::GENERAL },
+    ..OWN
 };
-const POLICY: Family = Family { enumeration: code::POLICY_VALUE, range: code::POLICY_NUMBER, ..OWN };
 const TEMPLATE: Family = Family {
-    wrong_type: code::TEMPLATE_TYPE,
-    missing: code::TEMPLATE_REQUIRED,
-    enumeration: code::TEMPLATE_VALUE,
-    range: code::TEMPLATE_NUMBER,
+    codes: Codes {
+        wrong_type: code::TEMPLATE_TYPE,
+        missing: code::TEMPLATE_REQUIRED,
+        enumeration: code::TEMPLATE_VALUE,
+        range: code::TEMPLATE_NUMBER,
+    },
     lenient: true,
     expressions: true,
 };
 const RESOURCE: Family = Family {
-    wrong_type: code::RESOURCE_TYPE,
-    missing: code::RESOURCE_TYPE,
-    enumeration: code::RESOURCE_TYPE,
-    range: code::RESOURCE_TYPE,
+    codes: Codes {
+        wrong_type: code::RESOURCE_TYPE,
+        missing: code::RESOURCE_TYPE,
+        enumeration: code::RESOURCE_TYPE,
+        range: code::RESOURCE_TYPE,
+    },
     lenient: true,
     expressions: false,
 };
@@ -160,78 +150,35 @@ impl Report for Faults<'_> {
         let path = place.path();
         let family = family(&path);
         let problem = match fault {
-            Fault::Type { found, wanted } => {
-                if family.expressions
-                    && let Value::String(text) = found
-                    && expr::has_expression(text)
-                {
-                    return self.expression(place, text, wanted, shape);
-                }
-                let not = match (shape, found) {
-                    (Shape::Integer { .. }, Value::Number(_)) => "a fraction",
-                    _ => kind(found),
-                };
-                let what = format!("must be {wanted}, not {not}");
-                let problem = Problem::wrong_type(family.wrong_type, place, shown(found), what);
-                problem.maybe_hint(cure(found, shape, &path))
+            Fault::Type { found: Value::String(text), wanted }
+                if family.expressions && expr::has_expression(text) =>
+            {
+                return self.expression(place, text, wanted, shape);
             }
-            Fault::Unknown { known } => {
-                let name = path.0.last().map(|segment| match segment {
-                    Segment::Field(name) | Segment::Key(name) => name.clone(),
-                    Segment::Index(i) => i.to_string(),
-                });
-                let name = name.unwrap_or_default();
-                if name == "raw"
-                    && matches!(path.0.as_slice(), [_, _, _, Segment::Field(field), _] if field == "template")
-                {
-                    Problem::forbidden(code::RAW_TEMPLATE, place, "a Job cannot be given as text")
-                        .hint("write the Job itself under template")
-                } else if family.lenient {
-                    Problem::warning(
-                        code::UNKNOWN_TEMPLATE_FIELD,
-                        place,
-                        "no field that Kubernetes 1.33 knows",
-                    )
+            Fault::Unknown { .. } if is_raw(&path) => {
+                Problem::forbidden(code::RAW_TEMPLATE, place, "a Job cannot be given as text")
+                    .hint("write the Job itself under template")
+            }
+            Fault::Unknown { known } if family.lenient => {
+                let name = path.0.last().map(faults::segment_name).unwrap_or_default();
+                Problem::warning(code::UNKNOWN_TEMPLATE_FIELD, place, "no field that Kubernetes 1.33 knows")
                     .maybe_hint(self.out.did_you_mean(&name, known.names()))
-                } else {
-                    let hint = self.out.did_you_mean(&name, known.names());
-                    Problem::invalid(code::UNKNOWN_FIELD, place, name, "there is no such field")
-                        .hint(hint.unwrap_or_else(|| "remove it".to_owned()))
-                }
             }
             // Our schema is older than the cluster: Kubernetes has come to fill in True here.
             Fault::Missing if path.to_string().contains(".onPodConditions[") => return false,
-            Fault::Missing => Problem::required(family.missing, place, missing(&path, shape)),
-            Fault::NotOneOf { found, allowed } => {
-                let hint = self.out.did_you_mean(found, allowed.iter().map(String::as_str));
-                let list: Vec<String> = allowed.iter().map(|value| format!("\"{value}\"")).collect();
-                Problem::not_supported(family.enumeration, place, found, format!("must be {}", one_of(&list)))
-                    .maybe_hint(hint)
-            }
-            Fault::Range { found, wanted } => {
-                let octal = path.0.last() == Some(&Segment::Field("mode".to_owned()))
-                    && found.as_u64().is_some_and(|mode| mode.to_string().bytes().all(|digit| digit < b'8'));
-                Problem::invalid(family.range, place, found.clone(), format!("must be {wanted}"))
-                    .maybe_hint(octal.then(|| format!("write 0{found}, an octal number")))
-            }
             // Names and expressions have rules of their own.
             Fault::TooLong { .. } if has_own_length(&path) => return true,
-            Fault::TooLong { found, max } => Problem::too_long(
-                code::TEXT_TOO_LONG,
-                place,
-                found,
-                format!("must have at most {max} characters"),
-            ),
-            Fault::TooMany { found, max } => Problem::too_many(
-                code::TOO_MANY_ITEMS,
-                place,
-                found,
-                format!("must have at most {max} entries"),
-            ),
+            fault => faults::problem(self.out, &family.codes, place, shape, fault),
         };
         self.out.push(problem);
         false
     }
+}
+
+/// Whether this is the field `raw` of a step's template, with which zen-flow takes a Job as text.
+fn is_raw(path: &Path) -> bool {
+    matches!(path.0.as_slice(), [_, _, _, Segment::Field(field), Segment::Field(name) | Segment::Key(name)]
+        if field == "template" && name == "raw")
 }
 
 impl Faults<'_> {
@@ -266,88 +213,5 @@ fn has_own_length(path: &Path) -> bool {
         "name" => !field(1).ends_with("Ref") && field(1) != "configMap",
         "when" | "expression" => true,
         _ => field(1) == "dependencies",
-    }
-}
-
-/// Objects and lists are named, not shown: they can be large, and may hold what nobody should read.
-fn shown(value: &Value) -> Value {
-    match value {
-        Value::Object(_) => Value::from("{...}"),
-        Value::Array(_) => Value::from("[...]"),
-        other => other.clone(),
-    }
-}
-
-fn kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "true or false",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a string",
-        Value::Array(_) => "a list",
-        Value::Object(_) => "an object",
-    }
-}
-
-/// What to do about a value of the wrong type, where that is plain.
-fn cure(found: &Value, shape: &Shape, path: &Path) -> Option<String> {
-    let name = match path.0.last() {
-        Some(Segment::Field(name)) => name.as_str(),
-        _ => "",
-    };
-    match (shape, found) {
-        (Shape::Text { .. }, Value::Number(_)) if matches!(name, "duration" | "maxDuration") => {
-            Some(format!("write it with a unit, as in \"{found}s\""))
-        }
-        // What was written is not known: 1.10 has become 1.1, and 0022 has become 18.
-        (Shape::Text { .. }, Value::Number(_)) => Some("put it in quotes".to_owned()),
-        (Shape::Text { .. }, Value::Bool(_)) if name == "when" => {
-            Some(format!("write \"{found}\", in quotes"))
-        }
-        (Shape::Text { .. }, Value::Bool(_)) => {
-            Some("put it in quotes: in YAML y, n, yes, no, on and off are true or false".to_owned())
-        }
-        (Shape::Integer { .. } | Shape::Number { .. }, Value::String(text))
-            if text.trim().parse::<f64>().is_ok() =>
-        {
-            Some(format!("remove the quotes: {}", text.trim()))
-        }
-        (Shape::Integer { .. }, Value::String(text)) if name.ends_with("Seconds") => {
-            let seconds = duration::parse(text).ok()? / duration::SECOND;
-            (seconds > 0).then(|| format!("write the seconds: {seconds}"))
-        }
-        (Shape::Boolean, Value::String(text)) => match text.to_ascii_lowercase().as_str() {
-            "true" | "yes" | "on" => Some("write true, without quotes".to_owned()),
-            "false" | "no" | "off" => Some("write false, without quotes".to_owned()),
-            _ => None,
-        },
-        (Shape::List { items, .. }, Value::Object(map))
-            if !map.contains_key("name") && items.at(&[Segment::Field("name".to_owned())]).is_some() =>
-        {
-            Some("write each entry after `- `, with its key as `name`".to_owned())
-        }
-        (Shape::List { .. }, Value::String(_) | Value::Object(_)) => {
-            Some("write it as a list entry, after `- `".to_owned())
-        }
-        _ => None,
-    }
-}
-
-fn missing(path: &Path, shape: &Shape) -> String {
-    match path.0.last() {
-        Some(Segment::Field(name)) if name == "template" => {
-            "`template` is needed: the pod's own fields, such as containers, go into template.spec".to_owned()
-        }
-        Some(Segment::Field(name)) if name == "name" => "a name is needed".to_owned(),
-        Some(Segment::Field(name)) => format!("`{name}` is needed: {}", shape.wanted()),
-        _ => "a value is needed".to_owned(),
-    }
-}
-
-fn one_of(words: &[String]) -> String {
-    match words {
-        [] => String::new(),
-        [only] => only.clone(),
-        [others @ .., last] => format!("{} or {last}", others.join(", ")),
     }
 }

@@ -31,7 +31,6 @@ mod resources;
 mod risk;
 mod volumes;
 
-pub(crate) use container::port_name;
 pub(super) use env::config_key;
 pub(super) use job::selects_itself;
 pub(super) use resources::{cure, read};

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::pod::Pod;
 use super::{Scope, env, image, is_expression, label, mounts, needed, one_of, resources, risk, text, within};
+use crate::k8s::name_rules::port_name;
 use crate::problem::Problem;
 use crate::problem::code;
 use crate::problem::field_path::Place;
@@ -90,21 +91,4 @@ fn ports(list: &Value, here: &Place<'_>, scope: &mut Scope<'_, '_>) {
             one_of(protocol, &["TCP", "UDP", "SCTP"], &place.field("protocol"), scope);
         }
     }
-}
-
-/// A service name of IANA (RFC 6335; `IsValidPortName`).
-pub(crate) fn port_name(name: &str) -> Option<&'static str> {
-    if name.len() > 15 {
-        return Some("must be no more than 15 characters");
-    }
-    if !name.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-') {
-        return Some("must be lower case letters, digits and `-`");
-    }
-    if !name.bytes().any(|c| c.is_ascii_lowercase()) {
-        return Some("must have at least one letter");
-    }
-    if name.contains("--") || name.starts_with('-') || name.ends_with('-') {
-        return Some("must not start or end with `-`, or have two of them in a row");
-    }
-    None
 }
