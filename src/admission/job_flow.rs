@@ -64,7 +64,7 @@ impl JobFlows {
             }
             let mut problems = problems.into_vec();
             problems.extend(checked.problems);
-            Findings::of(in_order(problems, rules::shape::job_flow()))
+            Findings::of(in_order(problems, rules::fields::job_flow()))
         };
         if !findings.errors.is_empty() {
             return findings.annotate(Verdict::deny(denial(details, &findings.errors)), true);
@@ -93,7 +93,7 @@ impl JobFlows {
             }
         };
         problems.extend(rules(object));
-        let problems = in_order(problems.into_vec(), rules::shape::job_flow());
+        let problems = in_order(problems.into_vec(), rules::fields::job_flow());
         if problems.iter().any(Problem::is_error) {
             return ratchet::sort(problems, object, &rules(old), old);
         }

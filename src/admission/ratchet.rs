@@ -28,7 +28,7 @@ pub fn sort(problems: Vec<Problem>, new: &Value, old_problems: &[Problem], old: 
         *known.entry(Key::of(problem, old, &mut values)).or_default() += 1;
     }
     let mut values = Values::default();
-    let stored = LazyCell::new(|| rules::shape::read(old.clone(), &mut Problems::new()));
+    let stored = LazyCell::new(|| rules::fields::read(old.clone(), &mut Problems::new()));
     let circles = LazyCell::new(|| Dag::new(&stored.spec.steps).circular());
     let (ratcheted, errors) = findings.errors.into_iter().partition(|problem| {
         if problem.code == code::CYCLE {

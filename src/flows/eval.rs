@@ -19,8 +19,7 @@ use crate::problem::field_path::{Path, one_line};
 
 mod cel;
 mod convert;
-mod dollars;
-mod leaf;
+mod kubelet_escape;
 mod meter;
 mod needs;
 mod outputs;
@@ -30,6 +29,7 @@ mod reader;
 mod reads;
 mod render;
 mod scope;
+mod template_slots;
 mod words;
 
 pub use reads::{Reads, reads, sources};

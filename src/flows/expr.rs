@@ -15,7 +15,7 @@ use crate::problem::{Problem, Problems};
 mod bind;
 mod fold;
 mod functions;
-mod go;
+mod go_template;
 mod names;
 mod scan;
 mod scope;

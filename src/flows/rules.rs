@@ -17,10 +17,10 @@ use crate::problem::{Problem, Problems};
 pub mod data;
 pub mod expressions;
 pub mod failure;
+pub mod fields;
 pub mod graph;
 pub mod policy;
 pub mod resources;
-pub mod shape;
 pub mod steps;
 pub mod template;
 pub mod update;
@@ -95,7 +95,7 @@ pub fn flow_owned(object: Value, options: &Options) -> Checked {
     let mut problems = Problems::new();
     update::approvals(&object, &mut problems);
     let has_spec = object.get("spec").is_some_and(Value::is_object);
-    let flow = shape::read(object, &mut problems);
+    let flow = fields::read(object, &mut problems);
     // Without a spec there is nothing to say but that.
     if has_spec {
         let dag = Dag::new(&flow.spec.steps);
@@ -109,5 +109,5 @@ pub fn flow_owned(object: Value, options: &Options) -> Checked {
         data::check(&subject, &spec, &mut problems);
         expressions::check(&subject, &spec, &mut problems);
     }
-    Checked { flow, problems: in_order(problems.into_vec(), shape::job_flow()) }
+    Checked { flow, problems: in_order(problems.into_vec(), fields::job_flow()) }
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::reader::Reader;
-use super::{Failure, Lack, Rendered, Unready, convert, dollars, leaf};
+use super::{Failure, Lack, Rendered, Unready, convert, kubelet_escape, template_slots};
 use crate::flows::api::JobTemplate;
 use crate::flows::declared;
 use crate::flows::declared::Parameter;
@@ -32,7 +32,7 @@ pub(super) fn render(reader: &Reader<'_>) -> Result<Rendered, Unready> {
     if let Some(template) = &template {
         rendered.template = template.clone().into_owned();
         let root = here.clone().field("template");
-        for (path, text) in leaf::find(template) {
+        for (path, text) in template_slots::find(template) {
             writer.take(text, Home::Template(path.clone()), root.join(&path))?;
         }
     }
@@ -87,7 +87,7 @@ impl<'t, 'a> Writer<'_, 't, 'a> {
         if expr::has_expression(text) {
             let template = self.reader.parse(text, &place, expr::parse_text)?;
             let secret = match &home {
-                Home::Template(path) if leaf::is_env_value(path) => self.secret(&template),
+                Home::Template(path) if template_slots::is_env_value(path) => self.secret(&template),
                 _ => None,
             };
             self.leaves.push(Leaf { home, place, text, template, secret });
@@ -96,7 +96,7 @@ impl<'t, 'a> Writer<'_, 't, 'a> {
     }
 
     fn secret(&self, template: &Template) -> Option<Parameter<'a>> {
-        let bound = leaf::only(template)?.bind();
+        let bound = template_slots::only(template)?.bind();
         let Some(Read::Parameter(name)) = bound.only() else { return None };
         let found = Parameter::find(self.reader.scene.flow, self.reader.step, name)?;
         (found.value().is_none() && found.secret_key().is_some()).then_some(found)
@@ -173,11 +173,11 @@ impl<'t, 'a> Writer<'_, 't, 'a> {
             }
         }
         let wanted = match &leaf.home {
-            Home::Template(path) => leaf::wanted(path),
+            Home::Template(path) => template_slots::wanted(path),
             _ => None,
         };
         let Some(shape) = wanted else { return self.text(leaf).map(Written::Value) };
-        let Some(expression) = leaf::only(&leaf.template) else {
+        let Some(expression) = template_slots::only(&leaf.template) else {
             let why = format!("must be {}, and this is a text with an expression in it", shape.wanted());
             return Err(Lack::wrong(why).at(&leaf.place, leaf.text).into());
         };
@@ -185,14 +185,14 @@ impl<'t, 'a> Writer<'_, 't, 'a> {
         let value = self.reader.evaluate(expression).map_err(fail)?;
         self.count(convert::to_text(&value).map_or(0, |text| text.len()), leaf)?;
         let kind = typed::kind(&value);
-        leaf::fit(&value, shape)
+        template_slots::fit(&value, shape)
             .map(Written::Value)
             .map_err(|wanted| fail(Lack::wrong(format!("must be {wanted}, and the value is {kind}"))))
     }
 
     fn text(&self, leaf: &Leaf<'_, '_>) -> Result<Value, Unready> {
         let mut text = String::new();
-        let expanded = matches!(&leaf.home, Home::Template(path) if dollars::is_expanded(path));
+        let expanded = matches!(&leaf.home, Home::Template(path) if kubelet_escape::is_expanded(path));
         for part in &leaf.template.parts {
             match part {
                 Part::Text(part) => text.push_str(part),
@@ -204,7 +204,7 @@ impl<'t, 'a> Writer<'_, 't, 'a> {
                     });
                     let part = part.map_err(|lack| Unready::from(lack.at(&leaf.place, &expression.text)))?;
                     self.count(part.len(), leaf)?;
-                    if expanded { dollars::push(&mut text, &part) } else { text.push_str(&part) }
+                    if expanded { kubelet_escape::push(&mut text, &part) } else { text.push_str(&part) }
                 }
             }
         }
@@ -242,13 +242,15 @@ fn put(rendered: &mut Rendered, leaf: &Leaf<'_, '_>, written: Written) {
         (Home::Label(key), Written::Value(value)) => insert(&mut rendered.labels, key, value),
         (Home::Annotation(key), Written::Value(value)) => insert(&mut rendered.annotations, key, value),
         (Home::Template(path), Written::Value(value)) => {
-            if let Some(place) = leaf::at_mut(&mut rendered.template, &path.0) {
+            if let Some(place) = template_slots::at_mut(&mut rendered.template, &path.0) {
                 *place = value;
             }
         }
         (Home::Template(path), Written::SecretKey(source)) => {
-            let entry =
-                path.0.split_last().and_then(|(_, entry)| leaf::at_mut(&mut rendered.template, entry));
+            let entry = path
+                .0
+                .split_last()
+                .and_then(|(_, entry)| template_slots::at_mut(&mut rendered.template, entry));
             if let Some(entry) = entry.and_then(Value::as_object_mut) {
                 entry.remove("value");
                 entry.insert("valueFrom".to_owned(), json!({"secretKeyRef": source}));

@@ -5,8 +5,8 @@ use std::borrow::Cow;
 
 use cel::parser::pratt_parser::{Lexer, LexerPosition, Token, TokenKind};
 
-use super::names::{is_reserved, longest, path, run};
-use super::{MAX_BYTES, Scope, go};
+use super::names::{is_reserved, longest, path, run, show};
+use super::{MAX_BYTES, Scope, go_template};
 use crate::problem::code;
 use crate::problem::code::Code;
 
@@ -103,7 +103,7 @@ pub(super) fn scan<'a>(text: &'a str, scope: &dyn Scope) -> Result<Scanned<'a>, 
         let what = format!("an expression has at most {MAX_BYTES} bytes, and this one has {}", text.len());
         return Err(too_large(0, what));
     }
-    if let Some(fault) = go::refuse(text) {
+    if let Some(fault) = go_template::refuse(text) {
         return Err(fault);
     }
     let mut scanner = Scanner {
@@ -293,8 +293,8 @@ impl<'a> Scanner<'a, '_> {
     fn leading_dot(&mut self, dot: Token) -> Result<(), Fault> {
         let end = dot.end + path(&self.text[dot.end..]).len();
         let old = &self.text[dot.start..end];
-        let Some(modern) = go::modern(old, self.scope) else {
-            return Err(go::dotted(old, dot.start, self.scope));
+        let Some(modern) = go_template::modern(old) else {
+            return Err(go_template::dotted(old, dot.start, self.scope));
         };
         self.old_spelling(dot.start, end, &modern);
         Ok(())
@@ -306,15 +306,15 @@ impl<'a> Scanner<'a, '_> {
             let name = run(inner);
             if inner[name.len()..].starts_with('}') && !name.is_empty() {
                 let end = token.start + "${parameters.".len() + name.len() + 1;
-                self.old_spelling(token.start, end, &go::select("parameters", name));
+                self.old_spelling(token.start, end, &show("parameters", name));
                 return Ok(());
             }
         }
         let character = rest.chars().next().unwrap_or(' ');
         let message = self.lexer.get_error().map_or("", |error| error.message.as_str());
         Err(match character {
-            '|' => go::pipe(self.text, token.start),
-            '$' => go::fault(token.start, "`$` starts a Go template variable")
+            '|' => go_template::pipe(self.text, token.start),
+            '$' => go_template::fault(token.start, "`$` starts a Go template variable")
                 .hint("write parameters.NAME, steps.NAME.phase or flow.name"),
             '&' => Fault::syntax(token.start, "unexpected `&`").hint("write && for \"and\""),
             _ if message.starts_with("unexpected") => {

@@ -6,13 +6,13 @@ use serde_json::{Number, Value};
 
 use super::convert;
 use crate::flows::expr::{Expression, Part, Template, has_expression};
-use crate::flows::rules::shape;
+use crate::flows::rules::fields;
 use crate::problem::field_path::{Path, Segment};
 use crate::problem::schema::Shape;
 
 /// What a step's template looks like.
 static TEMPLATE: LazyLock<Option<&'static Shape>> = LazyLock::new(|| {
-    shape::job_flow().at(&Path::default().field("spec").field("steps").index(0).field("template").0)
+    fields::job_flow().at(&Path::default().field("spec").field("steps").index(0).field("template").0)
 });
 
 /// Where in a template there are texts with expressions, in the order of its keys.

@@ -108,7 +108,7 @@ fn operand(text: &str) -> String {
 }
 
 /// The modern spelling of one of zen-flow's: `.parameters.N`, `.StepStatus.X.Phase`, `.JobFlow.Name`.
-pub(super) fn modern(old: &str, _scope: &dyn Scope) -> Option<String> {
+pub(super) fn modern(old: &str) -> Option<String> {
     let names: Vec<&str> = old.strip_prefix('.')?.split('.').collect();
     match names.as_slice() {
         ["parameters", name] => Some(show("parameters", name)),
@@ -159,11 +159,6 @@ pub(super) fn pipe(text: &str, offset: usize) -> Fault {
         "int" | "atoi" => fault.hint("write `int(VALUE)`"),
         _ => fault.hint(format!("CEL calls functions as f(VALUE), and has no `{name}`; for \"or\" write ||")),
     }
-}
-
-/// `root.name` in plain CEL.
-pub(super) fn select(root: &str, name: &str) -> String {
-    show(root, name)
 }
 
 fn lower_first(name: &str) -> String {
