@@ -47,7 +47,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use campaign::{Answer, Campaign, Next};
+use campaign::{Campaign, Next, Response};
 use lease::{LeaseError, Leases};
 
 mod campaign;
@@ -115,7 +115,7 @@ impl Election {
             }
             let next = campaign.next(Instant::now());
             show(&claim, &metrics, campaign.claim());
-            let call = match next {
+            let request = match next {
                 Next::Wait { until } => {
                     tokio::select! {
                         biased;
@@ -123,23 +123,23 @@ impl Election {
                         () = sleep_until(until) => continue,
                     }
                 }
-                Next::Call(call) => call,
+                Next::Send(request) => request,
             };
             let sent = Instant::now();
             let deadline = campaign.deadline(sent);
-            let answer = tokio::select! {
+            let response = tokio::select! {
                 biased;
                 () = stopped.cancelled() => break,
-                answer = leases.call(call, deadline) => answer,
+                response = leases.send(request, deadline) => response,
             };
-            let answer = answer.unwrap_or_else(|error| {
+            let response = response.unwrap_or_else(|error| {
                 metrics.failed(error.category());
                 match error {
-                    LeaseError::Conflict => Answer::Beaten,
-                    _ => Answer::Unknown,
+                    LeaseError::Conflict => Response::Conflict,
+                    _ => Response::Unknown,
                 }
             });
-            campaign.told(sent, Instant::now(), answer);
+            campaign.handle(sent, Instant::now(), response);
         }
         show(&claim, &metrics, Claim::Following { holder: None });
         if campaign.may_hold() {
@@ -162,7 +162,7 @@ fn show(sender: &watch::Sender<Claim>, metrics: &Metrics, claim: Claim) {
             match &claim {
                 Claim::Leading { .. } => tracing::info!("leading"),
                 Claim::Following { holder } if was.is_some() => {
-                    tracing::warn!(holder = holder.as_deref().unwrap_or(""), "leading no more");
+                    tracing::warn!(holder = holder.as_deref().unwrap_or(""), "lost leadership");
                 }
                 Claim::Following { .. } => {}
             }

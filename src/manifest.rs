@@ -7,16 +7,18 @@
 //! stands twice, and content after the end of a document.
 //!
 //! ```
-//! use headworks::{flow::path::Path, manifest};
+//! use headworks::{manifest, problem::field_path::FieldPath};
 //! let document = manifest::read("spec:\n  suspend: yes\n").remove(0).unwrap();
 //! assert_eq!(document.value["spec"]["suspend"], true);
-//! let position = document.locate(&Path::parse("spec.suspend")).unwrap();
+//! let position = document.locate(&FieldPath::parse("spec.suspend")).unwrap();
 //! assert_eq!((position.line, position.column), (2, 12));
 //! ```
 
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
 use serde_json::Value;
 
-use crate::problem::field_path::Path;
+use crate::problem::field_path::FieldPath;
 
 mod build;
 mod positions;
@@ -41,17 +43,17 @@ pub struct Document {
 impl Document {
     /// Where the value at `path` is written; if there is none, where the nearest part around it is. Objects and lists
     /// are found by their key, and so are keys that the user chose, as in `labels[team]`.
-    pub fn locate(&self, path: &Path) -> Option<Position> {
+    pub fn locate(&self, path: &FieldPath) -> Option<Position> {
         self.positions.locate(path, false)
     }
 
     /// Where the key of the value at `path` is written, for problems of the key itself.
-    pub fn locate_key(&self, path: &Path) -> Option<Position> {
+    pub fn locate_key(&self, path: &FieldPath) -> Option<Position> {
         self.positions.locate(path, true)
     }
 
     /// The same positions for one entry of a `List`.
-    pub fn item(&self, path: &Path) -> Option<Positions> {
+    pub fn item(&self, path: &FieldPath) -> Option<Positions> {
         self.positions.at(path)
     }
 

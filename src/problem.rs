@@ -31,7 +31,7 @@ use std::fmt;
 use serde_json::Value;
 
 use code::Code;
-use field_path::{Path, Place, one_line};
+use field_path::{FieldPath, Place, one_line};
 use suggest::did_you_mean;
 
 /// Whether an object with this problem is refused.
@@ -83,7 +83,7 @@ impl Reason {
     }
 
     /// The words with which Kubernetes opens a message of this kind.
-    pub fn words(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Required => "Required value",
             Self::Invalid | Self::TypeInvalid => "Invalid value",
@@ -107,7 +107,7 @@ pub struct Problem {
     /// The kind of mistake.
     pub reason: Reason,
     /// Where.
-    pub field: Path,
+    pub field: FieldPath,
     /// The value that is there, if it says something.
     pub value: Option<Value>,
     /// What is wrong.
@@ -235,7 +235,7 @@ impl Problem {
     pub fn message(&self) -> String {
         let mut text = String::with_capacity(120);
         if self.is_error() {
-            text.push_str(self.reason.words());
+            text.push_str(self.reason.as_str());
             text.push_str(": ");
             if let Some(value) = &self.value {
                 text.push_str(&render_value(value));
@@ -326,7 +326,7 @@ const MOST_COMPARISONS: usize = 250_000;
 pub struct Problems {
     list: Vec<Problem>,
     /// The places of the first of `list`, as many as there were when somebody asked last: few flows make anybody ask.
-    told: RefCell<(HashSet<Path>, usize)>,
+    told: RefCell<(HashSet<FieldPath>, usize)>,
     errors: usize,
     compared: Cell<usize>,
 }
@@ -358,7 +358,7 @@ impl Problems {
     }
 
     /// Whether something was told of this very path.
-    pub fn has_path(&self, path: &Path) -> bool {
+    pub fn has_path(&self, path: &FieldPath) -> bool {
         let (places, count) = &mut *self.told.borrow_mut();
         places.extend(self.list[*count..].iter().map(|problem| problem.field.clone()));
         *count = self.list.len();
@@ -442,7 +442,8 @@ mod tests {
 
     #[test]
     fn warnings_fit_a_line_and_keep_their_code() {
-        let path = Path::parse("spec.steps[0].template.spec.template.spec.containers[0].resources.requests");
+        let path =
+            FieldPath::parse("spec.steps[0].template.spec.template.spec.containers[0].resources.requests");
         let mut problem = Problem::warning(code::WRONG_TYPE, &Place::ROOT, "x".repeat(200));
         problem.field = path;
         let line = problem.warning_line();

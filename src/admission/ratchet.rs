@@ -11,12 +11,12 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use serde_json::Value;
 
-use super::verdict::Findings;
+use super::findings::Findings;
 use crate::flows::canonical;
 use crate::flows::dag::Dag;
 use crate::flows::rules;
 use crate::problem::code;
-use crate::problem::field_path::{Path, Segment};
+use crate::problem::field_path::{FieldPath, Segment};
 use crate::problem::{Problem, Problems, Reason};
 
 /// Sort `problems` of `new` against those of the stored object.
@@ -47,9 +47,9 @@ pub fn sort(problems: Vec<Problem>, new: &Value, old_problems: &[Problem], old: 
 }
 
 /// The dependency at a place, as (step, the step that it waits for).
-fn dependency<'a>(path: &Path, object: &'a Value) -> Option<(&'a str, &'a str)> {
+fn dependency<'a>(path: &FieldPath, object: &'a Value) -> Option<(&'a str, &'a str)> {
     let [spec, steps, index, ..] = path.0.as_slice() else { return None };
-    let step = at(object, &Path(vec![spec.clone(), steps.clone(), index.clone()]))?;
+    let step = at(object, &FieldPath(vec![spec.clone(), steps.clone(), index.clone()]))?;
     Some((step.get("name")?.as_str()?, at(object, path)?.as_str()?))
 }
 
@@ -62,7 +62,7 @@ struct Key {
 }
 
 /// The hashes of the values at places: a large value with thousands of problems is read once.
-type Values = HashMap<Path, u64>;
+type Values = HashMap<FieldPath, u64>;
 
 impl Key {
     fn of(problem: &Problem, object: &Value, values: &mut Values) -> Self {
@@ -85,19 +85,19 @@ impl Key {
 }
 
 /// The path with the index of a step replaced by its name.
-fn by_name(path: &Path, object: &Value) -> String {
+fn by_name(path: &FieldPath, object: &Value) -> String {
     if let [Segment::Field(spec), Segment::Field(steps), Segment::Index(i), rest @ ..] = path.0.as_slice()
         && spec == "spec"
         && steps == "steps"
         && let Some(name) = object["spec"]["steps"][*i]["name"].as_str()
     {
-        return format!("{name}: {}", Path(rest.to_vec()));
+        return format!("{name}: {}", FieldPath(rest.to_vec()));
     }
     path.to_string()
 }
 
 /// The value at `path`, if it is there.
-pub fn at<'a>(object: &'a Value, path: &Path) -> Option<&'a Value> {
+pub fn at<'a>(object: &'a Value, path: &FieldPath) -> Option<&'a Value> {
     path.0.iter().try_fold(object, |value, segment| match segment {
         Segment::Field(name) | Segment::Key(name) => value.get(name),
         Segment::Index(i) => value.get(i),

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use headworks_webhook::{Admit, Operation, Review, Verdict};
 use serde_json::Value;
 
+use super::findings::{Findings, details};
 use super::ratchet;
-use super::verdict::{Findings, denial, details};
 use crate::leaders::rules;
 use crate::leaders::rules::Sight;
 use crate::problem::Problem;
@@ -29,13 +29,13 @@ impl Services {
     }
 
     /// No Service ever waits for us, and none is refused for a mistake of ours: a panic allows it and says so.
-    fn judge_or_allow(&self, review: &Review) -> Verdict {
-        std::panic::catch_unwind(AssertUnwindSafe(|| self.judge(review))).unwrap_or_else(|_| {
+    fn check_or_allow(&self, review: &Review) -> Verdict {
+        std::panic::catch_unwind(AssertUnwindSafe(|| self.check(review))).unwrap_or_else(|_| {
             Verdict::allow().warn("headworks could not judge this Service, please report it")
         })
     }
 
-    fn judge(&self, review: &Review) -> Verdict {
+    fn check(&self, review: &Review) -> Verdict {
         let (Some(object), Operation::Create | Operation::Update) = (&review.object, review.operation) else {
             return Verdict::allow();
         };
@@ -46,14 +46,14 @@ impl Services {
             return Verdict::allow();
         }
         let mut findings = findings(object, old);
-        if findings.errors.is_empty() {
-            if let (Some(look), Some(old)) = (&self.look, old) {
-                findings.warnings.extend(rules::outlook(object, old, |object| look(object)));
-            }
-            // Told in both phases: the API server passes a warning on once.
-            return findings.annotate(Verdict::allow(), true);
+        if let Some(refusal) = findings.refusal(details(review, object)) {
+            return refusal;
         }
-        findings.annotate(Verdict::deny(denial(details(review, object), &findings.errors)), true)
+        if let (Some(look), Some(old)) = (&self.look, old) {
+            findings.warnings.extend(rules::outlook(object, old, |object| look(object)));
+        }
+        // In both phases: the API server passes a repeated warning on once.
+        findings.annotate(Verdict::allow(), true)
     }
 }
 
@@ -70,11 +70,11 @@ impl Admit for Services {
 
     /// Never patches: it is asked because the API server's own checks of a Service come before the validating phase.
     fn mutate(&self, review: Review) -> Verdict {
-        self.judge_or_allow(&review)
+        self.check_or_allow(&review)
     }
 
     fn validate(&self, review: Review) -> Verdict {
-        self.judge_or_allow(&review)
+        self.check_or_allow(&review)
     }
 }
 

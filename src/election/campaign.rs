@@ -4,6 +4,8 @@
 //! The one rule that matters: a holder's lease is judged by the local time that has passed since the record was last
 //! *seen to change*. What the times in the record say is for people; no two clocks are ever compared.
 
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
@@ -32,12 +34,12 @@ pub(super) enum Next {
     /// Nothing.
     Wait { until: Instant },
     /// Make this call and tell how it went.
-    Call(Call),
+    Send(Request),
 }
 
 /// A call about the Lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Call {
+pub(super) enum Request {
     Read,
     /// Write our name. `renewTime` is the time of writing.
     Write {
@@ -51,7 +53,7 @@ pub(super) enum Call {
 
 /// How a call went.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Answer {
+pub(super) enum Response {
     /// The Lease, read.
     Found(Record),
     /// There is none.
@@ -59,7 +61,7 @@ pub(super) enum Answer {
     /// The Lease, written.
     Written(Record),
     /// Not written: somebody else wrote first.
-    Beaten,
+    Conflict,
     /// Not known. A write may have happened, or may happen yet.
     Unknown,
 }
@@ -81,7 +83,7 @@ pub(super) struct Campaign {
     /// When to call again.
     due: Instant,
     /// Whether we were beaten since the last success: once we look again at once, then with a pause.
-    beaten: bool,
+    conflicted: bool,
     /// Whether the Lease may carry our name.
     may_hold: bool,
     /// Whether we do not want to lead now.
@@ -99,7 +101,7 @@ impl Campaign {
             leading: None,
             term: 0,
             due: now,
-            beaten: false,
+            conflicted: false,
             may_hold: false,
             aside: false,
             pauses: 0,
@@ -128,25 +130,25 @@ impl Campaign {
         if now < until {
             return Next::Wait { until };
         }
-        let call = match &self.seen {
-            _ if !self.current => Call::Read,
-            None => Call::Write { version: None, acquired: None, transitions: 0 },
-            Some((record, _)) if record.holder == self.identity => Call::Write {
+        let request = match &self.seen {
+            _ if !self.current => Request::Read,
+            None => Request::Write { version: None, acquired: None, transitions: 0 },
+            Some((record, _)) if record.holder == self.identity => Request::Write {
                 version: Some(record.version.clone()),
                 acquired: record.acquired,
                 transitions: record.transitions,
             },
             Some((record, at)) if record.holder.is_empty() || self.expiry(record, *at) <= now => {
-                Call::Write {
+                Request::Write {
                     version: Some(record.version.clone()),
                     acquired: None,
                     transitions: record.transitions.saturating_add(1),
                 }
             }
-            Some(_) => Call::Read,
+            Some(_) => Request::Read,
         };
-        self.may_hold |= call != Call::Read;
-        Next::Call(call)
+        self.may_hold |= request != Request::Read;
+        Next::Send(request)
     }
 
     /// When to give up a call that is sent at `sent`. Half the renew deadline, so that there is a second try; and never
@@ -157,11 +159,11 @@ impl Campaign {
     }
 
     /// Take note of how the call went that was sent at `sent`; `now` is when that became known.
-    pub(super) fn told(&mut self, sent: Instant, now: Instant, answer: Answer) {
-        match answer {
-            Answer::Written(record) if record.holder == self.identity => {
+    pub(super) fn handle(&mut self, sent: Instant, now: Instant, response: Response) {
+        match response {
+            Response::Written(record) if record.holder == self.identity => {
                 self.see(record, now);
-                self.beaten = false;
+                self.conflicted = false;
                 // From when it was sent: the others cannot have seen it before. An answer that comes too late to lead
                 // by changes nothing, and the next write is due at once.
                 self.due = sent + self.timing.retry();
@@ -173,7 +175,7 @@ impl Campaign {
                     self.leading = Some(until);
                 }
             }
-            Answer::Found(record) | Answer::Written(record) => {
+            Response::Found(record) | Response::Written(record) => {
                 let ours = record.holder == self.identity;
                 let free = record.holder.is_empty();
                 self.see(record, now);
@@ -184,18 +186,18 @@ impl Campaign {
                 self.current = true;
                 self.due = if ours || free { now } else { now + self.pause() };
             }
-            Answer::Absent => {
+            Response::Absent => {
                 self.seen = None;
                 self.may_hold = false;
                 self.step_down(now);
                 self.current = true;
             }
-            Answer::Beaten => {
+            Response::Conflict => {
                 self.current = false;
-                self.due = if self.beaten { now + self.pause() } else { now };
-                self.beaten = true;
+                self.due = if self.conflicted { now + self.pause() } else { now };
+                self.conflicted = true;
             }
-            Answer::Unknown => {
+            Response::Unknown => {
                 self.current = false;
                 self.due = now + self.pause();
             }

@@ -9,7 +9,7 @@ use kube::{Api, Client, api::PostParams};
 use tokio::time::{Instant, timeout_at};
 
 use super::Timing;
-use super::campaign::{Answer, Call, Record};
+use super::campaign::{Record, Request, Response};
 
 /// One Lease, and what was last read of it.
 pub(super) struct Leases {
@@ -19,7 +19,7 @@ pub(super) struct Leases {
     seconds: i32,
     known: Option<Lease>,
     /// What was last told of a failure: the same is not told twice in a row.
-    told: Option<&'static str>,
+    reported: Option<&'static str>,
 }
 
 /// Why a call failed.
@@ -79,15 +79,17 @@ impl Leases {
             identity: identity.to_owned(),
             seconds: seconds(timing.lease()),
             known: None,
-            told: None,
+            reported: None,
         }
     }
 
     /// Make a call and say how it went; never later than `deadline`.
-    pub(super) async fn call(&mut self, call: Call, deadline: Instant) -> Result<Answer, LeaseError> {
-        let result = match call {
-            Call::Read => self.read(deadline).await.map(|lease| lease.map_or(Answer::Absent, Answer::Found)),
-            Call::Write { version, acquired, transitions } => {
+    pub(super) async fn send(&mut self, request: Request, deadline: Instant) -> Result<Response, LeaseError> {
+        let result = match request {
+            Request::Read => {
+                self.read(deadline).await.map(|lease| lease.map_or(Response::Absent, Response::Found))
+            }
+            Request::Write { version, acquired, transitions } => {
                 let now = Timestamp::now();
                 let spec = LeaseSpec {
                     holder_identity: Some(self.identity.clone()),
@@ -97,19 +99,19 @@ impl Leases {
                     lease_transitions: Some(transitions),
                     ..LeaseSpec::default()
                 };
-                self.write(version, spec, deadline).await.map(Answer::Written)
+                self.write(version, spec, deadline).await.map(Response::Written)
             }
         };
         match &result {
             Ok(_) => {
-                if self.told.take().is_some() {
+                if self.reported.take().is_some() {
                     tracing::info!("the Lease can be read and written again");
                 }
             }
             Err(LeaseError::Conflict) => tracing::debug!("another candidate wrote the Lease first"),
-            Err(error) if self.told != Some(error.category()) => {
-                tracing::warn!(%error, "the Lease cannot be read or written; trying on");
-                self.told = Some(error.category());
+            Err(error) if self.reported != Some(error.category()) => {
+                tracing::warn!(%error, "the Lease cannot be read or written; will retry");
+                self.reported = Some(error.category());
             }
             Err(error) => tracing::debug!(%error, "still not"),
         }

@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use tokio::time::Instant;
 
 use super::Timing;
-use super::campaign::{Answer, Call, Campaign, Next, Record};
+use super::campaign::{Campaign, Next, Record, Request, Response};
 
 /// True time, from the beginning of the simulation.
 type Time = Duration;
@@ -86,7 +86,7 @@ struct Candidate {
     name: String,
     clock: Clock,
     /// The call that is under way, by number.
-    call: Option<u64>,
+    pending: Option<u64>,
     /// Until when none of its calls arrives.
     cut: Time,
 }
@@ -100,12 +100,12 @@ enum Event {
         life: u64,
         number: u64,
         name: String,
-        call: Call,
+        request: Request,
         sent: Instant,
         back: Option<Duration>,
     },
     /// An answer reaches its candidate, or the time for it is over.
-    Answer { who: usize, life: u64, number: u64, sent: Instant, answer: Answer },
+    Response { who: usize, life: u64, number: u64, sent: Instant, response: Response },
     /// A candidate that has stopped clears its name.
     Release { name: String },
 }
@@ -154,7 +154,7 @@ impl World {
         let clock = Clock { zero, speed };
         let name = format!("{who}/{}", self.lives[who]);
         let campaign = Campaign::new(name.clone(), timing(), clock.at(self.now));
-        Candidate { campaign, name, clock, call: None, cut: Time::ZERO }
+        Candidate { campaign, name, clock, pending: None, cut: Time::ZERO }
     }
 
     fn push(&mut self, at: Time, event: Event) {
@@ -195,18 +195,18 @@ impl World {
     fn happen(&mut self, event: Event) {
         match event {
             Event::Step { who, life } if life == self.lives[who] => self.step(who),
-            Event::Arrive { who, life, number, name, call, sent, back } => {
+            Event::Arrive { who, life, number, name, request, sent, back } => {
                 // The sender may be gone; what it sent arrives all the same.
-                let answer = self.serve(call, &name);
+                let response = self.serve(request, &name);
                 if let Some(back) = back {
-                    self.push(self.now + back, Event::Answer { who, life, number, sent, answer });
+                    self.push(self.now + back, Event::Response { who, life, number, sent, response });
                 }
             }
-            Event::Answer { who, life, number, sent, answer } if life == self.lives[who] => {
+            Event::Response { who, life, number, sent, response } if life == self.lives[who] => {
                 let candidate = &mut self.candidates[who];
-                if candidate.call == Some(number) {
-                    candidate.call = None;
-                    candidate.campaign.told(sent, candidate.clock.at(self.now), answer);
+                if candidate.pending == Some(number) {
+                    candidate.pending = None;
+                    candidate.campaign.handle(sent, candidate.clock.at(self.now), response);
                     self.step(who);
                 }
             }
@@ -217,17 +217,17 @@ impl World {
                     lease.holder = String::new();
                 }
             }
-            Event::Step { .. } | Event::Answer { .. } => {}
+            Event::Step { .. } | Event::Response { .. } => {}
         }
     }
 
     /// What the API server does with a call.
-    fn serve(&mut self, call: Call, name: &str) -> Answer {
-        match call {
-            Call::Read => self.lease.clone().map_or(Answer::Absent, Answer::Found),
-            Call::Write { version, acquired, transitions } => {
+    fn serve(&mut self, request: Request, name: &str) -> Response {
+        match request {
+            Request::Read => self.lease.clone().map_or(Response::Absent, Response::Found),
+            Request::Write { version, acquired, transitions } => {
                 if self.lease.as_ref().map(|lease| &lease.version) != version.as_ref() {
-                    return Answer::Beaten;
+                    return Response::Conflict;
                 }
                 self.versions += 1;
                 // The holder's wall clock is worth nothing; that it is another time each time is all that counts.
@@ -241,7 +241,7 @@ impl World {
                     transitions,
                 };
                 self.lease = Some(record.clone());
-                Answer::Written(record)
+                Response::Written(record)
             }
         }
     }
@@ -274,7 +274,7 @@ impl World {
                 let at = candidate.clock.when(until);
                 self.push(at, Event::Step { who, life });
             }
-            Next::Call(call) => self.send(who, now, call),
+            Next::Send(request) => self.send(who, now, request),
         }
     }
 
@@ -285,18 +285,18 @@ impl World {
         self.dice.millis(longest)
     }
 
-    fn send(&mut self, who: usize, sent: Instant, call: Call) {
+    fn send(&mut self, who: usize, sent: Instant, request: Request) {
         self.calls += 1;
         let (number, life) = (self.calls, self.lives[who]);
         let candidate = &mut self.candidates[who];
-        candidate.call = Some(number);
+        candidate.pending = Some(number);
         let name = candidate.name.clone();
         let (cut, deadline) = (candidate.cut, candidate.clock.when(candidate.campaign.deadline(sent)));
-        self.push(deadline, Event::Answer { who, life, number, sent, answer: Answer::Unknown });
+        self.push(deadline, Event::Response { who, life, number, sent, response: Response::Unknown });
         if cut <= self.now && !self.dice.hits(self.weather.lost) {
             let (way, back) = (self.way(), self.way());
             let back = Some(back).filter(|_| !self.dice.hits(self.weather.mute));
-            self.push(self.now + way, Event::Arrive { who, life, number, name, call, sent, back });
+            self.push(self.now + way, Event::Arrive { who, life, number, name, request, sent, back });
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The stable numbers of everything that can be wrong, and the text behind each.
 //!
-//! A code is never given another meaning and never reused. Its explanation is a page of `src/flow/code/`, written for
+//! A code is never given another meaning and never reused. Its explanation is a page of `src/problem/code/`, written for
 //! the person who met it: what it means, an example that a test runs, and the cure. `headworks explain HW201` prints
 //! the page; `docs/errors.md` is all of them.
 

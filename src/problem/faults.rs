@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde_json::Value;
 
 use super::code::{self, Code};
-use super::field_path::{Path, Place, Segment};
+use super::field_path::{FieldPath, Place, Segment};
 use super::schema::{Fault, Report, Shape};
 use super::{Problem, Problems};
 use crate::k8s::duration;
@@ -134,7 +134,7 @@ fn kind(value: &Value) -> &'static str {
 }
 
 /// A hint for a value of the wrong type, where the fix is plain.
-fn cure(found: &Value, shape: &Shape, path: &Path) -> Option<String> {
+fn cure(found: &Value, shape: &Shape, path: &FieldPath) -> Option<String> {
     let name = match path.0.last() {
         Some(Segment::Field(name)) => name.as_str(),
         _ => "",
@@ -177,7 +177,7 @@ fn cure(found: &Value, shape: &Shape, path: &Path) -> Option<String> {
     }
 }
 
-fn missing(path: &Path, shape: &Shape) -> String {
+fn missing(path: &FieldPath, shape: &Shape) -> String {
     match path.0.last() {
         Some(Segment::Field(name)) if name == "template" => {
             "`template` is needed: the pod's own fields, such as containers, go into template.spec".to_owned()

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::field_path::{Path, Place, Segment};
+use super::field_path::{FieldPath, Place, Segment};
 
 /// What a value has to look like.
 #[derive(Clone, Debug)]
@@ -372,7 +372,7 @@ impl Shape {
     }
 
     /// The order of two paths in a document of this shape: the schema's order of fields, then list indices.
-    pub fn order(&self, a: &Path, b: &Path) -> std::cmp::Ordering {
+    pub fn order(&self, a: &FieldPath, b: &FieldPath) -> std::cmp::Ordering {
         let Some(at) = a.0.iter().zip(&b.0).position(|(x, y)| x != y) else {
             return a.0.len().cmp(&b.0.len());
         };

@@ -4,10 +4,10 @@
 //! A value is text, so what the kubelet would make something of is written so that it comes out as it was. What the
 //! template's author wrote around it is left alone: there `$(NAME)` is meant.
 
-use crate::problem::field_path::{Path, Segment};
+use crate::problem::field_path::{FieldPath, Segment};
 
 /// Whether the kubelet expands the text at a path of a template.
-pub(super) fn is_expanded(path: &Path) -> bool {
+pub(super) fn is_expanded(path: &FieldPath) -> bool {
     use Segment::{Field, Index};
     match path.0.as_slice() {
         [.., Field(list), Index(_), Field(field)] => {
@@ -114,8 +114,9 @@ mod tests {
 
     #[test]
     fn only_where_the_kubelet_expands() {
-        let container =
-            || Path::default().field("spec").field("template").field("spec").field("containers").index(0);
+        let container = || {
+            FieldPath::default().field("spec").field("template").field("spec").field("containers").index(0)
+        };
         assert!(is_expanded(&container().field("env").index(1).field("value")));
         assert!(is_expanded(&container().field("args").index(0)));
         assert!(is_expanded(&container().field("command").index(2)));

@@ -4,13 +4,21 @@
 use std::collections::{BTreeSet, HashSet};
 
 use super::reader::Reader;
-use super::{Lack, Source};
+use super::{Lack, Source, Unready};
 use crate::flows::declared::Parameter;
 use crate::flows::expr;
 use crate::flows::expr::Read;
 
+impl Reader<'_> {
+    /// Fail if ConfigMaps or Secrets have to be read before `reads` can be.
+    pub(super) fn ask<'r>(&self, reads: impl IntoIterator<Item = &'r Read>) -> Result<(), Unready> {
+        let needed = unread(self, reads)?;
+        if needed.is_empty() { Ok(()) } else { Err(Unready::Needs(needed)) }
+    }
+}
+
 /// What `reads` need and was not read yet.
-pub(super) fn of<'r>(
+fn unread<'r>(
     reader: &Reader<'_>,
     reads: impl IntoIterator<Item = &'r Read>,
 ) -> Result<BTreeSet<Source>, Lack> {

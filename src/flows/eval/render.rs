@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::reader::Reader;
-use super::{Failure, Lack, Rendered, Unready, convert, kubelet_escape, template_slots};
+use super::{Failure, Lack, Unready, convert, kubelet_escape, template_slots};
 use crate::flows::api::JobTemplate;
 use crate::flows::declared;
 use crate::flows::declared::Parameter;
@@ -16,15 +16,26 @@ use crate::flows::expr;
 use crate::flows::expr::{Part, Read, Template};
 use crate::flows::typed;
 use crate::flows::typed::MAX_VALUES;
-use crate::problem::field_path::Path;
+use crate::problem::field_path::FieldPath;
 
 /// The most bytes that values may add to a template: no API server takes a larger Job.
 const MAX_ADDED: usize = 1024 * 1024;
 
+/// What a step's Job is made from, every expression replaced by its value.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Rendered {
+    /// The template, as a Job; null for a Manual step.
+    pub template: Value,
+    /// `steps[].metadata.labels`.
+    pub labels: BTreeMap<String, String>,
+    /// `steps[].metadata.annotations`.
+    pub annotations: BTreeMap<String, String>,
+}
+
 /// Render the reader's step.
 pub(super) fn render(reader: &Reader<'_>) -> Result<Rendered, Unready> {
     let step = reader.step;
-    let here = Path::default().field("spec").field("steps").index(reader.scene.step);
+    let here = FieldPath::default().field("spec").field("steps").index(reader.scene.step);
     // A Manual step makes no Job; its template is not used.
     let template = step.template.as_ref().filter(|_| !step.is_manual()).map(JobTemplate::value);
     let mut rendered = Rendered::default();
@@ -52,7 +63,7 @@ pub(super) fn render(reader: &Reader<'_>) -> Result<Rendered, Unready> {
     writer.write(&mut rendered)?;
     match reader.bytes.get() {
         bytes if bytes > MAX_VALUES => {
-            let place = Path::default().field("spec").field("steps").index(reader.scene.step);
+            let place = FieldPath::default().field("spec").field("steps").index(reader.scene.step);
             Err(Unready::Failed(Failure::too_large(&place, bytes)))
         }
         _ => Ok(rendered),
@@ -61,14 +72,14 @@ pub(super) fn render(reader: &Reader<'_>) -> Result<Rendered, Unready> {
 
 /// Where a text with expressions stands.
 enum Home<'t> {
-    Template(Path),
+    Template(FieldPath),
     Label(&'t str),
     Annotation(&'t str),
 }
 
 struct Leaf<'t, 'a> {
     home: Home<'t>,
-    place: Path,
+    place: FieldPath,
     text: &'t str,
     template: Template,
     /// The parameter, if the text is an env variable's value and nothing but a parameter from a Secret.
@@ -83,7 +94,7 @@ struct Writer<'r, 't, 'a> {
 }
 
 impl<'t, 'a> Writer<'_, 't, 'a> {
-    fn take(&mut self, text: &'t str, home: Home<'t>, place: Path) -> Result<(), Unready> {
+    fn take(&mut self, text: &'t str, home: Home<'t>, place: FieldPath) -> Result<(), Unready> {
         if expr::has_expression(text) {
             let template = self.reader.parse(text, &place, expr::parse_text)?;
             let secret = match &home {

@@ -1,8 +1,9 @@
 //! Go template syntax: zen-flow's few forms have a modern spelling, the rest is refused with the CEL that says the same.
 
 use super::Scope;
+use super::fault::Fault;
 use super::names::show;
-use super::scan::Fault;
+use super::walk;
 use crate::problem::code;
 use crate::problem::suggest::did_you_mean;
 
@@ -125,7 +126,7 @@ pub(super) fn dotted(old: &str, offset: usize, scope: &dyn Scope) -> Fault {
     let fault = fault(offset, format!("`{old}` is Go template syntax, and expressions are CEL"));
     let names: Vec<&str> = old.trim_start_matches('.').split('.').collect();
     match names.as_slice() {
-        ["JobFlow", name] => match super::walk::nearest_flow_property(&lower_first(name)) {
+        ["JobFlow", name] => match walk::nearest_flow_property(&lower_first(name)) {
             Some(near) => fault.hint(format!("write `flow.{near}`")),
             None => fault.hint("write `flow.name`, `flow.namespace` or `flow.uid`"),
         },

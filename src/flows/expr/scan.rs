@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use cel::parser::pratt_parser::{Lexer, LexerPosition, Token, TokenKind};
 
+use super::fault::Fault;
 use super::names::{is_reserved, longest, path, run, show};
 use super::{MAX_BYTES, Scope, go_template};
 use crate::problem::code;
@@ -15,26 +16,6 @@ pub(super) const MAX_BRACKETS: usize = 32;
 /// The deepest syntax tree, as far as tokens tell: brackets, chains of operators and selections, conditionals. The
 /// tree is walked and dropped recursively, on threads with 2 MiB of stack.
 pub(super) const MAX_DEPTH: usize = 128;
-
-/// Something wrong at a byte offset of the expression.
-#[derive(Debug)]
-pub(super) struct Fault {
-    pub(super) code: Code,
-    pub(super) offset: usize,
-    pub(super) what: String,
-    pub(super) hint: Option<String>,
-}
-
-impl Fault {
-    pub(super) fn syntax(offset: usize, what: impl Into<String>) -> Self {
-        Self { code: code::EXPRESSION_SYNTAX, offset, what: what.into(), hint: None }
-    }
-
-    pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
-        self
-    }
-}
 
 /// An expression in plain CEL.
 #[derive(Debug)]

@@ -3,9 +3,10 @@
 use cel::common::ast::IdedExpr;
 use cel::parser::{ParseErrors, PrattParser};
 
+use super::fault::Fault;
 use super::scan;
-use super::scan::{Fault, Scanned};
-use super::{Expression, Scope, deprecated};
+use super::scan::Scanned;
+use super::{Expression, Scope};
 use crate::problem::field_path::Place;
 use crate::problem::{Problem, Problems};
 
@@ -155,4 +156,10 @@ fn first_token(text: &str) -> &str {
         word => word,
     };
     &text[..length.min(32)]
+}
+
+/// The warning that a spelling is deprecated, with its modern form.
+pub(super) fn deprecated(place: &Place<'_>, old: &str, modern: &str) -> Problem {
+    Problem::warning(code::DEPRECATED, place, format!("`{old}` is deprecated"))
+        .hint(format!("write `{modern}`"))
 }

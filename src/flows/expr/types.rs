@@ -78,7 +78,7 @@ impl Type {
     }
 
     /// For a person.
-    pub(super) fn words(self) -> &'static str {
+    pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Unknown => "a value",
             Self::Bool => "true or false",

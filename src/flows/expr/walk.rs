@@ -4,6 +4,7 @@ use cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedExpr, L
 
 use super::functions;
 use super::names::show;
+use super::read::Segment;
 use super::types::Type;
 use super::{Read, References, Scope};
 use crate::problem::code;
@@ -40,12 +41,6 @@ pub(super) struct Walk<'a, 'w> {
     told: Vec<String>,
 }
 
-/// One name or index of a path.
-pub(super) enum Segment<'a> {
-    Name(&'a str),
-    Index(&'a IdedExpr),
-}
-
 impl<'a, 'w> Walk<'a, 'w> {
     pub(super) fn new(
         place: &'w Place<'w>,
@@ -67,7 +62,7 @@ impl<'a, 'w> Walk<'a, 'w> {
             }
             _ => "compare it with something".to_owned(),
         };
-        let what = format!("must be true or false, and this is {}", found.words());
+        let what = format!("must be true or false, and this is {}", found.as_str());
         self.out.push(Problem::invalid(code::WRONG_RESULT_TYPE, self.place, text.trim(), what).hint(hint));
     }
 

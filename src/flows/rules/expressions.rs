@@ -5,12 +5,12 @@ use std::cell::OnceCell;
 use serde_json::Value;
 
 use super::Subject;
-use crate::flows::api::{InputParameter, Step};
+use crate::flows::api::Step;
 use crate::flows::declared;
 use crate::flows::expr;
 use crate::flows::expr::References;
 use crate::problem::code;
-use crate::problem::field_path::{Path, Place, Segment};
+use crate::problem::field_path::{FieldPath, Place, Segment};
 use crate::problem::{Problem, Problems};
 
 mod circles;
@@ -86,7 +86,7 @@ impl Checker<'_, '_, '_> {
         let list = place.field("parameters");
         let mut reads = vec![Vec::new(); inputs.parameters.len()];
         for (i, parameter) in inputs.parameters.iter().enumerate() {
-            if let Some(text) = expression(parameter) {
+            if let Some(text) = circles::expression(parameter) {
                 let here = list.index(i);
                 let place = here.field("valueFrom");
                 let found = expr::check_expression(text, &place.field("expression"), self.scope, self.out);
@@ -138,13 +138,9 @@ impl Checker<'_, '_, '_> {
     }
 }
 
-fn expression(parameter: &InputParameter) -> Option<&str> {
-    parameter.value_from.as_ref()?.expression.as_deref()
-}
-
 /// Whether a leaf is the `value` of an env variable and one expression that is a parameter and nothing else: such a
 /// Secret value becomes a secretKeyRef of the container.
-fn is_whole_env_value(text: &str, path: &Path) -> bool {
+fn is_whole_env_value(text: &str, path: &FieldPath) -> bool {
     let env = matches!(path.0.as_slice(), [.., Segment::Field(env), Segment::Index(_), Segment::Field(value)]
         if env == "env" && value == "value");
     let inner = text.trim().strip_prefix("{{").and_then(|text| text.strip_suffix("}}"));

@@ -17,7 +17,7 @@ use crate::names;
 use crate::problem::code;
 use crate::problem::faults;
 use crate::problem::faults::{Codes, kubernetes};
-use crate::problem::field_path::{Path, Place, Segment};
+use crate::problem::field_path::{FieldPath, Place, Segment};
 use crate::problem::schema::{Fault, Report, Shape};
 use crate::problem::{Problem, Problems};
 
@@ -131,7 +131,7 @@ const RESOURCE: Family = Family {
     expressions: false,
 };
 
-fn family(path: &Path) -> &'static Family {
+fn family(path: &FieldPath) -> &'static Family {
     let field = |i: usize| match path.0.get(i) {
         Some(Segment::Field(name)) => name.as_str(),
         _ => "",
@@ -165,7 +165,7 @@ impl Report for Faults<'_> {
                     .maybe_hint(self.out.did_you_mean(&name, known.names()))
             }
             // Our schema is older than the cluster: Kubernetes has come to fill in True here.
-            Fault::Missing if path.to_string().contains(".onPodConditions[") => return false,
+            Fault::Missing if is_pod_condition(&path) => return false,
             // Names and expressions have rules of their own.
             Fault::TooLong { .. } if has_own_length(&path) => return true,
             fault => faults::problem(self.out, &family.codes, place, shape, fault),
@@ -175,8 +175,14 @@ impl Report for Faults<'_> {
     }
 }
 
+/// Tests whether a path leads into an entry of a list `onPodConditions`.
+fn is_pod_condition(path: &FieldPath) -> bool {
+    let into = |pair: &[Segment]| matches!(pair, [Segment::Field(name), Segment::Index(_)] if name == "onPodConditions");
+    path.0.windows(2).any(into)
+}
+
 /// Whether this is the field `raw` of a step's template, with which zen-flow takes a Job as text.
-fn is_raw(path: &Path) -> bool {
+fn is_raw(path: &FieldPath) -> bool {
     matches!(path.0.as_slice(), [_, _, _, Segment::Field(field), Segment::Field(name) | Segment::Key(name)]
         if field == "template" && name == "raw")
 }
@@ -204,7 +210,7 @@ fn is_whole(text: &str) -> bool {
 }
 
 /// Whether another rule tells of a text at `path` that it is too long.
-fn has_own_length(path: &Path) -> bool {
+fn has_own_length(path: &FieldPath) -> bool {
     let field = |back: usize| match path.0.iter().rev().nth(back) {
         Some(Segment::Field(name)) => name.as_str(),
         _ => "",

@@ -1,5 +1,5 @@
 //! HW6xx: the execution policy, the flow's own podFailurePolicy, and retries. Numbers and enums were told by
-//! [`shape`](super::shape).
+//! [`fields`](super::fields).
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;

@@ -9,7 +9,7 @@ use super::Subject;
 use super::template::{config_key, cure, read};
 use crate::k8s::name_rules;
 use crate::problem::code;
-use crate::problem::field_path::{Path, Place};
+use crate::problem::field_path::{FieldPath, Place};
 use crate::problem::suggest::did_you_mean;
 use crate::problem::{Problem, Problems};
 
@@ -20,15 +20,6 @@ const MOST_DATA: usize = 1024 * 1024;
 const MOST_NAME: usize = 253;
 /// What the API server appends to a `generateName`.
 const RANDOM: usize = 5;
-
-/// The names of all resource templates.
-pub fn names<'a>(subject: &Subject<'a>) -> HashSet<&'a str> {
-    let templates = subject.flow.spec.resource_templates.iter();
-    templates
-        .flat_map(|templates| templates.volume_claim_templates.iter().chain(&templates.config_map_templates))
-        .filter_map(|template| template.get("metadata")?.get("name")?.as_str())
-        .collect()
-}
 
 /// Check every resource template.
 pub fn check(subject: &Subject<'_>, spec: &Place<'_>, out: &mut Problems) {
@@ -60,7 +51,7 @@ pub fn check(subject: &Subject<'_>, spec: &Place<'_>, out: &mut Problems) {
         }
     }
     // What the schema told is not told again, nor what is missing because of it.
-    let told: HashSet<Path> = out
+    let told: HashSet<FieldPath> = out
         .iter()
         .filter(|problem| problem.is_error() && problem.field.0.len() > 4)
         .map(|problem| problem.field.clone())

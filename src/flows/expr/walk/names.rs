@@ -2,9 +2,10 @@
 
 use super::{FLOW_PROPERTIES, ROOTS, SELF_PROPERTIES, STEP_PROPERTIES, Segment, Walk, written};
 use crate::flows::api::{StepPhase, ValueType};
+use crate::flows::expr::expression::add;
+use crate::flows::expr::functions;
 use crate::flows::expr::names::show;
 use crate::flows::expr::types::Type;
-use crate::flows::expr::{add, functions};
 use crate::problem::Problem;
 use crate::problem::code;
 
@@ -118,7 +119,7 @@ impl<'a> Walk<'a, '_> {
         }
         if !matches!(declared, Some(ValueType::Json) | None) {
             let what =
-                format!("is {}, and nothing can be selected from it", Type::declared(declared).words());
+                format!("is {}, and nothing can be selected from it", Type::declared(declared).as_str());
             let hint = "declare it with type: json";
             self.tell(Problem::invalid(code::UNKNOWN_PROPERTY, self.place, text(), what).hint(hint));
         }

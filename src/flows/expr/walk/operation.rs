@@ -33,7 +33,7 @@ impl<'a> Walk<'a, '_> {
                 let (left, right) = (self.visit(a), self.visit(b));
                 if !left.can_equal(right) {
                     let what =
-                        format!("compares {} with {}, which are never equal", left.words(), right.words());
+                        format!("compares {} with {}, which are never equal", left.as_str(), right.as_str());
                     self.mismatch((a, left), (b, right), what);
                 }
                 Type::Bool
@@ -44,7 +44,7 @@ impl<'a> Walk<'a, '_> {
             ) => {
                 let (left, right) = (self.visit(a), self.visit(b));
                 if !left.can_order(right) {
-                    let what = format!("{} and {} have no order", left.words(), right.words());
+                    let what = format!("{} and {} have no order", left.as_str(), right.as_str());
                     self.mismatch((a, left), (b, right), what);
                 }
                 Type::Bool
@@ -60,7 +60,7 @@ impl<'a> Walk<'a, '_> {
                 let (left, right) = (self.visit(a), self.visit(b));
                 left.sum(right, name).unwrap_or_else(|| {
                     let sign = name.trim_matches('_');
-                    let what = format!("`{sign}` does not take {} and {}", left.words(), right.words());
+                    let what = format!("`{sign}` does not take {} and {}", left.as_str(), right.as_str());
                     self.mismatch((a, left), (b, right), what);
                     Type::Unknown
                 })
@@ -72,7 +72,7 @@ impl<'a> Walk<'a, '_> {
                 self.visit(a);
                 let found = self.visit(b);
                 if !matches!(found, Type::Unknown | Type::List | Type::Map) {
-                    let what = format!("`in` looks into a list or map, and this is {}", found.words());
+                    let what = format!("`in` looks into a list or map, and this is {}", found.as_str());
                     let problem = Problem::invalid(code::WRONG_RESULT_TYPE, self.place, "in", what);
                     self.tell(problem.hint("for texts write text.contains(part)"));
                 }
@@ -81,7 +81,7 @@ impl<'a> Walk<'a, '_> {
             (operators::NEGATE, [value]) => {
                 let found = self.visit(value);
                 if !(found.is_number() || found == Type::Unknown) {
-                    let what = format!("`-` takes a number, and this is {}", found.words());
+                    let what = format!("`-` takes a number, and this is {}", found.as_str());
                     self.tell(Problem::invalid(code::WRONG_RESULT_TYPE, self.place, "-", what));
                 }
                 found
@@ -104,7 +104,7 @@ impl<'a> Walk<'a, '_> {
             return;
         }
         let sign = operator.replace('_', " ").trim().to_owned();
-        let what = format!("`{sign}` takes true or false, and this is {}", found.words());
+        let what = format!("`{sign}` takes true or false, and this is {}", found.as_str());
         let problem = Problem::invalid(code::WRONG_RESULT_TYPE, self.place, sign, what);
         self.tell(problem.hint("compare it with something"));
     }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::location::{header_list, s3, url};
-use super::{Here, key_ref, names};
+use super::shared::{Here, key_ref, names};
 use crate::flows::api::{
     Archive, ArchiveFormat, Compression, InputArtifact, JobTemplate, OutputArtifact, Step,
 };

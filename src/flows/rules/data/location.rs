@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::key_ref;
+use super::shared::key_ref;
 use crate::flows::api::S3Location;
 use crate::problem::code;
 use crate::problem::field_path::Place;

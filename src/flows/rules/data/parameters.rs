@@ -1,6 +1,6 @@
 //! Parameters: sources, types, sizes.
 
-use super::{Here, key_ref, names};
+use super::shared::{Here, key_ref, names};
 use crate::flows::api::{InputValueSource, OutputParameter, Step, ValueType};
 use crate::flows::rules::Subject;
 use crate::flows::typed;

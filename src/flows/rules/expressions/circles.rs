@@ -18,7 +18,7 @@ pub(super) fn check(
     let mut tell = |at: usize, what: String, hint: &str| {
         let place = list.index(at);
         let from = place.field("valueFrom");
-        let text = super::expression(&inputs[at]).unwrap_or_default();
+        let text = expression(&inputs[at]).unwrap_or_default();
         let problem = Problem::invalid(code::PARAMETER_CYCLE, &from.field("expression"), text, what);
         out.push(problem.hint(hint));
     };
@@ -39,4 +39,9 @@ pub(super) fn check(
         let what = format!("these parameters need each other: {}", graph::path(&dag, &cycle.steps));
         tell(cycle.edge.0, what, "take one of the values from somewhere else");
     }
+}
+
+/// The expression that an input parameter is computed by.
+pub(super) fn expression(parameter: &InputParameter) -> Option<&str> {
+    parameter.value_from.as_ref()?.expression.as_deref()
 }

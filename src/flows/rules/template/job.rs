@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-use super::{MAX_INT32, Scope, conflict, is_expression, one_of, pod, text, whole, within};
+use super::pod;
+use super::scope::{MAX_INT32, Scope, conflict, is_expression, objects, one_of, text, whole, within};
 use crate::flows::api::defaults;
 use crate::flows::rules::failure;
 use crate::flows::rules::failure::Rule;
@@ -54,7 +55,7 @@ pub(super) fn check(spec: &Map<String, Value>, here: &Place<'_>, scope: &mut Sco
     let pod = template.and_then(|template| template.get("spec")).and_then(Value::as_object);
     if let Some(Value::Object(metadata)) = template.and_then(|template| template.get("metadata")) {
         let place = place.field("metadata");
-        super::metadata(metadata, &place, scope);
+        metadata::check(metadata, &place, scope);
         if let Some(Value::Object(labels)) = metadata.get("labels").filter(|_| selects_itself(spec)) {
             let place = place.field("labels");
             for key in labels.keys().filter(|key| is_generated_label(key)) {
@@ -161,7 +162,7 @@ fn indexed(spec: &Map<String, Value>, here: &Place<'_>, scope: &mut Scope<'_, '_
                 "a successPolicy needs at least one rule",
             ));
         }
-        for (i, rule) in super::objects(policy.get("rules")) {
+        for (i, rule) in objects(policy.get("rules")) {
             if !rule.contains_key("succeededCount") && !rule.contains_key("succeededIndexes") {
                 scope.push(Problem::required(
                     code::TEMPLATE_REQUIRED,
@@ -230,7 +231,7 @@ fn failure_policy(
     let rules = place.field("rules");
     let containers: BTreeSet<&str> = ["containers", "initContainers"]
         .into_iter()
-        .flat_map(|list| super::objects(pod.get(list)))
+        .flat_map(|list| objects(pod.get(list)))
         .filter_map(|(_, container)| text(container, "name"))
         .collect();
     let list = policy.get("rules").and_then(Value::as_array).map_or(0, Vec::len);
@@ -242,7 +243,7 @@ fn failure_policy(
             format!("must have at most {} rules", failure::MOST_RULES),
         ));
     }
-    for (i, raw) in super::objects(policy.get("rules")) {
+    for (i, raw) in objects(policy.get("rules")) {
         let here = rules.index(i);
         if let Some(action) = raw.get("action") {
             one_of(action, &["FailJob", "FailIndex", "Ignore", "Count"], &here.field("action"), scope);
@@ -255,7 +256,7 @@ fn failure_policy(
             let place = here.field("onExitCodes");
             one_of(operator, &["In", "NotIn"], &place.field("operator"), scope);
         }
-        for (j, condition) in super::objects(raw.get("onPodConditions")) {
+        for (j, condition) in objects(raw.get("onPodConditions")) {
             if let Some(status) = condition.get("status") {
                 let place = here.field("onPodConditions");
                 let place = place.index(j);
@@ -272,7 +273,7 @@ fn failure_policy(
                     .map(|values| values.iter().map(|value| whole(value).unwrap_or(1)).collect())
                     .unwrap_or_default(),
             }),
-            conditions: super::objects(raw.get("onPodConditions"))
+            conditions: objects(raw.get("onPodConditions"))
                 .map(|(_, condition)| text(condition, "type").unwrap_or_default())
                 .collect(),
         };

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{Scope, is_expression};
+use super::scope::{Scope, is_expression};
 use crate::k8s::name_rules;
 use crate::k8s::quantity::Quantity;
 use crate::problem::Problem;

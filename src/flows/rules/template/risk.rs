@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{Scope, conflict, text};
+use super::scope::{MAX_INT32, Scope, conflict, needed, one_of, text, within};
 use crate::problem::Problem;
 use crate::problem::code;
 use crate::problem::field_path::Place;
@@ -45,16 +45,16 @@ pub(super) fn container(context: &Map<String, Value>, here: &Place<'_>, scope: &
     }
     for field in ["runAsUser", "runAsGroup"] {
         if let Some(value) = context.get(field) {
-            super::within(value, 0, super::MAX_INT32, &here.field(field), scope);
+            within(value, 0, MAX_INT32, &here.field(field), scope);
         }
     }
     if let Some(Value::Object(profile)) = context.get("seccompProfile")
         && let Some(kind) = profile.get("type")
     {
         let place = here.field("seccompProfile");
-        super::one_of(kind, &["RuntimeDefault", "Localhost", "Unconfined"], &place.field("type"), scope);
+        one_of(kind, &["RuntimeDefault", "Localhost", "Unconfined"], &place.field("type"), scope);
         if text(profile, "type") == Some("Localhost") {
-            super::needed(profile, "localhostProfile", &place, "type Localhost needs a profile", scope);
+            needed(profile, "localhostProfile", &place, "type Localhost needs a profile", scope);
         }
     }
     let added = context.get("capabilities").and_then(|capabilities| capabilities.get("add"));

@@ -47,6 +47,14 @@ impl Findings {
         verdict
     }
 
+    /// Refuses the object if there are errors, with its warnings beside them.
+    pub fn refusal(&self, details: Details) -> Option<Verdict> {
+        if self.errors.is_empty() {
+            return None;
+        }
+        Some(self.annotate(Verdict::deny(denial(details, &self.errors)), true))
+    }
+
     fn warning_lines(&self) -> Vec<String> {
         let all: Vec<&Problem> = self.ratcheted.iter().chain(&self.warnings).collect();
         let more = all.len().saturating_sub(MOST_WARNINGS);
