@@ -1,4 +1,4 @@
-//! Verdicts on `JobFlow`s and `Service`s: rules in, answers out. No I/O.
+//! Verdicts on `JobFlow`s and `Service`s, without I/O.
 //!
 //! The rules themselves are in [`crate::flows::rules`]; here they meet a request: who asks, what was there
 //! before, what has to be written into the object. Both phases run every rule, so that the mutating one, which the

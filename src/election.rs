@@ -1,4 +1,4 @@
-//! Which replica leads: a campaign for one `coordination.k8s.io/v1` Lease.
+//! Leader election of the replicas: a campaign for one `coordination.k8s.io/v1` Lease.
 //!
 //! [`Election::run`] campaigns for ever and shows how it stands as a [`Claim`]; [`while_leading`] runs a future as long
 //! as the claim holds, and again at the next win. Losing stops that future and nothing else: the campaign goes on.
@@ -73,7 +73,7 @@ pub struct Election {
 }
 
 impl Election {
-    /// Prepare a candidate; calls nobody. `identity` must be no other process's: see [`identity`].
+    /// Prepares a candidate, without a call. `identity` must be no other process's: see [`identity`].
     pub fn new(client: Client, namespace: &str, name: &str, identity: &str, timing: Timing) -> Self {
         Self {
             leases: Leases::new(client, namespace, name, identity, timing),
@@ -85,25 +85,25 @@ impl Election {
         }
     }
 
-    /// Keep these numbers from now on.
+    /// Counts in these metrics from now on.
     #[must_use]
     pub fn with_metrics(self, metrics: Metrics) -> Self {
         Self { metrics, ..self }
     }
 
-    /// Lead only while `fit` says so: who is not fit gives up its term, and writes the Lease no more. It is not released,
-    /// but runs out, so that what was on its way has ended when another leads.
+    /// Leads only while `fit` returns true: a candidate that is not fit gives up its term, and does not write the
+    /// Lease. It is not released, but runs out, so that what was on its way has ended when another leads.
     #[must_use]
     pub fn while_fit(self, fit: impl Fn() -> bool + Send + Sync + 'static) -> Self {
         Self { fit: Box::new(fit), ..self }
     }
 
-    /// How the campaign stands, now and later. Before [`run`](Self::run), and after it, nobody leads here.
+    /// Returns the state of the campaign, now and later. Before [`run`](Self::run), and after it, nobody leads here.
     pub fn claim(&self) -> watch::Receiver<Claim> {
         self.claim.subscribe()
     }
 
-    /// Campaign until `stopped`, then release the Lease if it is held, so that a successor need not wait.
+    /// Campaigns until `stopped`, then releases the Lease if it is held, so that a successor need not wait.
     ///
     /// Stop what writes as the leader *before* `stopped`: after the release another leads at once.
     pub async fn run(self, stopped: CancellationToken) {
@@ -148,10 +148,10 @@ impl Election {
     }
 }
 
-/// How long a shutdown may be held up by the release.
+/// The longest time that the release may hold up a shutdown.
 const RELEASE: Duration = Duration::from_secs(3);
 
-/// Make a claim known, if it is another than before.
+/// Publishes a claim if it has changed, and logs the change.
 fn show(sender: &watch::Sender<Claim>, metrics: &Metrics, claim: Claim) {
     sender.send_if_modified(|known| {
         if *known == claim {

@@ -1,4 +1,4 @@
-//! Who started a flow and who approved a step: stamps that nobody can write by hand.
+//! Stamps of who started a flow and who approved a step, which nobody can write by hand.
 //!
 //! A stamp is an annotation that admission writes from the request's user. `initiated-by...` is set at creation and
 //! stays; `approved-by.../<step>` follows `approved.../<step>` and names who set its present value. A stamp that is
@@ -12,7 +12,7 @@ use crate::problem::code;
 use crate::problem::field_path::Place;
 use crate::problem::{Problem, Problems};
 
-/// The annotations of an object; none is as good as empty.
+/// The annotations of an object; `None` if there are none.
 pub fn annotations(object: &Value) -> Option<&Map<String, Value>> {
     object.get("metadata")?.get("annotations")?.as_object()
 }
@@ -21,7 +21,7 @@ fn get<'a>(object: &'a Value, key: &str) -> Option<&'a str> {
     annotations(object)?.get(key)?.as_str()
 }
 
-/// Whether a key is a stamp.
+/// Tests whether a key is that of a stamp.
 fn is_stamp(key: &str) -> bool {
     key == INITIATED_BY || key.starts_with(APPROVED_BY_PREFIX)
 }
@@ -46,7 +46,7 @@ pub fn stamps(object: &Value, old: Option<&Value>, user: &str) -> Vec<(String, S
     stamps
 }
 
-/// Refuse stamps that were written by hand.
+/// Refuses stamps that were written by hand.
 ///
 /// Before stamping (`stamped` false) a stamp may be absent, as it was stored, or as it will be; afterwards it has to
 /// be as it should be.

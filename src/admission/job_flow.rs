@@ -14,10 +14,10 @@ use crate::names;
 use crate::problem::faults::in_order;
 use crate::problem::{Problem, Problems};
 
-/// Judges `JobFlow`s.
+/// Admits or refuses `JobFlow`s.
 #[derive(Clone, Debug, Default)]
 pub struct JobFlows {
-    /// What the rules cannot see in an object.
+    /// Facts that the rules need and that no object holds.
     pub options: Options,
 }
 

@@ -1,9 +1,9 @@
-//! Ratcheting: an update is not blamed for what was wrong before it.
+//! Ratcheting: an update is not refused for mistakes that the stored object has already.
 //!
 //! A rule that is stricter than the one an object was stored under must not lock that object: a problem that the
-//! stored object has already, at the same value, is told as a warning. Steps are matched by name, so moving a step
-//! makes nothing new. A circle is told where it starts, which is another place once steps have moved: it is an old one
-//! if the dependency that it is told of was part of a circle before.
+//! stored object has already, at the same value, becomes a warning. Steps are matched by name, so moving a step makes
+//! no new problem. A cycle is reported at its first step, which changes when steps are reordered. It counts as old if
+//! the reported dependency was already part of a cycle.
 
 use std::cell::LazyCell;
 use std::collections::HashMap;
@@ -19,7 +19,7 @@ use crate::problem::code;
 use crate::problem::field_path::{FieldPath, Segment};
 use crate::problem::{Problem, Problems, Reason};
 
-/// Sort `problems` of `new` against those of the stored object.
+/// Sorts `problems` of `new` against those of the stored object.
 pub fn sort(problems: Vec<Problem>, new: &Value, old_problems: &[Problem], old: &Value) -> Findings {
     let mut findings = Findings::of(problems);
     let mut known: HashMap<Key, usize> = HashMap::new();
@@ -53,7 +53,7 @@ fn dependency<'a>(path: &FieldPath, object: &'a Value) -> Option<(&'a str, &'a s
     Some((step.get("name")?.as_str()?, at(object, path)?.as_str()?))
 }
 
-/// What makes two problems the same: the rule, the place with steps by name, and the value that is there.
+/// The identity of a problem: the rule, the place with steps by name, and the value that is there.
 #[derive(PartialEq, Eq, Hash)]
 struct Key {
     code: crate::problem::code::Code,
@@ -111,7 +111,7 @@ mod tests {
     use super::*;
     use crate::flows::rules::{Options, flow};
 
-    /// How many problems of an update are (new, old).
+    /// Counts the problems of an update, as (new, old).
     fn sorted(new: &Value, old: &Value) -> (usize, usize) {
         let problems = |object: &Value| flow(object, &Options::default()).problems;
         let findings = sort(problems(new), new, &problems(old), old);

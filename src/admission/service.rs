@@ -13,22 +13,22 @@ use crate::leaders::rules;
 use crate::leaders::rules::Sight;
 use crate::problem::Problem;
 
-/// Looks from memory, without a call, at the pods that a Service would select; `None` while they are not known.
+/// Returns the pods that a Service would select, from memory and without a call; `None` while they are not known.
 pub type Look = Arc<dyn Fn(&Value) -> Option<Sight> + Send + Sync>;
 
-/// Judges `Service`s; those without a `zen-lead.io/` annotation are none of its business.
+/// Admits or refuses `Service`s; those without a `zen-lead.io/` annotation are none of its business.
 #[derive(Clone, Default)]
 pub struct Services {
     look: Option<Look>,
 }
 
 impl Services {
-    /// One that warns of what a changed selector means for the pods that `look` sees.
+    /// Also warns of what a changed selector means for the pods that `look` returns.
     pub fn seeing(look: Look) -> Self {
         Self { look: Some(look) }
     }
 
-    /// No Service ever waits for us, and none is refused for a mistake of ours: a panic allows it and says so.
+    /// Checks a Service. A panic allows it with a warning: no Service is refused for a bug of headworks.
     fn check_or_allow(&self, review: &Review) -> Verdict {
         std::panic::catch_unwind(AssertUnwindSafe(|| self.check(review))).unwrap_or_else(|_| {
             Verdict::allow().warn("headworks could not judge this Service, please report it")

@@ -1,5 +1,5 @@
-//! PURE: what to do next in a campaign. No I/O and no clock; the shell in `election.rs` does what [`Campaign::next`]
-//! says and tells how it went.
+//! Decides what to do next in a campaign, without I/O and without a clock: `election.rs` sends the requests that
+//! [`Campaign::next`] returns, and passes the responses to [`Campaign::handle`].
 //!
 //! The one rule that matters: a holder's lease is judged by the local time that has passed since the record was last
 //! *seen to change*. What the times in the record say is for people; no two clocks are ever compared.
@@ -14,55 +14,55 @@ use tokio::time::Instant;
 
 use super::{Claim, Timing};
 
-/// What a Lease says, as far as a campaign cares.
+/// The content of a Lease that a campaign needs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Record {
     /// The resourceVersion.
     pub(super) version: String,
-    /// Who holds it; empty: nobody.
+    /// The holder's identity; empty if nobody holds it.
     pub(super) holder: String,
-    /// How long to leave it alone.
+    /// The lease duration: others leave the Lease alone so long.
     pub(super) lease: Option<Duration>,
     pub(super) acquired: Option<Timestamp>,
     pub(super) renewed: Option<Timestamp>,
     pub(super) transitions: i32,
 }
 
-/// What to do now.
+/// The next thing to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Next {
-    /// Nothing.
+    /// Send nothing before this time, unless the campaign changes.
     Wait { until: Instant },
-    /// Make this call and tell how it went.
+    /// Send this request, and pass its response to [`Campaign::handle`].
     Send(Request),
 }
 
-/// A call about the Lease.
+/// A request about the Lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Request {
     Read,
-    /// Write our name. `renewTime` is the time of writing.
+    /// Writes this candidate's name. `renewTime` is the time of writing.
     Write {
-        /// Over which resourceVersion. None: there is no Lease.
+        /// The resourceVersion that is replaced. None: the Lease is created.
         version: Option<String>,
-        /// When we acquired it. None: by this write.
+        /// The time at which this candidate acquired the Lease. None: by this write.
         acquired: Option<Timestamp>,
         transitions: i32,
     },
 }
 
-/// How a call went.
+/// The result of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Response {
     /// The Lease, read.
     Found(Record),
-    /// There is none.
+    /// There is no Lease.
     Absent,
     /// The Lease, written.
     Written(Record),
-    /// Not written: somebody else wrote first.
+    /// Nothing was written: another candidate wrote first.
     Conflict,
-    /// Not known. A write may have happened, or may happen yet.
+    /// The result is unknown: a write may have happened, or may happen yet.
     Unknown,
 }
 
@@ -74,19 +74,20 @@ pub(super) struct Campaign {
     timing: Timing,
     /// The record, and when it was last seen to change.
     seen: Option<(Record, Instant)>,
-    /// Whether nothing has happened that may have made `seen` stale, but time.
+    /// False once something other than time may have made `seen` stale.
     current: bool,
-    /// Until when we lead.
+    /// The end of the claim, while this candidate leads.
     leading: Option<Instant>,
     /// The number of this term, or of the last.
     term: u64,
-    /// When to call again.
+    /// The time of the next request.
     due: Instant,
-    /// Whether we were beaten since the last success: once we look again at once, then with a pause.
+    /// True if a write met a conflict since the last success: the first conflict is followed by a read immediately,
+    /// others after a pause.
     conflicted: bool,
-    /// Whether the Lease may carry our name.
+    /// True if the Lease may carry this candidate's name.
     may_hold: bool,
-    /// Whether we do not want to lead now.
+    /// True while this candidate does not want to lead.
     aside: bool,
     pauses: u64,
 }
@@ -108,7 +109,7 @@ impl Campaign {
         }
     }
 
-    /// Want to lead no more, or again. Whether a term ends by it.
+    /// Makes this candidate stand aside, or want to lead again. Returns true if a term ends by it.
     pub(super) fn stand_aside(&mut self, aside: bool, now: Instant) -> bool {
         self.aside = aside;
         let ends = aside && self.leading.is_some();
@@ -118,7 +119,7 @@ impl Campaign {
         ends
     }
 
-    /// What to do at `now`. Steps down first if the claim has run out.
+    /// Decides the next thing to do at `now`. Steps down first if the claim has run out.
     pub(super) fn next(&mut self, now: Instant) -> Next {
         if self.leading.is_some_and(|until| until <= now) {
             self.step_down(now);
@@ -151,14 +152,14 @@ impl Campaign {
         Next::Send(request)
     }
 
-    /// When to give up a call that is sent at `sent`. Half the renew deadline, so that there is a second try; and never
-    /// past the end of the claim.
+    /// Returns when to give up a request that is sent at `sent`. Half the renew deadline, so that there is a second
+    /// try; and never past the end of the claim.
     pub(super) fn deadline(&self, sent: Instant) -> Instant {
         let limit = sent + self.timing.renew() / 2;
         self.leading.map_or(limit, |until| limit.min(until))
     }
 
-    /// Take note of how the call went that was sent at `sent`; `now` is when that became known.
+    /// Handles the response to the request that was sent at `sent`; `now` is when it arrived.
     pub(super) fn handle(&mut self, sent: Instant, now: Instant, response: Response) {
         match response {
             Response::Written(record) if record.holder == self.identity => {
@@ -204,7 +205,7 @@ impl Campaign {
         }
     }
 
-    /// What we may believe of ourselves, at the time that was last told.
+    /// Returns the claim of this candidate, as of the last `now` that was passed in.
     pub(super) fn claim(&self) -> Claim {
         if let Some(until) = self.leading {
             return Claim::Leading { term: self.term, until };
@@ -215,7 +216,7 @@ impl Campaign {
         }
     }
 
-    /// Whether the Lease may carry our name, so that it has to be released.
+    /// Tests whether the Lease may carry this candidate's name, so that it has to be released.
     pub(super) fn may_hold(&self) -> bool {
         self.may_hold
     }
@@ -236,7 +237,7 @@ impl Campaign {
         self.seen = Some((record, at));
     }
 
-    /// When the next call is due, or the claim runs out, or the lease that we watch.
+    /// Returns the first of: the next request is due, the claim runs out, the watched lease runs out.
     fn wake(&self) -> Instant {
         let mut wake = self.due;
         if let Some(until) = self.leading {
@@ -249,8 +250,8 @@ impl Campaign {
         wake
     }
 
-    /// When a record that has not changed since `at` may be taken. The longer of two spans, its own and ours: a record
-    /// that was edited by hand must not make two leaders.
+    /// Returns when the Lease may be taken from a record that has not changed since `at`. The longer of two spans, its
+    /// own and ours: a record that was edited by hand must not make two leaders.
     fn expiry(&self, record: &Record, at: Instant) -> Instant {
         at + record.lease.unwrap_or_default().clamp(self.timing.lease(), Timing::LONGEST)
     }
@@ -266,7 +267,7 @@ impl Campaign {
     }
 }
 
-/// Whether two records say the same, whatever their resourceVersions.
+/// Tests whether two records are equal but for their resourceVersions.
 fn same(a: &Record, b: &Record) -> bool {
     let Record { version: _, holder, lease, acquired, renewed, transitions } = a;
     *holder == b.holder

@@ -1,4 +1,4 @@
-//! Client required: the calls about one Lease. Every one ends by its deadline.
+//! Requests about one Lease. Each ends by its deadline.
 
 use std::time::Duration;
 
@@ -18,29 +18,29 @@ pub(super) struct Leases {
     identity: String,
     seconds: i32,
     known: Option<Lease>,
-    /// What was last told of a failure: the same is not told twice in a row.
+    /// The category of the failure that was logged last: it is not logged twice in a row.
     reported: Option<&'static str>,
 }
 
-/// Why a call failed.
+/// Reasons for which a request fails.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum LeaseError {
-    /// Not written: the Lease is not, or no longer, what it was thought to be.
+    /// Nothing was written: the Lease has changed, or is gone.
     #[error("another writer was first")]
     Conflict,
     /// No answer in time. A write may have happened, or may happen yet.
     #[error("no answer from the API server in time")]
     Timeout,
-    /// An answer, and it is no.
+    /// The API server answered with an error.
     #[error("the API server refused: {0}")]
     Refused(#[source] Box<kube::Error>),
-    /// No answer to be had.
+    /// There was no connection.
     #[error("the API server cannot be reached: {0}")]
     Unreachable(#[source] Box<kube::Error>),
 }
 
 impl LeaseError {
-    /// A bounded word for metric labels.
+    /// A word of a fixed list, for metric labels.
     pub(super) fn category(&self) -> &'static str {
         match self {
             Self::Conflict => "conflict",
@@ -66,7 +66,7 @@ impl From<kube::Error> for LeaseError {
     }
 }
 
-/// Whether it is the namespace that was not found: no retry heals that soon, and people should be told.
+/// Tests whether the namespace was not found: a retry does not help soon, so this is logged as an error of its own.
 fn no_namespace(status: &kube::core::Status) -> bool {
     status.details.as_ref().is_some_and(|details| details.kind == "namespaces")
 }
@@ -83,7 +83,7 @@ impl Leases {
         }
     }
 
-    /// Make a call and say how it went; never later than `deadline`.
+    /// Sends a request and returns its response, `deadline` at the latest.
     pub(super) async fn send(&mut self, request: Request, deadline: Instant) -> Result<Response, LeaseError> {
         let result = match request {
             Request::Read => {
@@ -118,7 +118,7 @@ impl Leases {
         result
     }
 
-    /// Write that nobody holds the Lease, if it is still ours; twice, in case somebody touched it meanwhile.
+    /// Writes that nobody holds the Lease, if this candidate still does. Tries twice, in case of one conflict.
     pub(super) async fn release(&mut self, deadline: Instant) {
         for _ in 0..2 {
             match self.try_release(deadline).await {
@@ -154,8 +154,8 @@ impl Leases {
         Ok(record)
     }
 
-    /// Write `spec` over `version`, or make the Lease where there is no version. What others have written beside it,
-    /// such as labels, stays.
+    /// Writes `spec` over `version`, or creates the Lease if there is no version. Fields that others have written
+    /// beside it, such as labels, stays.
     async fn write(
         &mut self,
         version: Option<String>,
@@ -189,7 +189,7 @@ async fn in_time<T>(deadline: Instant, call: impl Future<Output = kube::Result<T
     timeout_at(deadline, call).await.map_err(|_| LeaseError::Timeout)?.map_err(LeaseError::from)
 }
 
-/// What a campaign wants to know of a Lease.
+/// Extracts the parts of a Lease that a campaign needs.
 fn record(lease: &Lease) -> Record {
     let spec = lease.spec.clone().unwrap_or_default();
     Record {

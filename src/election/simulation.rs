@@ -23,7 +23,7 @@ fn timing() -> Timing {
     Timing::new(lease, renew, retry).unwrap()
 }
 
-/// What goes wrong.
+/// Rates and sizes of what goes wrong.
 #[derive(Clone, Copy, Debug)]
 struct Weather {
     /// Per cent of the calls that are never made.
@@ -92,7 +92,7 @@ struct Candidate {
 }
 
 enum Event {
-    /// Ask a candidate what it does next.
+    /// Asks a candidate what it does next.
     Step { who: usize, life: u64 },
     /// A call reaches the API server, and its answer leaves.
     Arrive {
@@ -174,7 +174,7 @@ impl World {
         self.candidates.iter().filter(leads).map(|one| one.name.as_str()).collect()
     }
 
-    /// Let time pass until `end`; whenever anything happens at most one may believe to lead.
+    /// Lets time pass until `end`; whenever anything happens at most one may believe to lead.
     fn run_until(&mut self, end: Time, mut seen: impl FnMut(&Self)) {
         while let Some(Reverse((at, _, index))) = self.queue.peek().copied() {
             if at > end {
@@ -221,7 +221,7 @@ impl World {
         }
     }
 
-    /// What the API server does with a call.
+    /// Serves a request as the API server does.
     fn serve(&mut self, request: Request, name: &str) -> Response {
         match request {
             Request::Read => self.lease.clone().map_or(Response::Absent, Response::Found),
@@ -278,7 +278,7 @@ impl World {
         }
     }
 
-    /// How long a message takes: mostly short, now and then as long as this weather has it.
+    /// Draws the time that a message takes: mostly short, sometimes as long as this weather allows.
     fn way(&mut self) -> Duration {
         let longest = self.weather.way;
         let longest = if self.dice.hits(80) { longest.min(50) } else { longest };

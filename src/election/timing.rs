@@ -1,8 +1,8 @@
-//! PURE: the three spans of a campaign, and what must hold between them.
+//! The three durations of a campaign, and what must hold between them.
 
 use std::time::Duration;
 
-/// How long things take in a campaign.
+/// The durations of a campaign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timing {
     lease: Duration,
@@ -10,7 +10,7 @@ pub struct Timing {
     retry: Duration,
 }
 
-/// Why three spans do not make a campaign.
+/// Reasons for which three durations are refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TimingError {
     /// Leases are written in whole seconds, and one of over an hour would outlive every patience.
@@ -57,17 +57,17 @@ impl Timing {
     /// No lease is longer, and none that is read is believed to be.
     pub(super) const LONGEST: Duration = Duration::from_hours(1);
 
-    /// How long others leave a Lease alone that does not change.
+    /// The time for which others leave a Lease alone that does not change.
     pub fn lease(&self) -> Duration {
         self.lease
     }
 
-    /// How long a holder leads without a successful renewal.
+    /// The time for which a holder leads without a successful renewal.
     pub fn renew(&self) -> Duration {
         self.renew
     }
 
-    /// How often a holder renews and the others look.
+    /// The time between two renewals of a holder, and between two reads of the others.
     pub fn retry(&self) -> Duration {
         self.retry
     }

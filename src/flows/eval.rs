@@ -37,7 +37,7 @@ pub use reads::{Reads, reads, sources};
 pub use render::Rendered;
 pub use scene::{Scene, Source, Sources, Unread};
 
-/// Whether the step's `when` lets it run; true without one.
+/// Decides whether the step's `when` lets it run; true without one.
 pub fn when(scene: &Scene<'_>) -> Result<bool, Unready> {
     let reader = reader(scene)?;
     let Some(text) = &reader.step.when else { return Ok(true) };
@@ -62,7 +62,7 @@ pub fn render(scene: &Scene<'_>) -> Result<Rendered, Unready> {
     render::render(&reader(scene)?)
 }
 
-/// What a step hands on, from its result document.
+/// Reads a step's outputs from its result document.
 pub fn outputs(step: &Step, document: &Value) -> Result<Vec<OutputValue>, Failure> {
     outputs::of(step, document)
 }

@@ -33,7 +33,7 @@ pub use read::Read;
 pub use scope::{NoScope, Scope};
 pub use template::{Part, Template, has_expression, parse as parse_text};
 
-/// Check a `when`: an expression that is true or false. An empty one is as if absent.
+/// Checks a `when`: an expression that is true or false. An empty one is as if absent.
 pub fn check_when(text: &str, place: &Place<'_>, scope: &dyn Scope, out: &mut Problems) -> References {
     let mut references = References::default();
     if let Some(expression) = parse_when(text, place, scope, out) {
@@ -44,7 +44,7 @@ pub fn check_when(text: &str, place: &Place<'_>, scope: &dyn Scope, out: &mut Pr
     references
 }
 
-/// Read a `when`: `always`, `never`, an expression, or an expression in braces. `None` if it is empty or wrong.
+/// Reads a `when`: `always`, `never`, an expression, or an expression in braces. `None` if it is empty or wrong.
 pub fn parse_when(
     text: &str,
     place: &Place<'_>,
@@ -79,7 +79,7 @@ pub fn parse_when(
     syntax::parse(syntax::Source::whole(text), place, scope, out)
 }
 
-/// Read an expression of any result type, such as `valueFrom.expression`. `None` if it is wrong.
+/// Reads an expression of any result type, such as `valueFrom.expression`. `None` if it is wrong.
 pub fn parse_expression(
     text: &str,
     place: &Place<'_>,
@@ -89,7 +89,7 @@ pub fn parse_expression(
     syntax::parse(syntax::Source::whole(text), place, scope, out)
 }
 
-/// Check an expression of any result type, such as `valueFrom.expression`.
+/// Checks an expression of any result type, such as `valueFrom.expression`.
 pub fn check_expression(text: &str, place: &Place<'_>, scope: &dyn Scope, out: &mut Problems) -> References {
     let mut references = References::default();
     if let Some(expression) = parse_expression(text, place, scope, out) {
@@ -98,7 +98,7 @@ pub fn check_expression(text: &str, place: &Place<'_>, scope: &dyn Scope, out: &
     references
 }
 
-/// Check a text with any number of expressions in braces.
+/// Checks a text with any number of expressions in braces.
 pub fn check_text(text: &str, place: &Place<'_>, scope: &dyn Scope, out: &mut Problems) -> References {
     let mut references = References::default();
     for part in parse_text(text, place, scope, out).parts {

@@ -1,8 +1,8 @@
-//! Everything that can be said of a `JobFlow` before it runs: one file for each family of rules.
+//! The rules that a `JobFlow` has to keep before it runs: one file for each family of rules.
 //!
-//! [`flow`] reads a raw object, tells every problem at once in the order of the schema, and hands back what could be
-//! read. Admission, the command line and the engine all call it, so what is admitted can be run and what cannot be
-//! run is never admitted.
+//! [`flow`] reads a raw object, reports every problem in the order of the schema, and returns the parts that could be
+//! read. Admission, the command line and the engine all call it, so what is admitted can be run and what cannot be run
+//! is never admitted.
 
 use serde_json::Value;
 
@@ -31,30 +31,30 @@ pub use subject::{Options, Subject};
 /// An object that was looked at.
 #[derive(Debug)]
 pub struct Checked {
-    /// What could be read. Where a part was wrong it is absent or empty.
+    /// The parts that could be read. A wrong part is absent or empty.
     pub flow: JobFlow,
-    /// What is wrong or doubtful, in the order of the schema.
+    /// Errors and warnings, in the order of the schema.
     pub problems: Vec<Problem>,
 }
 
 impl Checked {
-    /// Whether nothing is wrong; warnings do not count.
+    /// Tests whether there are no errors; warnings do not count.
     pub fn is_valid(&self) -> bool {
         !self.problems.iter().any(Problem::is_error)
     }
 
-    /// What the object is refused for.
+    /// Returns the problems for which the object is refused.
     pub fn errors(&self) -> impl Iterator<Item = &Problem> {
         self.problems.iter().filter(|problem| problem.is_error())
     }
 
-    /// What the user is only told.
+    /// Returns the problems that do not refuse the object.
     pub fn warnings(&self) -> impl Iterator<Item = &Problem> {
         self.problems.iter().filter(|problem| !problem.is_error())
     }
 }
 
-/// Tell every problem of a `JobFlow`.
+/// Finds every problem of a `JobFlow`.
 pub fn flow(object: &Value, options: &Options) -> Checked {
     flow_owned(object.clone(), options)
 }

@@ -19,7 +19,7 @@ const MAX_ALIASED: usize = 100_000;
 /// Line, column (both from 1) and what is wrong.
 type Fault = (usize, usize, String);
 
-/// Read one document; `None` if there is nothing in it but comments.
+/// Reads one document; `None` if there is nothing in it but comments.
 pub(super) fn document(chunk: &Chunk<'_>, lines: &Lines) -> Result<Option<(Value, Positions)>, Fault> {
     let options = granit_parser::options! {
         emit_comments: false,

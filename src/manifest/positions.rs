@@ -1,4 +1,4 @@
-//! Where in a text the parts of an object are written.
+//! Positions of the parts of an object in a text.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -51,7 +51,7 @@ impl Node {
 }
 
 impl Positions {
-    /// Where the value at `path`, or the nearest part around it, is written; by its key if `key` is set.
+    /// Finds the position of the value at `path`, or of the nearest part around it; of its key if `key` is set.
     pub fn locate(&self, path: &FieldPath, key: bool) -> Option<Position> {
         let mut node = &self.0;
         let mut found = node.position;

@@ -1,4 +1,4 @@
-//! Where in an object something is: `spec.steps[3].template.metadata.labels[team]`.
+//! Paths of fields in an object: `spec.steps[3].template.metadata.labels[team]`.
 //!
 //! Two forms of one thing. [`Place`] lives on the stack while rules walk an object and costs nothing; [`FieldPath`]
 //! is what a [`Problem`](super::Problem) keeps. Map keys are written in brackets, as Kubernetes does.
@@ -23,7 +23,8 @@ pub enum Segment {
 pub struct FieldPath(pub Vec<Segment>);
 
 impl FieldPath {
-    /// Read a path of fields and indices such as `spec.steps[0].name`; what stands in brackets and is no number is a key.
+    /// Reads a path of fields and indices such as `spec.steps[0].name`; what stands in brackets and is no number is a
+    /// key.
     pub fn parse(text: &str) -> Self {
         let mut segments = Vec::new();
         let mut rest = text;
@@ -64,18 +65,18 @@ impl FieldPath {
         self
     }
 
-    /// What `inner` leads to from this place.
+    /// Appends `inner` to this path.
     #[must_use]
     pub fn join(&self, inner: &Self) -> Self {
         Self(self.0.iter().chain(&inner.0).cloned().collect())
     }
 
-    /// Whether `self` is `other` or lies inside it.
+    /// Tests whether `self` is `other` or lies inside it.
     pub fn starts_with(&self, other: &FieldPath) -> bool {
         self.0.starts_with(&other.0)
     }
 
-    /// Whether `self` is one of `places` or lies inside one.
+    /// Tests whether `self` is one of `places` or lies inside one.
     pub fn is_inside(&self, places: &HashSet<FieldPath>) -> bool {
         if places.is_empty() {
             return false;

@@ -25,7 +25,7 @@ impl Hand {
         self.campaign.next(self.now)
     }
 
-    /// How long it wants to wait.
+    /// Returns how long it wants to wait.
     fn rest(&mut self) -> Duration {
         match self.next() {
             Next::Wait { until } => until - self.now,

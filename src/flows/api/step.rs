@@ -53,15 +53,15 @@ pub struct Step {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "super::crd::preserved_object")]
     pub template: Option<JobTemplate>,
-    /// What the step reads.
+    /// Inputs that the step reads.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inputs: Option<Box<Inputs>>,
-    /// What the step hands on.
+    /// Outputs that the step passes on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outputs: Option<Box<Outputs>>,
 }
 
-/// What a step is.
+/// Kind of a step.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum StepType {
     /// Runs its template.
@@ -88,7 +88,7 @@ impl Step {
         self.type_.unwrap_or_default()
     }
 
-    /// Whether the step waits for approval instead of running a Job.
+    /// Tests whether the step waits for approval instead of running a Job.
     pub fn is_manual(&self) -> bool {
         self.step_type() == StepType::Manual
     }

@@ -64,7 +64,7 @@ pub(super) fn evaluate(
     }
 }
 
-/// What stands for the readings.
+/// The variables that stand for the values read.
 struct Slots<'v>(Vec<Option<Box<dyn Val + 'v>>>);
 
 impl VariableResolver for Slots<'_> {

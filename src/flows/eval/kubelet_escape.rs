@@ -1,12 +1,12 @@
-//! Values where Kubernetes expands `$(NAME)` once more: the kubelet replaces it by a variable of the container, and `$$`
-//! by `$`, in the values of `env`, in `command`, `args` and `subPathExpr` (`third_party/forked/golang/expansion`).
+//! Values where Kubernetes expands `$(NAME)` once more: the kubelet replaces it by a variable of the container, and
+//! `$$` by `$`, in the values of `env`, in `command`, `args` and `subPathExpr` (`third_party/forked/golang/expansion`).
 //!
 //! A value is text, so what the kubelet would make something of is written so that it comes out as it was. What the
 //! template's author wrote around it is left alone: there `$(NAME)` is meant.
 
 use crate::problem::field_path::{FieldPath, Segment};
 
-/// Whether the kubelet expands the text at a path of a template.
+/// Tests whether the kubelet expands the text at a path of a template.
 pub(super) fn is_expanded(path: &FieldPath) -> bool {
     use Segment::{Field, Index};
     match path.0.as_slice() {
@@ -21,7 +21,7 @@ pub(super) fn is_expanded(path: &FieldPath) -> bool {
     }
 }
 
-/// Add a value so that the kubelet makes `text`, expanded, and the value as it is out of it.
+/// Appends a value so that the kubelet makes `text`, expanded, and the value as it is out of it.
 pub(super) fn push(text: &mut String, value: &str) {
     // A `$` that still looks for its partner would find it in the value.
     let open = text.bytes().rev().take_while(|byte| *byte == b'$').count() % 2 == 1;
@@ -38,7 +38,7 @@ pub(super) fn push(text: &mut String, value: &str) {
     }
 }
 
-/// Whether a single `$` before it does not stay as it is: the kubelet also breaks what is no ASCII there.
+/// Tests whether the kubelet changes a single `$` before this character: it also breaks characters beyond ASCII there.
 fn matters(next: char) -> bool {
     matches!(next, '$' | '(') || !next.is_ascii()
 }

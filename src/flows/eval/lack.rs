@@ -7,7 +7,7 @@ use super::{Source, Unread};
 use crate::flows::typed::MAX_VALUES;
 use crate::problem::field_path::{FieldPath, one_line};
 
-/// Why something cannot be evaluated.
+/// Reasons for which something cannot be evaluated.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Unready {
     /// These have to be read first.
@@ -20,12 +20,12 @@ pub enum Unready {
     Failed(Failure),
 }
 
-/// Why a step fails.
+/// The reason for which a step fails.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
     /// One word: ExpressionFailed, OutputMissing, OutputInvalid, ParameterInvalid, DataTooLarge.
     pub reason: &'static str,
-    /// What and where, for people. Never a Secret's value.
+    /// The mistake and its place, for people. Never a Secret's value.
     pub message: String,
 }
 
@@ -41,7 +41,7 @@ impl Failure {
     }
 }
 
-/// Why there is no value, told so that a default can stand in where one may.
+/// Reasons for which there is no value, kept apart since a default may stand in for some of them.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Lack {
     /// Nothing has produced it.
@@ -64,7 +64,7 @@ impl Lack {
         Self::Wrong(why.into())
     }
 
-    /// Say where it was asked for: the place, and the expression if there is one.
+    /// Adds where the value was asked for: the place, and the expression if there is one.
     pub(super) fn at(self, place: &FieldPath, text: &str) -> Self {
         let (why, hint) = match self {
             Self::Absent(why) => (why, "; give it a `default`"),

@@ -1,4 +1,4 @@
-//! Which ConfigMaps and Secrets have to be read before something can be evaluated. Found out from what is written, so
+//! The ConfigMaps and Secrets that have to be read before something can be evaluated. Found in the expressions, so
 //! that all of them are asked for at once.
 
 use std::collections::{BTreeSet, HashSet};
@@ -10,14 +10,14 @@ use crate::flows::expr;
 use crate::flows::expr::Read;
 
 impl Reader<'_> {
-    /// Fail if ConfigMaps or Secrets have to be read before `reads` can be.
+    /// Fails if ConfigMaps or Secrets have to be read before `reads` can be.
     pub(super) fn ask<'r>(&self, reads: impl IntoIterator<Item = &'r Read>) -> Result<(), Unready> {
         let needed = unread(self, reads)?;
         if needed.is_empty() { Ok(()) } else { Err(Unready::Needs(needed)) }
     }
 }
 
-/// What `reads` need and was not read yet.
+/// Collects the objects that `reads` need and that were not read yet.
 fn unread<'r>(
     reader: &Reader<'_>,
     reads: impl IntoIterator<Item = &'r Read>,

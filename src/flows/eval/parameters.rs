@@ -51,7 +51,7 @@ impl Reader<'_> {
         })
     }
 
-    /// Where a parameter is declared.
+    /// Returns the field in which a parameter is declared.
     pub(super) fn place(&self, parameter: Parameter<'_>) -> FieldPath {
         let spec = FieldPath::default().field("spec");
         let (list, at) = match parameter {
@@ -66,13 +66,13 @@ impl Reader<'_> {
         list.field("parameters").index(at.unwrap_or_default())
     }
 
-    /// Count the bytes of a value.
+    /// Counts the bytes of a value.
     fn count(&self, bytes: usize, place: &FieldPath) -> Result<(), Lack> {
         self.bytes.set(self.bytes.get().saturating_add(bytes));
         if bytes > MAX_VALUES { Err(Lack::Failed(Failure::too_large(place, bytes))) } else { Ok(()) }
     }
 
-    /// What the parameter's source gives; absent and missing told apart from wrong.
+    /// Reads the parameter's source; the error tells absent and missing values from wrong ones.
     fn source(&self, parameter: Parameter<'_>, place: &FieldPath) -> Result<Value, Lack> {
         if let Some(value) = parameter.value() {
             return Ok(Value::from(value));

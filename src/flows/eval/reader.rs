@@ -48,7 +48,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// Parse a text with one of `expr`'s functions. What admission lets through can be parsed; what cannot fails.
+    /// Parses a text with one of `expr`'s functions. Admission lets only texts through that can be parsed; others fail.
     pub(super) fn parse<T>(
         &self,
         text: &str,
@@ -63,7 +63,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Whether a Secret was read and has a key.
+    /// Tests whether a Secret was read and has a key.
     pub(super) fn has_key(&self, reference: &KeyRef) -> bool {
         let object = self.scene.sources.read.get(&Source::Secret(reference.name.clone()));
         object.and_then(Option::as_ref).is_some_and(|object| object.contains_key(&reference.key))
@@ -102,7 +102,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// What is known of a step.
+    /// Finds a step and its status.
     fn status(&self, step: &str) -> Result<(&'a Step, &'a StepStatus), Lack> {
         let place = self.names.find(step);
         let found = place

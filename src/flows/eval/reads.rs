@@ -1,4 +1,5 @@
-//! What is read of a step's result: whether its pods may decide alone, or the Job's own status has to be waited for.
+//! The parts of a step's result that are read: they decide whether its pods suffice, or the Job's own status has to be
+//! waited for.
 
 use std::collections::HashMap;
 
@@ -6,16 +7,16 @@ use super::paths::OWN;
 use crate::flows::api::{JobFlow, Step};
 use crate::flows::{declared, jsonpath};
 
-/// What is read of a step's result document, by its own outputs and by the inputs of other steps.
+/// The parts of a step's result document that are read, by its own outputs and by the inputs of other steps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reads {
     /// Anything.
     pub document: bool,
-    /// What comes from the Job's status.
+    /// Values from the Job's status.
     pub job_status: bool,
 }
 
-/// What is read of every step's result document, in document order.
+/// Lists the parts that are read of every step's result document, in document order.
 pub fn reads(flow: &JobFlow) -> Vec<Reads> {
     let steps = &flow.spec.steps;
     let mut found: Vec<Reads> = steps.iter().map(own).collect();
@@ -31,7 +32,7 @@ pub fn reads(flow: &JobFlow) -> Vec<Reads> {
     found
 }
 
-/// What a step's outputs read of its own result.
+/// Returns the parts that a step's outputs read of its own result.
 fn own(step: &Step) -> Reads {
     let mut found = Reads::default();
     for output in declared::outputs(step) {

@@ -21,7 +21,7 @@ use crate::problem::field_path::FieldPath;
 /// The most bytes that values may add to a template: no API server takes a larger Job.
 const MAX_ADDED: usize = 1024 * 1024;
 
-/// What a step's Job is made from, every expression replaced by its value.
+/// The template of a step's Job, every expression replaced by its value.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Rendered {
     /// The template, as a Job; null for a Manual step.
@@ -32,7 +32,7 @@ pub struct Rendered {
     pub annotations: BTreeMap<String, String>,
 }
 
-/// Render the reader's step.
+/// Renders the reader's step.
 pub(super) fn render(reader: &Reader<'_>) -> Result<Rendered, Unready> {
     let step = reader.step;
     let here = FieldPath::default().field("spec").field("steps").index(reader.scene.step);
@@ -70,7 +70,7 @@ pub(super) fn render(reader: &Reader<'_>) -> Result<Rendered, Unready> {
     }
 }
 
-/// Where a text with expressions stands.
+/// The place of a text with expressions.
 enum Home<'t> {
     Template(FieldPath),
     Label(&'t str),
@@ -113,7 +113,7 @@ impl<'t, 'a> Writer<'_, 't, 'a> {
         (found.value().is_none() && found.secret_key().is_some()).then_some(found)
     }
 
-    /// Ask for every ConfigMap and Secret that is needed, at once.
+    /// Asks for every ConfigMap and Secret that is needed, all together.
     fn ask(&self) -> Result<(), Unready> {
         let mut reads: Vec<Read> = self.promised().map(|name| Read::Parameter(name.to_owned())).collect();
         for leaf in &self.leaves {
@@ -222,7 +222,7 @@ impl<'t, 'a> Writer<'_, 't, 'a> {
         Ok(Value::from(text))
     }
 
-    /// Count what a value adds.
+    /// Counts the bytes that a value adds.
     fn count(&self, bytes: usize, leaf: &Leaf<'_, '_>) -> Result<(), Unready> {
         self.added.set(self.added.get().saturating_add(bytes));
         if bytes > MAX_VALUES {
@@ -236,7 +236,7 @@ impl<'t, 'a> Writer<'_, 't, 'a> {
     }
 }
 
-/// What stands in the place of a text.
+/// The replacement of a text.
 enum Written {
     Value(Value),
     /// `valueFrom.secretKeyRef`, beside the text.

@@ -7,18 +7,18 @@ use serde_json::Value;
 
 use crate::flows::api::{JobFlow, StepStatus};
 
-/// Where a step stands when something of it is evaluated.
+/// The step that is evaluated, and everything that the result depends on.
 #[derive(Clone, Copy)]
 pub struct Scene<'a> {
     /// The flow.
     pub flow: &'a JobFlow,
-    /// What is known of its steps, in document order; the place of a step is its place in `flow.spec.steps`.
+    /// The status of its steps, by their index in `flow.spec.steps`.
     pub steps: &'a [StepStatus],
     /// The step, by its place.
     pub step: usize,
     /// The attempt that is about to start, counted from 1.
     pub attempt: i64,
-    /// What was read of ConfigMaps and Secrets.
+    /// The ConfigMaps and Secrets that were read.
     pub sources: &'a Sources,
     /// The result document of a step that is done, if its Job is still there.
     pub document: &'a dyn Fn(&str) -> Option<Value>,
@@ -33,7 +33,7 @@ pub struct Sources {
     pub unread: BTreeMap<Source, Unread>,
 }
 
-/// Why a ConfigMap or Secret could not be read.
+/// Reasons for which a ConfigMap or Secret could not be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unread {
     /// An error that may pass by itself, and is not worth telling of yet.

@@ -10,12 +10,12 @@ use crate::flows::rules::fields;
 use crate::problem::field_path::{FieldPath, Segment};
 use crate::problem::schema::Shape;
 
-/// What a step's template looks like.
+/// The schema of a step's template.
 static TEMPLATE: LazyLock<Option<&'static Shape>> = LazyLock::new(|| {
     fields::job_flow().at(&FieldPath::default().field("spec").field("steps").index(0).field("template").0)
 });
 
-/// Where in a template there are texts with expressions, in the order of its keys.
+/// Finds the texts with expressions in a template, in the order of its keys.
 pub(super) fn find(template: &Value) -> Vec<(FieldPath, &str)> {
     let mut found = Vec::new();
     collect(template, *TEMPLATE, &mut Vec::new(), &mut found);
@@ -70,13 +70,13 @@ pub(super) fn only(template: &Template) -> Option<&Expression> {
     }
 }
 
-/// Whether the value of an env variable stands at a path of a template.
+/// Tests whether the value of an env variable stands at a path of a template.
 pub(super) fn is_env_value(path: &FieldPath) -> bool {
     matches!(path.0.as_slice(), [.., Segment::Field(env), Segment::Index(_), Segment::Field(value)]
         if env == "env" && value == "value")
 }
 
-/// What the Job schema wants at a path of a template, if it is no text.
+/// Returns the shape that the Job schema wants at a path of a template, if it is no text.
 pub(super) fn wanted(path: &FieldPath) -> Option<&'static Shape> {
     let shape = TEMPLATE.as_ref()?.at(&path.0)?;
     let text = matches!(shape, Shape::Any | Shape::Text { .. } | Shape::Quantity);

@@ -142,7 +142,7 @@ fn done(step: &Step) -> StepStatus {
     }
 }
 
-/// What a failed evaluation says.
+/// Returns the message of a failed evaluation.
 #[track_caller]
 fn failed<T: std::fmt::Debug>(outcome: Result<T, Unready>) -> Failure {
     match outcome {

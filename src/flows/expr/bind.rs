@@ -1,4 +1,4 @@
-//! What an expression reads from outside, and the same expression with a variable in the place of each reading.
+//! Replaces everything that an expression reads from outside by a variable.
 //!
 //! `steps.load-a.outputs.rows > parameters.max` becomes `@0 > @1`. So nobody who evaluates has to build the maps
 //! `steps` and `parameters`, and every reading can fail with words of its own.
@@ -13,12 +13,12 @@ use super::{Expression, Read, walk};
 pub struct Bound {
     /// The syntax tree. The variable [`slot`] stands in the place of each reading.
     pub tree: IdedExpr,
-    /// What is read, each once.
+    /// The values that are read, each once.
     pub reads: Vec<Read>,
 }
 
 impl Bound {
-    /// What is read, if the expression is a reading and nothing else.
+    /// Returns the value that is read, if the expression reads one and does nothing else.
     pub fn only(&self) -> Option<&Read> {
         match (&self.tree.expr, self.reads.as_slice()) {
             (Expr::Ident(_), [read]) => Some(read),
@@ -38,7 +38,7 @@ pub fn place(slot: &str) -> Option<usize> {
 }
 
 impl Expression {
-    /// Put variables in the place of what is read.
+    /// Replaces everything that is read by variables.
     pub fn bind(&self) -> Bound {
         let mut binder = Binder { reads: Vec::new(), bound: Vec::new() };
         let tree = binder.bind(self.tree.clone());
@@ -145,7 +145,7 @@ mod tests {
         parse_expression(text, &Place::ROOT, &NoScope, &mut out).unwrap_or_else(|| panic!("{text}: {out:?}"))
     }
 
-    /// Call the readings x and y.
+    /// Names the readings x and y.
     fn rename(tree: &mut IdedExpr) {
         match &mut tree.expr {
             Expr::Ident(name) if place(name).is_some() => {

@@ -5,7 +5,7 @@ use cel::common::ast::IdedExpr;
 /// The longest expression, in bytes.
 pub const MAX_BYTES: usize = 4096;
 
-/// What a text reads; each name once, in the order of reading.
+/// The names that a text reads; each once, in the order of reading.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct References {
     /// Parameters of the step or the flow.
@@ -19,7 +19,7 @@ pub struct References {
 }
 
 impl References {
-    /// Add what another text reads.
+    /// Adds the names that another text reads.
     pub fn merge(&mut self, other: Self) {
         other.parameters.into_iter().for_each(|name| add(&mut self.parameters, name));
         other.outputs.into_iter().for_each(|name| add(&mut self.outputs, name));
@@ -37,7 +37,7 @@ pub(super) fn add<T: PartialEq>(list: &mut Vec<T>, entry: T) {
 /// An expression that was parsed, ready to be evaluated.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Expression {
-    /// What the user wrote, without braces.
+    /// The user's text, without braces.
     pub text: String,
     /// The same in plain CEL.
     pub cel: String,

@@ -1,4 +1,5 @@
-//! Go template syntax: zen-flow's few forms have a modern spelling, the rest is refused with the CEL that says the same.
+//! Go template syntax: zen-flow's few forms have a modern spelling, the rest is refused with the CEL that says the
+//! same.
 
 use super::Scope;
 use super::fault::Fault;
@@ -121,7 +122,7 @@ pub(super) fn modern(old: &str) -> Option<String> {
     }
 }
 
-/// Why a path with a leading dot is refused.
+/// Explains why a path with a leading dot is refused.
 pub(super) fn dotted(old: &str, offset: usize, scope: &dyn Scope) -> Fault {
     let fault = fault(offset, format!("`{old}` is Go template syntax, and expressions are CEL"));
     let names: Vec<&str> = old.trim_start_matches('.').split('.').collect();
@@ -147,7 +148,7 @@ pub(super) fn dotted(old: &str, offset: usize, scope: &dyn Scope) -> Fault {
     }
 }
 
-/// Why a single `|` is refused.
+/// Explains why a single `|` is refused.
 pub(super) fn pipe(text: &str, offset: usize) -> Fault {
     let name: String =
         text[offset + 1..].trim_start().chars().take_while(char::is_ascii_alphanumeric).take(32).collect();

@@ -32,7 +32,7 @@ pub enum Read {
 }
 
 impl Read {
-    /// What a path from one of the variables reads, if it reads something whole.
+    /// Returns the value that a path from one of the variables reads, if it reads a whole one.
     pub(super) fn of(root: &str, segments: &[Segment<'_>]) -> Option<Self> {
         let names: Option<Vec<&str>> = segments
             .iter()

@@ -45,7 +45,7 @@ enum Root {
     Resources,
 }
 
-/// Where in a path such as `steps.load.outputs.rows` the scanner is.
+/// The scanner's position in a path such as `steps.load.outputs.rows`.
 #[derive(Clone)]
 enum Spot<'a> {
     Elsewhere,
@@ -65,9 +65,9 @@ struct Scanner<'a, 's> {
     edits: Vec<(usize, usize)>,
     legacy: Option<(String, String)>,
     spot: Spot<'a>,
-    /// Whether the last token ends an operand, so that a `.` selects from it.
+    /// True if the last token ends an operand, so that a `.` selects from it.
     operand: bool,
-    /// Whether the last token is a `.`.
+    /// True if the last token is a `.`.
     selected: bool,
     levels: Vec<Level>,
 }
@@ -78,7 +78,7 @@ struct Level {
     chain: usize,
 }
 
-/// Bring `text` into plain CEL, or tell why it cannot be.
+/// Translates `text` into plain CEL, or returns why that cannot be.
 pub(super) fn scan<'a>(text: &'a str, scope: &dyn Scope) -> Result<Scanned<'a>, Fault> {
     if text.len() > MAX_BYTES {
         let what = format!("an expression has at most {MAX_BYTES} bytes, and this one has {}", text.len());
@@ -185,7 +185,7 @@ impl<'a> Scanner<'a, '_> {
         Ok(())
     }
 
-    /// Count how deep the syntax tree gets.
+    /// Counts the depth of the syntax tree.
     fn measure(&mut self, token: Token) -> Result<(), Fault> {
         use TokenKind as T;
         let count = self.levels.len();
@@ -241,7 +241,7 @@ impl<'a> Scanner<'a, '_> {
         Ok(())
     }
 
-    /// Read the name at `start` whole: the longest known one, else letters, digits and `-` before letters.
+    /// Reads the whole name at `start`: the longest known one, else letters, digits and `-` before letters.
     fn known(
         &mut self,
         start: usize,

@@ -17,9 +17,9 @@ pub(super) struct Source<'a> {
     pub(super) text: &'a str,
     /// The whole value of the field: what is shown, and what columns are counted in.
     pub(super) whole: &'a str,
-    /// Where in `whole` the expression starts.
+    /// Offset in `whole` at which the expression starts.
     pub(super) start: usize,
-    /// Whether it stands in braces.
+    /// True if it stands in braces.
     pub(super) braces: bool,
 }
 
@@ -40,7 +40,7 @@ impl<'a> Source<'a> {
     }
 }
 
-/// Parse an expression, or tell what is wrong with it.
+/// Parses an expression, or reports what is wrong with it.
 pub(super) fn parse(
     source: Source<'_>,
     place: &Place<'_>,
@@ -74,7 +74,7 @@ pub(super) fn parse(
     }
 }
 
-/// Parse plain CEL that [`scan::scan`] let through.
+/// Parses plain CEL that [`scan::scan`] let through.
 pub(super) fn tree(cel: &str) -> Result<IdedExpr, ParseErrors> {
     PrattParser::default().error_recovery_limit(0).parse(cel)
 }

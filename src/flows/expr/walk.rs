@@ -1,4 +1,4 @@
-//! What an expression refers to and what type it has: one walk over its syntax tree.
+//! One walk over a syntax tree finds the names that an expression refers to, and its type.
 
 use cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedExpr, LiteralValue, operators};
 
@@ -51,7 +51,7 @@ impl<'a, 'w> Walk<'a, 'w> {
         Self { place, scope, out, references, bound: Vec::new(), loops: 0, told: Vec::new() }
     }
 
-    /// Tell if a `when` is known to be something else than true or false.
+    /// Reports a `when` that is known to be something else than true or false.
     pub(super) fn must_be_bool(&mut self, found: Type, tree: &IdedExpr, text: &str) {
         if matches!(found, Type::Bool | Type::Unknown) {
             return;
@@ -66,7 +66,7 @@ impl<'a, 'w> Walk<'a, 'w> {
         self.out.push(Problem::invalid(code::WRONG_RESULT_TYPE, self.place, text.trim(), what).hint(hint));
     }
 
-    /// Check a tree, and give back its type.
+    /// Checks a tree, and returns its type.
     pub(super) fn visit(&mut self, tree: &'a IdedExpr) -> Type {
         if let Some((root, segments)) = path(tree)
             && self.is_root(root)
@@ -117,7 +117,7 @@ impl<'a, 'w> Walk<'a, 'w> {
         }
     }
 
-    /// Whether a name is one of ours, and not bound by a comprehension.
+    /// Tests whether a name is one of the [`ROOTS`], and not bound by a comprehension.
     fn is_root(&self, name: &str) -> bool {
         ROOTS.contains(&name) && !self.bound.contains(&name)
     }
@@ -216,7 +216,7 @@ impl<'a, 'w> Walk<'a, 'w> {
         }
     }
 
-    /// Tell once for each step.
+    /// Reports a problem once for each step.
     fn tell_step(&mut self, step: &str, problem: Problem) {
         let key = format!("step {step}");
         if !self.told.contains(&key) {

@@ -10,7 +10,7 @@ use crate::problem::code;
 use crate::problem::field_path::Place;
 use crate::problem::{Problem, Problems};
 
-/// Check the approval annotations: they name Manual steps and say "true" or "false".
+/// Checks the approval annotations: they name Manual steps and say "true" or "false".
 pub fn check(object: &Value, out: &mut Problems) {
     let Some(annotations) = object.pointer("/metadata/annotations").and_then(Value::as_object) else {
         return;

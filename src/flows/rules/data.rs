@@ -14,7 +14,7 @@ mod store;
 
 use shared::Here;
 
-/// Check the parameters and artifacts of the flow and of every step.
+/// Checks the parameters and artifacts of the flow and of every step.
 pub fn check(subject: &Subject<'_>, spec: &Place<'_>, out: &mut Problems) {
     artifacts::unavailable(subject, spec, out);
     parameters::of_flow(subject, spec, out);

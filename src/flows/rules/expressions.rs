@@ -22,7 +22,7 @@ pub(super) use scope::StepScope;
 /// Fields of a Job template whose keys the user chooses.
 const MAPS: [&str; 6] = ["labels", "annotations", "matchLabels", "nodeSelector", "limits", "requests"];
 
-/// Check every expression; then what nobody reads, and what can never run.
+/// Checks every expression; then warns of names that nobody reads, and of steps that can never run.
 pub fn check(subject: &Subject<'_>, spec: &Place<'_>, out: &mut Problems) {
     let resources = declared::resources(subject.flow);
     let acyclic = OnceCell::new();
@@ -138,8 +138,8 @@ impl Checker<'_, '_, '_> {
     }
 }
 
-/// Whether a leaf is the `value` of an env variable and one expression that is a parameter and nothing else: such a
-/// Secret value becomes a secretKeyRef of the container.
+/// Tests whether a leaf is the `value` of an env variable and one expression that is a parameter and nothing else: such
+/// a Secret value becomes a secretKeyRef of the container.
 fn is_whole_env_value(text: &str, path: &FieldPath) -> bool {
     let env = matches!(path.0.as_slice(), [.., Segment::Field(env), Segment::Index(_), Segment::Field(value)]
         if env == "env" && value == "value");

@@ -1,4 +1,4 @@
-//! Reads a raw object: types, unknown fields, enums and bounds, all told at once.
+//! Reads a raw object, and reports every wrong type, unknown field, enum and bound together.
 //!
 //! The schema is the CRD's own, with the schemas of Kubernetes grafted in where a user's Job template,
 //! `PersistentVolumeClaim` or `ConfigMap` stands. The family of a problem follows from where it is.
@@ -40,7 +40,7 @@ pub fn job_flow() -> &'static Shape {
     &SHAPE
 }
 
-/// Read a `JobFlow` as far as it can be read, and tell what could not.
+/// Reads a `JobFlow` as far as it can be read, and reports the parts that could not.
 pub fn read(object: Value, out: &mut Problems) -> JobFlow {
     let root = Place::ROOT;
     if !object.is_object() {
@@ -74,7 +74,7 @@ pub fn read(object: Value, out: &mut Problems) -> JobFlow {
     JobFlow { metadata, spec, status: None }
 }
 
-/// Take the template out of every step.
+/// Takes the template out of every step.
 fn take_templates(spec: &mut Value) -> Vec<Option<Value>> {
     let steps = spec.get_mut("steps").and_then(Value::as_array_mut);
     let take =
@@ -82,7 +82,7 @@ fn take_templates(spec: &mut Value) -> Vec<Option<Value>> {
     steps.into_iter().flatten().map(take).collect()
 }
 
-/// Decode what has the right shape. Should shape and decoder ever disagree, that is said instead of admitted.
+/// Decodes a value of the right shape. Should shape and decoder ever disagree, that is reported, and not admitted.
 fn decode<T: DeserializeOwned + Default>(value: Value, place: &Place<'_>, out: &mut Problems) -> T {
     serde_json::from_value(value).unwrap_or_else(|error| {
         out.push(Problem::invalid(code::WRONG_TYPE, place, "...", format!("cannot be decoded: {error}")));
@@ -92,11 +92,11 @@ fn decode<T: DeserializeOwned + Default>(value: Value, place: &Place<'_>, out: &
 
 /// Turns faults of shape into problems of the family that the place belongs to.
 pub struct Faults<'a> {
-    /// Where they go.
+    /// Receives the problems.
     pub out: &'a mut Problems,
 }
 
-/// How the faults of one part of a flow are reported.
+/// The way in which the faults of one part of a flow are reported.
 struct Family {
     codes: Codes,
     /// Unknown fields are told as a warning: the cluster may be newer than our schema.
@@ -181,7 +181,7 @@ fn is_pod_condition(path: &FieldPath) -> bool {
     path.0.windows(2).any(into)
 }
 
-/// Whether this is the field `raw` of a step's template, with which zen-flow takes a Job as text.
+/// Tests whether this is the field `raw` of a step's template, with which zen-flow takes a Job as text.
 fn is_raw(path: &FieldPath) -> bool {
     matches!(path.0.as_slice(), [_, _, _, Segment::Field(field), Segment::Field(name) | Segment::Key(name)]
         if field == "template" && name == "raw")
@@ -201,7 +201,8 @@ impl Faults<'_> {
     }
 }
 
-/// Whether a text is one expression and nothing else, as far as its ends tell. What is inside is judged as an expression.
+/// Tests whether a text is one expression and nothing else, as far as its ends show. The inside is checked as an
+/// expression.
 fn is_whole(text: &str) -> bool {
     let braces = text.starts_with("{{") && text.ends_with("}}") && text.matches("{{").count() == 1;
     // zen-flow's spelling of a parameter.
@@ -209,7 +210,7 @@ fn is_whole(text: &str) -> bool {
     braces || shell.is_some_and(|(_, after)| after.is_empty())
 }
 
-/// Whether another rule tells of a text at `path` that it is too long.
+/// Tests whether another rule reports a text at `path` that is too long.
 fn has_own_length(path: &FieldPath) -> bool {
     let field = |back: usize| match path.0.iter().rev().nth(back) {
         Some(Segment::Field(name)) => name.as_str(),

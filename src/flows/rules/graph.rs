@@ -11,7 +11,7 @@ use crate::problem::{Problem, Problems};
 /// A cycle longer than this is told by its two ends.
 const LONGEST_PATH: usize = 12;
 
-/// Check the dependencies of every step.
+/// Checks the dependencies of every step.
 pub fn check(subject: &Subject<'_>, spec: &Place<'_>, out: &mut Problems) {
     let list = spec.field("steps");
     // For every step the last one that lists it.

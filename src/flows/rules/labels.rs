@@ -7,7 +7,8 @@ use crate::problem::code;
 use crate::problem::field_path::Place;
 use crate::problem::{Problem, Problems};
 
-/// Check keys and, for labels, values. A value with an expression in it is judged when it is known.
+/// Checks keys and, for labels, values. A value with an expression in it is checked by the API server, when it is
+/// known.
 pub(super) fn check<'a>(
     map: impl IntoIterator<Item = (&'a String, &'a String)>,
     place: &Place<'_>,

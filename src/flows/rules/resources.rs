@@ -18,10 +18,10 @@ const ACCESS_MODES: [&str; 4] = ["ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany
 const MOST_DATA: usize = 1024 * 1024;
 /// The longest name of an object.
 const MOST_NAME: usize = 253;
-/// What the API server appends to a `generateName`.
+/// The number of characters that the API server appends to a `generateName`.
 const RANDOM: usize = 5;
 
-/// Check every resource template.
+/// Checks every resource template.
 pub fn check(subject: &Subject<'_>, spec: &Place<'_>, out: &mut Problems) {
     let Some(templates) = &subject.flow.spec.resource_templates else { return };
     let here = spec.field("resourceTemplates");
@@ -60,7 +60,7 @@ pub fn check(subject: &Subject<'_>, spec: &Place<'_>, out: &mut Problems) {
     out.extend(found);
 }
 
-/// How long the flow's name is, as far as it is known.
+/// Returns the length of the flow's name, as far as it is known.
 fn flow_name_length(subject: &Subject<'_>) -> usize {
     let metadata = &subject.flow.metadata;
     metadata

@@ -11,7 +11,7 @@ use crate::problem::code;
 use crate::problem::field_path::Place;
 use crate::problem::{Problem, Problems};
 
-/// Check names, types, metadata and durations of every step.
+/// Checks names, types, metadata and durations of every step.
 pub fn check(subject: &Subject<'_>, spec: &Place<'_>, out: &mut Problems) {
     let list = spec.field("steps");
     let steps = subject.steps();

@@ -6,21 +6,21 @@ use std::sync::LazyLock;
 use crate::flows::api::{JobFlow, Step};
 use crate::flows::dag::{Ancestors, Dag};
 
-/// What the caller knows that the object does not say.
+/// Facts that the caller knows and the object does not say.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// Whether there is a default artifact store: `None` where nobody can know (offline).
+    /// True if there is a default artifact store: `None` where nobody can know (offline).
     pub artifact_store: Option<bool>,
 }
 
-/// What the rules look at.
+/// The subject of the rules: a flow and its context.
 pub struct Subject<'a> {
     /// The flow, typed.
     pub flow: &'a JobFlow,
     /// Its graph.
     pub dag: &'a Dag<'a>,
     ancestors: LazyLock<Ancestors, Box<dyn FnOnce() -> Ancestors + 'a>>,
-    /// What the caller knows.
+    /// Facts that the caller knows.
     pub options: &'a Options,
 }
 
@@ -34,7 +34,7 @@ impl<'a> Subject<'a> {
         &self.flow.spec.steps
     }
 
-    /// Whether `ancestor` is done before `step` starts.
+    /// Tests whether `ancestor` is done before `step` starts.
     pub fn is_ancestor(&self, step: usize, ancestor: usize) -> bool {
         self.ancestors.contains(step, ancestor)
     }

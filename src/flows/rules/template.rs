@@ -33,7 +33,7 @@ pub(super) use env::config_key;
 pub(super) use job::selects_itself;
 pub(super) use resources::{cure, read};
 
-/// Check the template of every step that runs one.
+/// Checks the template of every step that runs one.
 pub fn check(subject: &Subject<'_>, spec: &Place<'_>, out: &mut Problems) {
     let list = spec.field("steps");
     let bare = subject.resource_names();

@@ -17,7 +17,7 @@ pub const MUTABLE: [&str; 4] = [
     "executionPolicy.parallelism",
 ];
 
-/// Check that a flow that has started is changed only where it may be.
+/// Checks that a flow that has started is changed only where it may be.
 pub fn changes(object: &Value, old: &Value, out: &mut Problems) {
     let started = old.pointer("/status/startTime").is_some_and(|time| !time.is_null());
     if started && !canonical::same_spec(object, old) {
@@ -31,8 +31,9 @@ pub(super) fn named(step: &Value) -> Option<(&str, &Value)> {
     Some((step.get("name")?.as_str()?, step))
 }
 
-/// Tell every changed field that may not change: those of the policy and of each step; what lies deeper is one change.
-/// Both sides are canonical, so writing a default out, or leaving it out, is no change; steps are matched by name.
+/// Reports every changed field that may not change: those of the policy and of each step; what lies deeper is one
+/// change. Both sides are canonical, so writing a default out, or leaving it out, is no change; steps are matched by
+/// name.
 fn differences(new: &Value, old: &Value, place: &Place<'_>, name: &str, out: &mut Problems) {
     if new == old || MUTABLE.contains(&name) {
         return;
@@ -77,7 +78,7 @@ fn forbidden(place: &Place<'_>) -> Problem {
         .hint(format!("only {may} may; make a new flow for anything else"))
 }
 
-/// Whether every step has a name of its own.
+/// Tests whether every step has a name of its own.
 fn unique(steps: &[Value]) -> bool {
     let names: HashSet<&str> = steps.iter().filter_map(|step| Some(named(step)?.0)).collect();
     names.len() == steps.len()

@@ -1,4 +1,4 @@
-//! What names refer to: parameters, steps, outputs, resources.
+//! Resolves names: parameters, steps, outputs, resources.
 
 use super::{FLOW_PROPERTIES, ROOTS, SELF_PROPERTIES, STEP_PROPERTIES, Segment, Walk, written};
 use crate::flows::api::{StepPhase, ValueType};
@@ -26,7 +26,7 @@ impl<'a> Walk<'a, '_> {
         );
     }
 
-    /// Where a bare name was probably meant to be found.
+    /// Suggests where a bare name was probably meant to be found.
     fn owner(&self, name: &str) -> String {
         if self.scope.parameter(name).is_some() {
             return format!("write {}", show("parameters", name));

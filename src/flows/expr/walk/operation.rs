@@ -132,7 +132,7 @@ impl<'a> Walk<'a, '_> {
         self.tell(Problem::invalid(code::WRONG_RESULT_TYPE, self.place, shown, what).maybe_hint(hint));
     }
 
-    /// Tell a phase that does not exist, where `phase` is a step's phase and `name` a text.
+    /// Reports a phase that does not exist, where `phase` is a step's phase and `name` a text.
     fn phases(&mut self, phase: &'a IdedExpr, name: &'a IdedExpr) {
         let Expr::Literal(LiteralValue::String(name)) = &name.expr else { return };
         let Some(("steps", segments)) = path(phase) else { return };

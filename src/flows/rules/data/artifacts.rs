@@ -12,7 +12,7 @@ use crate::problem::code;
 use crate::problem::field_path::Place;
 use crate::problem::{Problem, Problems};
 
-/// Where an input without a path is put, as zen-flow did.
+/// The folder of an input without a path, as in zen-flow.
 const DEFAULT_FOLDER: &str = "/tmp/artifacts";
 
 /// HW425: nothing moves artifacts yet, so whatever asks for one is refused. The version that moves them takes out this

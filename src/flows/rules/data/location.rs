@@ -1,4 +1,4 @@
-//! Where artifacts come from and go to: S3, HTTP.
+//! Sources and destinations of artifacts: S3, HTTP.
 
 use serde_json::Value;
 

@@ -173,7 +173,7 @@ fn has_result(here: Here<'_, '_>, source: &str, place: &Place<'_>, out: &mut Pro
     }
 }
 
-/// Check a path, the end of `text`; the column is counted in the whole text.
+/// Checks a path, the end of `text`; the column is counted in the whole text.
 fn json_path(text: &str, path: &str, place: &Place<'_>, out: &mut Problems) {
     if let Err(error) = jsonpath::parse(path) {
         let before = text[..text.len() - path.len()].chars().count();
@@ -217,7 +217,7 @@ fn containers(step: &Step) -> Option<Vec<String>> {
     (!names.is_empty() && !names.iter().any(|name| expr::has_expression(name))).then_some(names)
 }
 
-/// Check literal values against the declared type, and tell braces that are taken literally.
+/// Checks literal values against the declared type, and warns of braces that are taken literally.
 fn literals(
     value: Option<&str>,
     default: Option<&str>,

@@ -59,7 +59,7 @@ impl Here<'_, '_> {
     }
 }
 
-/// Check the names of one list: their form, and that each stands once.
+/// Checks the names of one list: their form, and that each stands once.
 pub(super) fn names<'a>(
     list: impl Iterator<Item = &'a str>,
     kind: &str,
@@ -93,7 +93,7 @@ pub(super) fn names<'a>(
     }
 }
 
-/// Check that a reference to a key of a ConfigMap or Secret is complete.
+/// Checks that a reference to a key of a ConfigMap or Secret is complete.
 pub(super) fn key_ref(reference: &KeyRef, place: &Place<'_>, out: &mut Problems) {
     for (field, value) in [("name", &reference.name), ("key", &reference.key)] {
         let here = place.field(field);

@@ -1,4 +1,4 @@
-//! What an expression of a step may look at.
+//! The names that an expression of a step may use.
 
 use std::cell::OnceCell;
 
@@ -14,7 +14,7 @@ pub(in crate::flows::rules) struct StepScope<'s, 'f> {
     pub(super) subject: &'s Subject<'f>,
     index: usize,
     resources: &'s [&'s str],
-    /// Whether the graph has no cycle, found out once for all steps.
+    /// True if the graph has no cycle, computed once for all steps.
     acyclic: &'s OnceCell<bool>,
     /// The first dependencies that name no step.
     unknown: OnceCell<Vec<&'f str>>,
@@ -45,7 +45,7 @@ impl<'s, 'f> StepScope<'s, 'f> {
         self.find(step).map_or(&[], declared::outputs)
     }
 
-    /// Whether a parameter's value is read from a Secret.
+    /// Tests whether a parameter's value is read from a Secret.
     pub(super) fn is_secret(&self, name: &str) -> bool {
         self.parameter_named(name).is_some_and(|parameter| parameter.secret_key().is_some())
     }

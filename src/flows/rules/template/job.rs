@@ -14,7 +14,7 @@ use crate::problem::Problem;
 use crate::problem::code;
 use crate::problem::field_path::Place;
 
-/// What the API server takes as `parallelism` and `maxFailedIndexes` of an Indexed Job.
+/// The most that the API server takes as `parallelism` and `maxFailedIndexes` of an Indexed Job.
 const MOST_INDEXED: i64 = 100_000;
 
 pub(super) fn check(spec: &Map<String, Value>, here: &Place<'_>, scope: &mut Scope<'_, '_>) {
@@ -78,7 +78,7 @@ pub(super) fn check(spec: &Map<String, Value>, here: &Place<'_>, scope: &mut Sco
     }
 }
 
-/// Whether the API server makes the Job's selector, and the labels that it selects by (`manualSelector`).
+/// Tests whether the API server makes the Job's selector, and the labels that it selects by (`manualSelector`).
 pub(in crate::flows::rules) fn selects_itself(spec: &Map<String, Value>) -> bool {
     matches!(spec.get("manualSelector"), None | Some(Value::Null | Value::Bool(false)))
 }
@@ -99,7 +99,7 @@ fn managed_by(value: &Value, place: &Place<'_>, scope: &mut Scope<'_, '_>) {
     }
 }
 
-/// What only an Indexed Job can have, and what it needs.
+/// Checks the fields that only an Indexed Job can have, and those that it needs.
 fn indexed(spec: &Map<String, Value>, here: &Place<'_>, scope: &mut Scope<'_, '_>) {
     let mode = text(spec, "completionMode").unwrap_or_default();
     if is_expression(mode) {

@@ -12,7 +12,7 @@ use crate::problem::code::Code;
 use crate::problem::field_path::{FieldPath, Place};
 use crate::problem::{Problem, Problems};
 
-/// What the rules of one template know.
+/// The context of the rules of one template.
 pub(super) struct Scope<'a, 'o> {
     pub(super) step: &'a Step,
     /// Names of resource templates.
@@ -69,17 +69,17 @@ impl<'a> Sink<'a> {
     }
 }
 
-/// What containers have to know of their pod.
+/// The facts about a pod that the rules of its containers need.
 pub(super) struct Pod<'a> {
     /// Volumes by name.
     pub(super) volumes: BTreeSet<&'a str>,
-    /// Whether a volume's name is only known later.
+    /// True if a volume's name is only known later.
     pub(super) unknown_volumes: bool,
-    /// Whether the pod says as a whole what it needs.
+    /// True if the pod as a whole has `resources`.
     pub(super) has_resources: bool,
 }
 
-/// Whether a value is filled in later.
+/// Tests whether a value is filled in later.
 pub(super) fn is_expression(text: &str) -> bool {
     expr::has_expression(text)
 }
