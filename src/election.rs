@@ -105,7 +105,7 @@ impl Election {
 
     /// Campaigns until `stopped`, then releases the Lease if it is held, so that a successor need not wait.
     ///
-    /// Stop what writes as the leader *before* `stopped`: after the release another leads at once.
+    /// Stop what writes as the leader *before* `stopped`: after the release another candidate leads immediately.
     pub async fn run(self, stopped: CancellationToken) {
         let Self { mut leases, identity, timing, claim, metrics, fit } = self;
         let mut campaign = Campaign::new(identity, timing, Instant::now());

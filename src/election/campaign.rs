@@ -166,7 +166,7 @@ impl Campaign {
                 self.see(record, now);
                 self.conflicted = false;
                 // From when it was sent: the others cannot have seen it before. An answer that comes too late to lead
-                // by changes nothing, and the next write is due at once.
+                // by changes nothing, and the next write is due immediately.
                 self.due = sent + self.timing.retry();
                 let until = sent + self.timing.renew();
                 if now < until {

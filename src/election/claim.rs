@@ -59,7 +59,7 @@ where
         };
         done = Some(term);
         let token = stopped.child_token();
-        // However this ends, by panic too: what `work` has spawned is told.
+        // The guard cancels the token however this ends, by panic too: whatever `work` has spawned sees it.
         let guard = token.clone().drop_guard();
         let lost = async {
             lose(&mut claim, term).await;

@@ -24,7 +24,7 @@ mod template;
 mod types;
 mod walk;
 
-pub use bind::{Bound, place, slot};
+pub use bind::{Bound, slot, slot_index};
 pub(super) use bind::{each_part, parts};
 pub use expression::{Expression, MAX_BYTES, References};
 pub use fold::{constant, never_runs};

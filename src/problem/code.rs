@@ -1,7 +1,7 @@
 //! The stable numbers of everything that can be wrong, and the text behind each.
 //!
 //! A code is never given another meaning and never reused. Its explanation is a page of `src/problem/code/`, written
-//! for the person who met it: what it means, an example that a test runs, and the cure. `headworks explain HW201`
+//! for the person who met it: what it means, an example that a test runs, and a fix. `headworks explain HW201`
 //! prints the page; `docs/errors.md` is all of them.
 
 use std::fmt;
@@ -45,7 +45,7 @@ pub struct Entry {
     pub code: Code,
     /// One line.
     pub title: &'static str,
-    /// The whole explanation, in Markdown: what it means, an example that a test runs, the cure.
+    /// The whole explanation, in Markdown: what it means, an example that a test runs, a fix.
     pub page: &'static str,
 }
 

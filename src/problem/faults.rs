@@ -72,7 +72,7 @@ pub(crate) fn problem(
             };
             let what = format!("must be {wanted}, not {not}");
             let problem = Problem::wrong_type(codes.wrong_type, place, shown(found), what);
-            problem.maybe_hint(cure(found, shape, &path))
+            problem.maybe_hint(fix(found, shape, &path))
         }
         Fault::Unknown { known } => {
             let name = path.0.last().map(segment_name).unwrap_or_default();
@@ -134,7 +134,7 @@ fn kind(value: &Value) -> &'static str {
 }
 
 /// A hint for a value of the wrong type, where the fix is plain.
-fn cure(found: &Value, shape: &Shape, path: &FieldPath) -> Option<String> {
+fn fix(found: &Value, shape: &Shape, path: &FieldPath) -> Option<String> {
     let name = match path.0.last() {
         Some(Segment::Field(name)) => name.as_str(),
         _ => "",

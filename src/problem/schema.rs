@@ -1,7 +1,7 @@
 //! The shape of an object: which fields there are, and what stands in them.
 //!
 //! A [`Shape`] is compiled from an `OpenAPI` schema, ours or that of a Kubernetes kind, and held against a raw JSON
-//! value. Unlike a typed decoder it does not stop at the first wrong type: [`Shape::check`] tells everything, with
+//! value. Unlike a typed decoder it does not stop at the first wrong type: [`Shape::check`] reports everything, with
 //! paths, and hands back the value with what was wrong put right just enough for the typed decoder to go on.
 
 use std::collections::BTreeMap;

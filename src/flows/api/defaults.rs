@@ -37,8 +37,8 @@ pub fn apply(flow: &mut Value) {
 ///
 /// A flow that says Forbid or Replace and has a `generateName` but no `concurrencyKey` gets the generated name's stem
 /// as its key: flows made from one manifest are those that must not overlap. Where such a flow does not say its
-/// policy, none is written either (the engine reads an absent one as Forbid): once written, it could not be told from
-/// one that the user wrote, and the next update would add the key.
+/// policy, none is written either (the engine reads an absent one as Forbid): once written, it could not be
+/// distinguished from one that the user wrote, and the next update would add the key.
 pub fn written(flow: &Value) -> Vec<(String, Value)> {
     let mut out = Vec::new();
     let Some(spec) = flow.get("spec").and_then(Value::as_object) else { return out };

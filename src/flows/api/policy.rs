@@ -15,7 +15,7 @@ pub struct ExecutionPolicy {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub concurrency_key: Option<String>,
-    /// Seconds after completion when the flow and its Jobs are deleted; 0 is at once. Default 86400.
+    /// Seconds after completion when the flow and its Jobs are deleted; 0 is immediately. Default 86400.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 2_147_483_647))]
     pub ttl_seconds_after_finished: Option<i64>,
@@ -27,7 +27,7 @@ pub struct ExecutionPolicy {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 2_147_483_647))]
     pub active_deadline_seconds: Option<i64>,
-    /// The most steps that run at once; steps earlier in the document go first.
+    /// The most steps that run together; steps earlier in the document go first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 2_147_483_647))]
     pub parallelism: Option<i64>,

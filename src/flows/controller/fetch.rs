@@ -120,18 +120,18 @@ impl Failure {
                     Source::ConfigMap(_) => ("configmaps", "headworks"),
                     Source::Secret(_) => ("secrets", "headworks-secrets"),
                 };
-                Unread::Told(format!(
+                Unread::Reported(format!(
                     "headworks may not read {source}; grant its service account \"get\" on {resource}, as ClusterRole \
                      {role} does: {why}"
                 ))
             }
-            Self::Wrong(why) => Unread::Told(format!("{source} cannot be read; correct its name: {why}")),
+            Self::Wrong(why) => Unread::Reported(format!("{source} cannot be read; correct its name: {why}")),
             Self::Passing(_) | Self::Late if tries < TRIES => Unread::Passing,
             Self::Passing(why) => {
                 // Not how often: a status is not to be written with each try.
-                Unread::Told(format!("{source} could not be read and is tried again: {why}"))
+                Unread::Reported(format!("{source} could not be read and is tried again: {why}"))
             }
-            Self::Late => Unread::Told(format!(
+            Self::Late => Unread::Reported(format!(
                 "{source} could not be read and is tried again: no answer within {} s",
                 READ.as_secs()
             )),
@@ -218,14 +218,14 @@ mod tests {
     #[test]
     fn a_missing_right_is_told_at_once_with_its_cure() {
         let why = "secrets \"creds\" is forbidden";
-        let Unread::Told(words) = told(403, why, 1) else { panic!("not told") };
+        let Unread::Reported(words) = told(403, why, 1) else { panic!("not told") };
         assert_eq!(
             words,
             "headworks may not read Secret \"creds\"; grant its service account \"get\" on secrets, as ClusterRole \
              headworks-secrets does: secrets \"creds\" is forbidden"
         );
         for code in [400, 422] {
-            assert!(matches!(told(code, "bad", 1), Unread::Told(_)), "{code}");
+            assert!(matches!(told(code, "bad", 1), Unread::Reported(_)), "{code}");
         }
     }
 
@@ -233,7 +233,7 @@ mod tests {
     fn what_may_pass_is_told_of_the_third_time() {
         for code in [429, 500, 503, 504] {
             assert_eq!(told(code, "busy", 2), Unread::Passing);
-            let Unread::Told(words) = told(code, "busy", 3) else { panic!("not told") };
+            let Unread::Reported(words) = told(code, "busy", 3) else { panic!("not told") };
             assert!(
                 words.ends_with(&format!("is tried again: the API server says {code} Reason")),
                 "{words}"
@@ -242,7 +242,7 @@ mod tests {
         let source = Source::ConfigMap("c".to_owned());
         assert_eq!(Failure::Late.told(&source, 1), Unread::Passing);
         let words = "ConfigMap \"c\" could not be read and is tried again: no answer within 5 s";
-        assert_eq!(Failure::Late.told(&source, 4), Unread::Told(words.to_owned()));
+        assert_eq!(Failure::Late.told(&source, 4), Unread::Reported(words.to_owned()));
     }
 
     #[test]

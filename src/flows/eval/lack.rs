@@ -53,7 +53,7 @@ pub(super) enum Lack {
     /// The object that it is read from cannot be read. Unlike an absent one it is never passed over: a default, or
     /// nothing, in place of a value that is there would be another flow.
     Unread(Unread),
-    /// It cannot be computed; where, is told by whoever asked.
+    /// It cannot be computed; the caller adds where.
     Wrong(String),
     /// The step fails.
     Failed(Failure),
@@ -79,7 +79,7 @@ impl Lack {
 impl From<Lack> for Unready {
     fn from(lack: Lack) -> Self {
         match lack {
-            Lack::Missing(what) | Lack::Unread(Unread::Told(what)) => Self::Missing(what),
+            Lack::Missing(what) | Lack::Unread(Unread::Reported(what)) => Self::Missing(what),
             Lack::Needs(source) => Self::Needs(BTreeSet::from([source])),
             Lack::Unread(Unread::Passing) => Self::Unread,
             Lack::Failed(failure) => Self::Failed(failure),

@@ -48,7 +48,7 @@ impl Meter {
 
     /// Pay for handing a value over.
     pub(super) fn hand_over(&self, value: &Value) {
-        // Told by `is_used_up`.
+        // The caller learns of it by `is_used_up`.
         let _ = self.spend(|| json(value));
     }
 

@@ -1,5 +1,5 @@
 //! The ConfigMaps and Secrets that have to be read before something can be evaluated. Found in the expressions, so
-//! that all of them are asked for at once.
+//! that all of them are asked for together.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -29,7 +29,7 @@ fn unread<'r>(
         if seen.contains(&name) {
             continue;
         }
-        // That there is no such parameter is told where it is read.
+        // A missing parameter is reported where it is read.
         if let Some(found) = Parameter::find(reader.scene.flow, reader.step, &name) {
             let config = found.config_map_key().map(|key| Source::ConfigMap(key.name.clone()));
             let secret = found.secret_key().map(|key| Source::Secret(key.name.clone()));

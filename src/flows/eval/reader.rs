@@ -104,9 +104,9 @@ impl<'a> Reader<'a> {
 
     /// Finds a step and its status.
     fn status(&self, step: &str) -> Result<(&'a Step, &'a StepStatus), Lack> {
-        let place = self.names.find(step);
-        let found = place
-            .and_then(|place| Some((self.scene.flow.spec.steps.get(place)?, self.scene.steps.get(place)?)));
+        let index = self.names.find(step);
+        let found = index
+            .and_then(|index| Some((self.scene.flow.spec.steps.get(index)?, self.scene.steps.get(index)?)));
         found.ok_or_else(|| Lack::wrong(format!("there is no step \"{step}\"")))
     }
 

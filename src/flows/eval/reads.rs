@@ -20,12 +20,12 @@ pub struct Reads {
 pub fn reads(flow: &JobFlow) -> Vec<Reads> {
     let steps = &flow.spec.steps;
     let mut found: Vec<Reads> = steps.iter().map(own).collect();
-    let places: HashMap<&str, usize> =
-        steps.iter().enumerate().map(|(place, step)| (step.name.as_str(), place)).collect();
+    let indices: HashMap<&str, usize> =
+        steps.iter().enumerate().map(|(index, step)| (step.name.as_str(), index)).collect();
     for step in steps {
         for (source, path) in sources(step) {
-            if let Some(&place) = places.get(source) {
-                found[place].add(path);
+            if let Some(&index) = indices.get(source) {
+                found[index].add(path);
             }
         }
     }

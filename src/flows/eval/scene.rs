@@ -38,8 +38,8 @@ pub struct Sources {
 pub enum Unread {
     /// An error that may pass by itself, and is not worth telling of yet.
     Passing,
-    /// For people: what is wrong, and the cure.
-    Told(String),
+    /// For people: what is wrong, and a fix.
+    Reported(String),
 }
 
 /// A ConfigMap or Secret in the flow's namespace.

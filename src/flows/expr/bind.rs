@@ -27,13 +27,13 @@ impl Bound {
     }
 }
 
-/// The variable that stands for the reading at a place of [`Bound::reads`]; no user can write it.
-pub fn slot(place: usize) -> String {
-    format!("@{place}")
+/// The variable that stands for the value at an index of [`Bound::reads`]; no user can write it.
+pub fn slot(index: usize) -> String {
+    format!("@{index}")
 }
 
-/// The place in [`Bound::reads`] that a variable stands for.
-pub fn place(slot: &str) -> Option<usize> {
+/// The index in [`Bound::reads`] that a variable stands for.
+pub fn slot_index(slot: &str) -> Option<usize> {
     slot.strip_prefix('@')?.parse().ok()
 }
 
@@ -56,8 +56,8 @@ impl Binder {
     fn bind(&mut self, mut tree: IdedExpr) -> IdedExpr {
         if let Some(read) = self.reading(&tree) {
             add(&mut self.reads, read.clone());
-            let place = self.reads.iter().position(|known| *known == read).unwrap_or_default();
-            tree.expr = Expr::Ident(slot(place));
+            let index = self.reads.iter().position(|known| *known == read).unwrap_or_default();
+            tree.expr = Expr::Ident(slot(index));
             return tree;
         }
         if let Expr::Comprehension(comprehension) = &mut tree.expr {

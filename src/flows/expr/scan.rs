@@ -13,7 +13,7 @@ use crate::problem::code::Code;
 
 /// The deepest nesting of brackets; each costs the parser a few stack frames.
 pub(super) const MAX_BRACKETS: usize = 32;
-/// The deepest syntax tree, as far as tokens tell: brackets, chains of operators and selections, conditionals. The
+/// The deepest syntax tree, as far as tokens show: brackets, chains of operators and selections, conditionals. The
 /// tree is walked and dropped recursively, on threads with 2 MiB of stack.
 pub(super) const MAX_DEPTH: usize = 128;
 

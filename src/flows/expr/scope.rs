@@ -20,15 +20,16 @@ pub trait Scope {
     fn is_descendant(&self, _step: &str) -> bool {
         false
     }
-    /// Tests whether a parameter that is unknown is the consequence of a problem that is told elsewhere.
+    /// Tests whether a parameter that is unknown is the consequence of a problem that is reported elsewhere.
     fn excuses_parameter(&self) -> bool {
         false
     }
-    /// Tests whether an output of `step` that is unknown is the consequence of a problem that is told elsewhere.
+    /// Tests whether an output of `step` that is unknown is the consequence of a problem that is reported elsewhere.
     fn excuses_output(&self, _step: &str) -> bool {
         false
     }
-    /// Tests whether a step that is unknown, or no ancestor, is the consequence of a problem that is told elsewhere.
+    /// Tests whether a step that is unknown, or no ancestor, is the consequence of a problem that is reported
+    /// elsewhere.
     fn excuses(&self, _step: &str) -> bool {
         false
     }

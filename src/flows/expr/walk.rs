@@ -37,8 +37,8 @@ pub(super) struct Walk<'a, 'w> {
     /// Names bound by comprehensions.
     bound: Vec<&'a str>,
     loops: usize,
-    /// References that were told already.
-    told: Vec<String>,
+    /// Keys of what was reported already.
+    reported: Vec<String>,
 }
 
 impl<'a, 'w> Walk<'a, 'w> {
@@ -48,7 +48,7 @@ impl<'a, 'w> Walk<'a, 'w> {
         out: &'w mut Problems,
         references: &'w mut References,
     ) -> Self {
-        Self { place, scope, out, references, bound: Vec::new(), loops: 0, told: Vec::new() }
+        Self { place, scope, out, references, bound: Vec::new(), loops: 0, reported: Vec::new() }
     }
 
     /// Reports a `when` that is known to be something else than true or false.
@@ -106,7 +106,7 @@ impl<'a, 'w> Walk<'a, 'w> {
                 Type::Map
             }
             Expr::Struct(object) => {
-                self.tell(Problem::not_found(
+                self.report(Problem::not_found(
                     code::UNKNOWN_VARIABLE,
                     self.place,
                     object.type_name.as_str(),
@@ -183,7 +183,7 @@ impl<'a, 'w> Walk<'a, 'w> {
                 problem("there is no function of this name").hint(hint)
             }
         };
-        self.tell(problem);
+        self.report(problem);
     }
 
     fn comprehension(&mut self, comprehension: &'a ComprehensionExpr) -> Type {
@@ -193,7 +193,7 @@ impl<'a, 'w> Walk<'a, 'w> {
         if self.loops == MAX_LOOPS + 1 {
             let what = format!("all, exists, map and filter nest at most {MAX_LOOPS} deep");
             let problem = Problem::invalid(code::EXPRESSION_TOO_LARGE, self.place, self.loops, what);
-            self.tell(problem.hint("compute a part of it in an input parameter"));
+            self.report(problem.hint("compute a part of it in an input parameter"));
         }
         let bound = self.bound.len();
         self.bound.push(&comprehension.iter_var);
@@ -208,19 +208,19 @@ impl<'a, 'w> Walk<'a, 'w> {
         }
     }
 
-    fn tell(&mut self, problem: Problem) {
+    fn report(&mut self, problem: Problem) {
         let key = problem.message();
-        if !self.told.contains(&key) {
-            self.told.push(key);
+        if !self.reported.contains(&key) {
+            self.reported.push(key);
             self.out.push(problem);
         }
     }
 
     /// Reports a problem once for each step.
-    fn tell_step(&mut self, step: &str, problem: Problem) {
+    fn report_once(&mut self, step: &str, problem: Problem) {
         let key = format!("step {step}");
-        if !self.told.contains(&key) {
-            self.told.push(key);
+        if !self.reported.contains(&key) {
+            self.reported.push(key);
             self.out.push(problem);
         }
     }

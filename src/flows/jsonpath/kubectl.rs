@@ -121,7 +121,7 @@ fn name(path: &str, at: usize, query: &mut String, origins: &mut Vec<(usize, usi
     end
 }
 
-/// Characters that no key has by accident: left alone, so that the parser tells them.
+/// Characters that no key has by accident: left alone, so that the parser reports them.
 fn is_odd(c: char) -> bool {
     c.is_whitespace()
         || c.is_control()

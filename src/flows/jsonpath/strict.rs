@@ -87,7 +87,7 @@ fn number(text: &str) -> &str {
 /// Describes the mistake in a number that no JSON document can hold, or not exactly.
 fn too_large(number: &str) -> Option<String> {
     let whole = number.split(['.', 'e', 'E']).next().unwrap_or(number);
-    // `007` is no number of JSON, and told by the parser.
+    // `007` is no number of JSON; the parser reports it.
     if whole.len() > 1 && whole.starts_with('0') {
         return None;
     }

@@ -74,7 +74,7 @@ impl Checker<'_, '_, '_> {
                 }
             }
         }
-        // A Manual step's template is not used, and that is told elsewhere.
+        // A Manual step's template is not used; HW916 warns of it.
         if let Some(template) = self.step.template.as_ref().filter(|_| !self.step.is_manual()) {
             self.leaves(&template.value(), &here.field("template"), false);
         }

@@ -99,7 +99,7 @@ pub struct Faults<'a> {
 /// The way in which the faults of one part of a flow are reported.
 struct Family {
     codes: Codes,
-    /// Unknown fields are told as a warning: the cluster may be newer than our schema.
+    /// Unknown fields are only warned of: the cluster may be newer than our schema.
     lenient: bool,
     /// A whole value may be an expression.
     expressions: bool,

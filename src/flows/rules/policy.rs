@@ -1,4 +1,4 @@
-//! HW6xx: the execution policy, the flow's own podFailurePolicy, and retries. Numbers and enums were told by
+//! HW6xx: the execution policy, the flow's own podFailurePolicy, and retries. Numbers and enums are checked by
 //! [`fields`](super::fields).
 
 use std::borrow::Cow;

@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 use serde_json::{Map, Value};
 
 use super::Subject;
-use super::template::{config_key, cure, read};
+use super::template::{config_key, fix, read};
 use crate::k8s::name_rules;
 use crate::problem::code;
 use crate::problem::field_path::{FieldPath, Place};
@@ -50,13 +50,13 @@ pub fn check(subject: &Subject<'_>, spec: &Place<'_>, out: &mut Problems) {
             }
         }
     }
-    // What the schema told is not told again, nor what is missing because of it.
-    let told: HashSet<FieldPath> = out
+    // Problems that the schema has reported are not repeated, nor what is missing because of them.
+    let reported: HashSet<FieldPath> = out
         .iter()
         .filter(|problem| problem.is_error() && problem.field.0.len() > 4)
         .map(|problem| problem.field.clone())
         .collect();
-    found.retain(|problem| !problem.field.is_inside(&told));
+    found.retain(|problem| !problem.field.is_inside(&reported));
     out.extend(found);
 }
 
@@ -178,7 +178,7 @@ fn storage(spec: &Map<String, Value>, here: &Place<'_>, found: &mut Vec<Problem>
     match read(value) {
         Some(Err(error)) => found.push(
             Problem::invalid(code::CLAIM_SPEC, &place, value.clone(), error.to_string())
-                .maybe_hint(cure(value)),
+                .maybe_hint(fix(value)),
         ),
         Some(Ok(amount)) if amount.is_zero() || amount.is_negative() => {
             found.push(Problem::invalid(code::CLAIM_SPEC, &place, value.clone(), "must be more than 0"));

@@ -21,7 +21,7 @@ pub fn check(subject: &Subject<'_>, spec: &Place<'_>, out: &mut Problems) {
     let mut first: HashMap<&str, usize> = HashMap::with_capacity(steps.len());
     for (i, step) in steps.iter().enumerate() {
         let here = list.index(i);
-        // What is no object at all lacks everything; that was told.
+        // A step that is no object lacks every field; the schema has reported it already.
         if step.name.is_empty() && out.has(&here) {
             continue;
         }

@@ -1,8 +1,8 @@
 //! HW5xx: what a cluster would refuse in a step's Job, and what a person may not have meant.
 //!
 //! Reads the raw value, never a typed copy: what the user wrote is what becomes the Job. Types and unknown fields
-//! were told by [`fields`](super::fields) before; a value of another type is passed over here. A text with `{{` in it
-//! is judged when its value is known, by the API server.
+//! have been reported by [`fields`](super::fields); a value of another type is skipped here. A text with `{{` in it
+//! is checked by the API server, when its value is known.
 //!
 //! The rules are those of `k8s.io/kubernetes/pkg/apis/batch/validation` and `.../core/validation` (1.37), each named
 //! where it is kept; beyond them, only names and keys that belong to headworks are refused.
@@ -31,7 +31,7 @@ use scope::{Scope, Sink};
 
 pub(super) use env::config_key;
 pub(super) use job::selects_itself;
-pub(super) use resources::{cure, read};
+pub(super) use resources::{fix, read};
 
 /// Checks the template of every step that runs one.
 pub fn check(subject: &Subject<'_>, spec: &Place<'_>, out: &mut Problems) {
@@ -63,7 +63,7 @@ fn object(template: &Map<String, Value>, here: &Place<'_>, scope: &mut Scope<'_,
     let place = here.field("spec");
     match spec {
         Some(spec) => job::check(spec, &place, scope),
-        // `raw` was told, and stands for the whole Job.
+        // `raw` has been reported, and stands for the whole Job.
         None if template.contains_key("raw") => {}
         None => scope.push(Problem::required(code::TEMPLATE_REQUIRED, &place, "a Job needs a spec")),
     }

@@ -74,7 +74,7 @@ impl<'a> Walk<'a, '_> {
                 if !matches!(found, Type::Unknown | Type::List | Type::Map) {
                     let what = format!("`in` looks into a list or map, and this is {}", found.as_str());
                     let problem = Problem::invalid(code::WRONG_RESULT_TYPE, self.place, "in", what);
-                    self.tell(problem.hint("for texts write text.contains(part)"));
+                    self.report(problem.hint("for texts write text.contains(part)"));
                 }
                 Type::Bool
             }
@@ -82,7 +82,7 @@ impl<'a> Walk<'a, '_> {
                 let found = self.visit(value);
                 if !(found.is_number() || found == Type::Unknown) {
                     let what = format!("`-` takes a number, and this is {}", found.as_str());
-                    self.tell(Problem::invalid(code::WRONG_RESULT_TYPE, self.place, "-", what));
+                    self.report(Problem::invalid(code::WRONG_RESULT_TYPE, self.place, "-", what));
                 }
                 found
             }
@@ -106,7 +106,7 @@ impl<'a> Walk<'a, '_> {
         let sign = operator.replace('_', " ").trim().to_owned();
         let what = format!("`{sign}` takes true or false, and this is {}", found.as_str());
         let problem = Problem::invalid(code::WRONG_RESULT_TYPE, self.place, sign, what);
-        self.tell(problem.hint("compare it with something"));
+        self.report(problem.hint("compare it with something"));
     }
 
     /// Two types that do not go together.
@@ -129,7 +129,7 @@ impl<'a> Walk<'a, '_> {
         };
         let shown = [a.0, b.0].into_iter().find_map(path);
         let shown = shown.map_or_else(String::new, |(root, segments)| written(root, &segments));
-        self.tell(Problem::invalid(code::WRONG_RESULT_TYPE, self.place, shown, what).maybe_hint(hint));
+        self.report(Problem::invalid(code::WRONG_RESULT_TYPE, self.place, shown, what).maybe_hint(hint));
     }
 
     /// Reports a phase that does not exist, where `phase` is a step's phase and `name` a text.
@@ -143,7 +143,7 @@ impl<'a> Walk<'a, '_> {
         }
         let hint = did_you_mean(name, StepPhase::NAMES.iter().copied())
             .unwrap_or_else(|| format!("the phases are {}", StepPhase::NAMES.join(", ")));
-        self.tell(
+        self.report(
             Problem::not_supported(code::UNKNOWN_PHASE, self.place, name, "no step is ever in this phase")
                 .hint(hint),
         );

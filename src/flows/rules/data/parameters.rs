@@ -89,7 +89,7 @@ fn one_source(
             Problem::forbidden(code::PARAMETER_SOURCE, &from, "`value` is given already")
                 .hint("remove one of the two"),
         ),
-        // A value of the wrong type is one, and was told.
+        // A value of the wrong type counts as one; the schema has reported it.
         (false, None) if !default && !out.has(&place.field("value")) && !out.has(&from) => {
             out.push(
                 Problem::required(code::PARAMETER_SOURCE, place, "a parameter needs a source")

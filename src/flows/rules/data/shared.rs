@@ -29,7 +29,7 @@ impl Here<'_, '_> {
     ) -> Option<usize> {
         let dag = self.subject.dag;
         let Some(source) = dag.find(step) else {
-            // A dependency that nobody knows was told where it stands.
+            // An unknown dependency is reported at its own field.
             if !self.subject.steps()[self.index].dependencies.iter().any(|name| name == step) {
                 let near = out.did_you_mean(step, dag.names().iter().copied());
                 out.push(Problem::not_found(unknown, place, step, "no step has this name").maybe_hint(near));
@@ -72,7 +72,7 @@ pub(super) fn names<'a>(
         let here = place.index(i);
         let here = here.field("name");
         if name.is_empty() {
-            // Absent: told by its shape.
+            // An absent name is reported by the schema.
             if !out.has(&here) {
                 out.push(Problem::required(
                     code::INVALID_PARAMETER_NAME,

@@ -94,7 +94,7 @@ impl Scope for StepScope<'_, '_> {
         self.subject.dag.find(step).is_some_and(|after| self.subject.is_ancestor(after, self.index))
     }
 
-    /// A name of another type than text was told where it stands, and is empty here.
+    /// A name of another type than text is reported at its own field, and is empty here.
     fn excuses_parameter(&self) -> bool {
         declared::parameters(self.subject.flow, self.step()).any(str::is_empty)
     }
@@ -103,7 +103,7 @@ impl Scope for StepScope<'_, '_> {
         self.output_parameters(step).iter().any(|output| output.name.is_empty())
     }
 
-    /// In a cyclic graph nobody knows who comes before whom; an unknown dependency was told where it stands, and so
+    /// A cyclic graph has no order; an unknown dependency is reported at its own field, and so
     /// was the one that should have been `step`.
     fn excuses(&self, step: &str) -> bool {
         let dependencies = &self.step().dependencies;

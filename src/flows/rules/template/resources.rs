@@ -69,7 +69,7 @@ fn amount(name: &str, value: &Value, place: &Place<'_>, scope: &mut Scope<'_, '_
         Err(error) => {
             scope.push(
                 Problem::invalid(code::QUANTITY, place, value.clone(), error.to_string())
-                    .maybe_hint(cure(value)),
+                    .maybe_hint(fix(value)),
             );
             return None;
         }
@@ -95,7 +95,7 @@ pub(in crate::flows::rules) fn read(
 }
 
 /// Suggests what was probably meant: `1GB`, `512MB`, `1gi`, `100K`.
-pub(in crate::flows::rules) fn cure(value: &Value) -> Option<String> {
+pub(in crate::flows::rules) fn fix(value: &Value) -> Option<String> {
     let text = value.as_str()?.trim();
     let end = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
     let (number, unit) = text.split_at(end);

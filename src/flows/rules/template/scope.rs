@@ -62,8 +62,8 @@ impl<'a> Sink<'a> {
     }
 
     pub(super) fn push(&mut self, problem: Problem) {
-        let told = problem.field.is_inside(&self.reported);
-        if !(told || !problem.is_error() && self.around.contains(&problem.field)) {
+        let is_reported = problem.field.is_inside(&self.reported);
+        if !(is_reported || !problem.is_error() && self.around.contains(&problem.field)) {
             self.out.push(problem);
         }
     }
@@ -84,7 +84,7 @@ pub(super) fn is_expression(text: &str) -> bool {
     expr::has_expression(text)
 }
 
-/// The objects of a list with their indices; what is no object was told as such.
+/// The objects of a list with their indices; others have been reported by the schema.
 pub(super) fn objects(list: Option<&Value>) -> impl Iterator<Item = (usize, &Map<String, Value>)> {
     let list = list.and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     list.iter().enumerate().filter_map(|(i, entry)| Some((i, entry.as_object()?)))

@@ -63,7 +63,7 @@ fn source(volume: &Map<String, Value>, here: &Place<'_>, scope: &mut Scope<'_, '
             }
             "hostPath" => {
                 needed(source, "path", &place, "a path is needed", scope);
-                risk::told(&place, "reaches into the node's files", scope);
+                risk::warn(&place, "reaches into the node's files", scope);
             }
             "emptyDir" => {
                 if let Some(size) = source.get("sizeLimit") {
@@ -79,7 +79,7 @@ fn source(volume: &Map<String, Value>, here: &Place<'_>, scope: &mut Scope<'_, '
 fn size_limit(size: &Value, place: &Place<'_>, scope: &mut Scope<'_, '_>) {
     let problem = match super::resources::read(size) {
         Some(Err(error)) => Problem::invalid(code::QUANTITY, place, size.clone(), error.to_string())
-            .maybe_hint(super::resources::cure(size)),
+            .maybe_hint(super::resources::fix(size)),
         Some(Ok(amount)) if amount.is_negative() => {
             Problem::invalid(code::QUANTITY, place, size.clone(), "must not be negative")
         }
