@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # A `null` in a custom resource, for a field that its CRD does not call nullable.
 #
-# Guess: the API server treats it alike, however the object comes.
+# Guess: the API server treats it the same way, however the object is sent.
 # Seen, Kubernetes 1.37.2 (kube-apiserver and kubectl of k8s.io/kubernetes, built by hack/cluster; headworks takes no part):
 #   kubectl create                 the field is dropped, and the object is stored
-#   kubectl apply                  the same, for kubectl leaves it out of what it sends
+#   kubectl apply                  the same, because kubectl does not send it
 #   kubectl apply --server-side    refused: "in body must be of type string: \"null\""
-# So a template that leaves a field blank installs with `helm template | kubectl apply`, and not with a tool that applies on the
-# server's side. Fails if one of the three behaves in another way.
+# So a template that leaves a field blank installs with `helm template | kubectl apply`, but not with a tool that uses
+# server-side apply. Fails if one of the three behaves differently.
 set -euo pipefail
 here=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 cluster="$here/../hack/cluster"
@@ -47,8 +47,8 @@ for stored in created applied; do
   [[ $spec == '{}' ]] || { echo "changed: $stored holds $spec" >&2; exit 1; }
 done
 if said=$(thing by-server | kubectl apply --server-side -f - 2>&1); then
-  echo "changed: a null that is applied server-side is taken: $said" >&2
+  echo "changed: a null that is applied server-side is accepted: $said" >&2
   exit 1
 fi
-[[ $said == *'must be of type string: "null"'* ]] || { echo "changed: refused in other words: $said" >&2; exit 1; }
+[[ $said == *'must be of type string: "null"'* ]] || { echo "changed: refused with another message: $said" >&2; exit 1; }
 echo "as described: $said"

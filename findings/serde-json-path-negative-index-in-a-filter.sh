@@ -8,7 +8,7 @@
 #   $[?$[-1] == 30]           nothing            (10, 20, 30)
 #   $[?count($[-1]) > 0]      nothing            (10, 20, 30)
 #   $[?value($[-1]) == 30]    nothing            (10, 20, 30)
-# So a negative index is lost where a path has to give a single value, in a comparison or as the argument of a function, and kept
+# So a negative index is lost where a path must give a single value, in a comparison or as the argument of a function, but works
 # where a path only has to exist. No error is raised. Fails if one of the rows changes.
 set -euo pipefail
 folder=$(mktemp -d)

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# What is left of a termination message that is too long.
+# The part of a termination message that is kept if it is too long.
 #
 # Guess: the kubelet keeps the first 4,096 bytes of /dev/termination-log.
 # Seen, Kubernetes 1.37.2 (kubelet, containerd; built by hack/cluster from k8s.io/kubernetes; headworks takes no part):
 #   a pod of one container, 5,000 bytes written    the LAST 4,096 bytes are kept
-#   a pod of four containers, 3,900 bytes written  the FIRST 3,072 bytes are kept: 12 KiB are shared by all containers, and
-#                                                  what exceeds a share is cut at the other end
-# So a JSON document that is too long loses its head in the one case and its tail in the other, and nothing in the pod's status
-# tells that it was cut. Needs root, for a real node. Fails if either is cut in another way.
+#   a pod of four containers, 3,900 bytes written  the FIRST 3,072 bytes are kept: all containers share 12 KiB, and the
+#                                                  part that exceeds a container's share is cut at the end
+# So a JSON document that is too long loses its beginning in one case and its end in the other, and nothing in the pod's status
+# shows that it was cut. Needs root, for a real node. Fails if either is cut differently.
 set -euo pipefail
 [[ $(id -u) == 0 ]] || { echo "needs root, for a real node" >&2; exit 1; }
 here=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
@@ -19,7 +19,7 @@ trap '"$cluster" down --name "$name"' EXIT
 kubectl() { KUBECONFIG=$kubeconfig "$tools/kubectl" "$@"; }
 kubectl version | tail -n 1
 
-# pod NAME LENGTH [CONTAINER...]: the first container writes `<`, dashes and `>`, LENGTH bytes in all; the others end at once.
+# pod NAME LENGTH [CONTAINER...]: the first container writes `<`, dashes and `>`, LENGTH bytes in all; the others exit immediately.
 pod() {
   local pod=$1 length=$2 other
   shift 2
@@ -35,7 +35,7 @@ pod() {
     -o jsonpath='{.status.containerStatuses[?(@.name=="main")].state.terminated.message}'
 }
 
-# expect WHAT TEXT LENGTH FIRST LAST: the text has that length, and begins and ends so.
+# expect WHAT TEXT LENGTH FIRST LAST: checks the length of the text, and its first and last character.
 expect() {
   [[ ${#2} == "$3" && ${2:0:1} == "$4" && ${2: -1} == "$5" ]] && return
   echo "changed: $1: ${#2} bytes, from \`${2:0:1}\` to \`${2: -1}\`; expected $3, from \`$4\` to \`$5\`" >&2

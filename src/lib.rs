@@ -8,5 +8,6 @@ pub mod k8s;
 pub mod leaders;
 pub mod manifest;
 pub mod names;
+pub mod pacing;
 pub mod problem;
 pub mod telemetry;

@@ -44,11 +44,11 @@
 mod apply;
 mod build;
 mod config;
-mod controller;
 mod events;
 mod fetch;
 pub mod inspect;
 pub(crate) mod plan;
+mod reconcile;
 mod state;
 mod status;
 mod watch;
@@ -69,8 +69,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::hooks::Hooks;
 use crate::identity::Identity;
-use crate::managed::controller::Controller;
 use crate::managed::plan::cluster::ClusterState;
+use crate::managed::reconcile::Controller;
 use crate::managed::state::Store;
 use crate::metrics::source::Backend;
 use crate::readiness::Readiness;

@@ -1,8 +1,8 @@
 # shellcheck shell=bash
-# etcd, kube-apiserver and kube-controller-manager: what both sizes have in common, and the size that needs no root.
+# etcd, kube-apiserver and kube-controller-manager: the parts that all sizes share, and the sizes that need no root.
 #
-# Daemons run in the state directory and are given relative paths: a Unix socket's path may be 107 bytes long, a home directory's
-# may not leave room for it. etcd listens on sockets only: it has no accounts, so no port of it may be open to other users.
+# Daemons run in the state directory and get relative paths: the path of a Unix socket may have at most 107 bytes, and a long home
+# directory may exceed that. etcd listens on sockets only: it has no accounts, so none of its ports may be open to other users.
 
 SERVICE_RANGE=10.96.0.0/16
 SERVICE_RANGE_6=fd00:10:96::/112 # for Services that ask for it; the default family is IPv4
@@ -10,7 +10,7 @@ SERVICE_ADDRESS=10.96.0.1 # the first of the range: the Service `kubernetes`
 
 kc() { "$TOOLS/kubectl" --kubeconfig "$STATE/kubeconfig" --cache-dir "$STATE/kubectl-cache" "$@"; }
 
-# certificates SERVER_URL ADDRESS,...: an authority of this instance's own, so that no instance is ever taken for another.
+# certificates SERVER_URL ADDRESS,...: makes a CA for this instance alone, so that no instance is ever mistaken for another.
 certificates() {
   local pki
   pki=$(own_tool pki)
@@ -42,7 +42,7 @@ kind: Policy
 omitStages: [RequestReceived]
 rules: [{level: Metadata}]
 END
-  printf '%s\n' "$@" >"$STATE/apiserver.flags" # whoever restarts it wants the same
+  printf '%s\n' "$@" >"$STATE/apiserver.flags" # for restart_apiserver
   start kube-apiserver "$TOOLS/kube-apiserver" --etcd-servers=unix://etcd.sock \
     --service-cluster-ip-range="$SERVICE_RANGE,$SERVICE_RANGE_6" --allow-privileged=true --authorization-mode=Node,RBAC \
     --tls-cert-file=pki/apiserver.crt --tls-private-key-file=pki/apiserver.key --client-ca-file=pki/ca.crt \
@@ -50,19 +50,19 @@ END
     --audit-policy-file=audit.yaml --audit-log-path=audit.log --audit-log-maxsize=1000 "$@"
 }
 
-# Ready for a test: healthy, and the namespaces that every cluster has are there.
+# apiserver_ready: succeeds if the API server is healthy and the namespaces that every cluster has exist.
 apiserver_ready() { kc get --raw /readyz && kc get namespace default; }
 
 start_controller_manager() {
   # Without the raised limits the controllers are the slowest part of every benchmark (by default 20 calls/s and 5 workers).
-  # Port 0: nobody asks it anything, and a port less is a port that cannot be taken.
+  # Port 0 means no port: nothing queries it, and a port that is not used cannot be taken.
   start kube-controller-manager "$TOOLS/kube-controller-manager" --kubeconfig=pki/controller-manager.kubeconfig --secure-port=0 --leader-elect=false \
     --service-account-private-key-file=pki/sa.key --use-service-account-credentials=true --root-ca-file=pki/ca.crt \
     --cluster-signing-cert-file=pki/ca.crt --cluster-signing-key-file=pki/ca.key --controllers='*,-node-ipam-controller' \
     --flex-volume-plugin-dir="$STATE/flex" --kube-api-qps=1000 --kube-api-burst=2000 --concurrent-job-syncs=50
 }
 
-# The controllers work, and pods can be created: none is admitted without the account it would run as.
+# wait_for_controllers: waits until pods can be created; none is admitted without its service account.
 wait_for_controllers() { wait_for 180 'the default service account exists' kube-controller-manager kc get serviceaccount default; }
 
 start_scheduler() {
@@ -70,7 +70,7 @@ start_scheduler() {
     --kube-api-qps=1000 --kube-api-burst=2000
 }
 
-# control_plane_up: the whole on 127.0.0.1.
+# control_plane_up: starts all of it on 127.0.0.1.
 control_plane_up() {
   start_etcd
   apiserver_on_a_free_port
@@ -82,7 +82,7 @@ control_plane_up() {
   fi
 }
 
-# apiserver_up FLAG...: start it and wait until it is ready. False if its port is taken by somebody else.
+# apiserver_up FLAG...: starts it and waits until it is ready. Fails if its port is taken by another process.
 apiserver_up() {
   local deadline=$((SECONDS + 180))
   start_apiserver "$@"
@@ -97,9 +97,9 @@ apiserver_up() {
   done
 }
 
-# apiserver_on_a_free_port: a port that is free now may be taken a moment later, by an instance that starts beside this one. Then
-# the API server ends with "address already in use", and we try another. A stranger on our port is never taken for our API
-# server: the kubeconfig trusts this instance's authority only.
+# apiserver_on_a_free_port: starts it on a free port. A port that is free now may be taken a moment later, by an instance that
+# starts in parallel. Then the API server ends with "address already in use", and another port is tried. Another server on our
+# port is never mistaken for ours, because the kubeconfig trusts only this instance's CA.
 apiserver_on_a_free_port() {
   local port tries=0
   while :; do
@@ -110,7 +110,7 @@ apiserver_on_a_free_port() {
   done
 }
 
-# free_port: below the range from which the kernel gives ports to outgoing connections.
+# free_port: prints a free port below the range that the kernel uses for outgoing connections.
 free_port() {
   local port
   while :; do
@@ -121,7 +121,7 @@ free_port() {
   echo "$port"
 }
 
-# simulated_up: a control plane with one simulated node, on which pods of Jobs complete at once: for load, not for truth.
+# simulated_up: starts a control plane with one simulated node, on which pods of Jobs complete immediately: for load tests only.
 simulated_up() {
   control_plane_up
   start_scheduler

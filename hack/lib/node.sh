@@ -1,21 +1,21 @@
 # shellcheck shell=bash
-# The size that has a real node: the control plane, containerd, kubelet and kube-proxy inside one network namespace, as root.
+# The size with a real node: the control plane, containerd, kubelet and kube-proxy inside one network namespace, as root.
 #
 #   host                          network namespace
 #   hwN 10.243.N.1/30  <-veth->   uplink 10.243.N.2/30   the API server, as the kubeconfig names it
 #                                 cni0   10.244.0.1/24   the node; its pods are 10.244.0.10 and up
 #
 # The host reaches the API server and node ports at 10.243.N.2; the API server and pods reach a program on the host at 10.243.N.1.
-# There is no other way out: pods have no internet and no DNS server.
+# No other traffic leaves the namespace: pods have no internet and no DNS server.
 #
 # Both the network namespace and a mount namespace are held by processes and have no name: when the last process ends, however
-# it ends, addresses, rules and mounts are gone by themselves. Every process is in the cgroup headworks-NAME, so that `down` finds
-# each container even where containerd is dead.
+# it ends, the kernel removes addresses, rules and mounts. Every process is in the cgroup headworks-NAME, so that `down` finds
+# each container even if containerd is dead.
 
 # shellcheck disable=SC2034 # read by certificates()
 NODE_NAME=node1 NODE_ADDRESS=10.244.0.1
 
-# Paths that kubelet and the CNI library do not let one choose. Each cluster sees its own, by a mount only it has.
+# Paths that are fixed in kubelet and the CNI library. Each cluster has its own, by a mount that only it sees.
 FIXED_PATHS=(/var/lib/cni /var/lib/kubelet /var/log/containers)
 
 node_paths() {
@@ -23,7 +23,7 @@ node_paths() {
   RUN=/run/headworks/$NAME # sockets: their paths must be short
 }
 
-# node_requirements: root, and the programs that no Go module has.
+# node_requirements: checks for root, and installs the programs that no Go module provides.
 node_requirements() {
   [[ $(id -u) == 0 ]] || die 'a real node needs root: run this with sudo, or ask for `--size control-plane`, which does not'
   local pair missing=()
@@ -60,12 +60,12 @@ node_up() {
   start_scheduler
   start_kubelet
   wait_for 60 'the node registers' kubelet kc get node "$NODE_NAME"
-  start_proxy # only now: without its node it waits for half a minute
+  start_proxy # only now: if its node does not exist it waits for half a minute
   wait_for 60 'the node is Ready' kubelet kc wait --for=condition=Ready "node/$NODE_NAME" --timeout=1s
   wait_for_controllers
 }
 
-# make_namespaces: start their holder, through which every other daemon is started.
+# make_namespaces: starts the process that holds them; every other daemon is started through it.
 make_namespaces() {
   local path
   for path in "${FIXED_PATHS[@]}"; do
@@ -83,7 +83,7 @@ make_namespaces() {
   HOLDER=$PID
 }
 
-# in_network COMMAND...: run in the cluster's network.
+# in_network COMMAND...: runs it in the cluster's network namespace.
 in_network() { nsenter "--net=/proc/$HOLDER/ns/net" -- "$@"; }
 
 make_network() {
@@ -92,11 +92,11 @@ make_network() {
   in_network ip link add cni0 type bridge
   in_network ip addr add "$NODE_ADDRESS/24" dev cni0
   in_network ip link set cni0 up
-  in_network ip route add "$SERVICE_RANGE" dev cni0 # kube-proxy rewrites these, but only what has a route is sent at all
-  in_network ip route add unreachable default       # what leads nowhere fails at once instead of timing out
+  in_network ip route add "$SERVICE_RANGE" dev cni0 # kube-proxy rewrites these, but the kernel sends only packets that have a route
+  in_network ip route add unreachable default       # other destinations fail immediately instead of timing out
   for ((n = 0; n < 250; n++)); do
     if ip -4 -o addr | grep -q " 10\.243\.$n\."; then continue; fi
-    # Making the device is what reserves the number: of two instances that try, one fails and goes on.
+    # Creating the device reserves the number: if two instances try, one fails and tries the next.
     if ip link add "hw$n" type veth peer name uplink netns "$HOLDER" 2>/dev/null; then break; fi
   done
   ((n < 250)) || die 'no network 10.243.N.0/30 is free: see `ip addr` and `hack/cluster status`'
@@ -107,11 +107,11 @@ make_network() {
   in_network ip addr add "$UPLINK/30" dev uplink
   in_network ip link set uplink up
   in_network bash -c 'echo 1 >/proc/sys/net/ipv4/ip_forward; echo 1 >/proc/sys/net/ipv4/conf/all/route_localnet'
-  # The host knows no way to pods: what a pod sends to the host comes from the uplink's address.
+  # The host has no route to pods, so packets from a pod to the host get the uplink's address.
   in_network iptables -t nat -A POSTROUTING -s 10.244.0.0/24 -o uplink -j MASQUERADE
 }
 
-# cgroup_roots: the mount points, one with version 2, one per controller with version 1.
+# cgroup_roots: prints the mount points: one with version 2, one for each controller with version 1.
 cgroup_roots() { awk '$3 == "cgroup" || $3 == "cgroup2" { print $2 }' /proc/self/mounts; }
 
 cgroup_of_daemons() {
@@ -123,7 +123,7 @@ cgroup_of_daemons() {
 make_cgroups() {
   local root file
   for root in $(cgroup_roots); do
-    mkdir -p "$root/$CGROUP" 2>/dev/null || continue # a hierarchy this machine may not change is one the kubelet does without
+    mkdir -p "$root/$CGROUP" 2>/dev/null || continue # the kubelet does without a hierarchy that cannot be changed here
     for file in cpuset.cpus cpuset.mems; do
       # Version 1 starts a cpuset empty, and nothing may enter an empty one.
       if [[ -f $root/cgroup.clone_children && -f $root/$file ]]; then cp "$root/$file" "$root/$CGROUP/$file"; fi
@@ -236,23 +236,24 @@ END
   start kube-proxy "$TOOLS/kube-proxy" --config="$STATE/proxy.yaml"
 }
 
-# node_clean: what is left of a node when its daemons are stopped: containers, and with them the namespaces; cgroups, directories.
+# node_clean: removes what is left of a node when its daemons are stopped: containers, and with them the namespaces; cgroups,
+# directories.
 node_clean() {
   node_paths
   kill_cgroup
-  if [[ -s $STATE/uplink ]]; then ip link del "$(<"$STATE/uplink")" 2>/dev/null || true; fi # now, not when the kernel gets to it
+  if [[ -s $STATE/uplink ]]; then ip link del "$(<"$STATE/uplink")" 2>/dev/null || true; fi # now, because the kernel may do it later
   local root path
   for root in $(cgroup_roots); do
     if [[ -d $root/$CGROUP ]]; then find "$root/$CGROUP" -depth -type d -exec rmdir {} \; 2>/dev/null || true; fi
   done
   rm -rf "$RUN"
-  # Removing a directory takes away what another cluster mounted on it, so the last one does it.
+  # Removing a directory also removes another cluster's mount on it, so only the last cluster does it.
   if rmdir /run/headworks 2>/dev/null; then
     for path in "${FIXED_PATHS[@]}"; do rmdir "$path" 2>/dev/null || true; done
   fi
 }
 
-# kill_cgroup: every process of every container, and the shims: all are below our cgroup, and nobody else's process is.
+# kill_cgroup: kills every process of every container, and the shims. All of them are below our cgroup, and no other process is.
 kill_cgroup() {
   local tries pids
   for ((tries = 0; tries < 100; tries++)); do

@@ -1,12 +1,12 @@
 # shellcheck shell=bash
 # The programs of the local cluster, built from pinned Go modules into a cache outside the checkout.
 #
-# Nothing is downloaded but Go modules, which go.sum pins to the byte. The cache directory is named after a hash of the pins and
-# the flags, so that a checkout always runs what it names, and two checkouts share what they have in common.
+# Only Go modules are downloaded, which go.sum pins to the byte. The cache directory is named after a hash of the pins and the
+# flags, so that a checkout always runs the versions that it names, and checkouts with the same pins share the directory.
 
 KUBERNETES_VERSION=v1.37.2
 VERSION_PACKAGE=k8s.io/component-base/version
-# Without its version kubectl cannot tell what it may ask of the server.
+# kubectl needs its own version to know what the server supports.
 KUBERNETES_LDFLAGS="-s -w -X $VERSION_PACKAGE.gitVersion=$KUBERNETES_VERSION -X $VERSION_PACKAGE.gitMajor=1 -X $VERSION_PACKAGE.gitMinor=37 -X $VERSION_PACKAGE.gitTreeState=clean"
 NODE_TAGS=no_btrfs,no_zfs,no_devmapper
 
@@ -18,14 +18,14 @@ NODE_TAGS=no_btrfs,no_zfs,no_devmapper
   ALL_TOOLS=("${NODE_TOOLS[@]}" kwok)
 }
 
-# tools_dir: where the pinned tools are, or will be.
+# tools_dir: prints the directory of the pinned tools; it may not exist yet.
 tools_dir() {
   local hash
   hash=$({ cat "$HACK"/tools/{kubernetes,node}/go.{mod,sum}; echo "$KUBERNETES_LDFLAGS $NODE_TAGS $(uname -sm)"; } | sha256sum | cut -c1-12)
   echo "$CACHE/tools-$hash"
 }
 
-# compile TOOL OUT: becomes `go build`, so that to end the one is to end the other. Run it in the background.
+# compile TOOL OUT: becomes `go build` by exec, so that killing one kills the other. Run it in the background.
 compile() {
   local tool=$1 out=$2 module package tags='' ldflags='-s -w'
   case $tool in
@@ -37,10 +37,10 @@ compile() {
   exec go build -C "$HACK/tools/$module" -trimpath ${tags:+-tags "$tags"} -ldflags="$ldflags" -o "$out" "$package" 9>&-
 }
 
-# ensure_tools TOOL...: build what is missing, one after the other, and set TOOLS to their directory.
+# ensure_tools TOOL...: builds missing tools, one after the other, and sets TOOLS to their directory.
 #
-# Each binary is renamed into place when it is whole: an interrupted build goes on where it stopped, and a parallel caller
-# waits for the lock and then finds everything there.
+# Each binary is renamed into place when it is complete: an interrupted build continues where it stopped, and a parallel caller
+# waits for the lock and then finds everything built.
 ensure_tools() {
   TOOLS=$(tools_dir)
   local tool n=0 missing=()
@@ -65,7 +65,8 @@ missing_tools() {
   for tool; do if [[ ! -x $TOOLS/$tool ]]; then missing+=("$tool"); fi; done
 }
 
-# build_one TOOL N OF: a line when it starts, one every half minute, one when it is done, on a terminal and in a log alike.
+# build_one TOOL N OF: builds a tool and prints a line when it starts, every half minute, and when it is done; no terminal is
+# needed.
 build_one() {
   local tool=$1 at="[$2/$3]" started=$SECONDS log=$TOOLS/$1.log part=$TOOLS/.$1.part pid next=30
   say "$at $tool ..."
@@ -86,7 +87,7 @@ build_one() {
   say "$at $tool: $(elapsed $((SECONDS - started)))"
 }
 
-# own_tool NAME: build one of the small programs of hack/tools/local if its source changed, and print its path.
+# own_tool NAME: builds one of the small programs of hack/tools/local if its source changed, and prints its path.
 own_tool() {
   local name=$1 source=$HACK/tools/local hash out
   hash=$(cat "$source/go.mod" "$source/$name"/*.go | sha256sum | cut -c1-12)
@@ -94,7 +95,7 @@ own_tool() {
   if [[ ! -x $out ]]; then
     need_go
     mkdir -p "$(dirname "$out")"
-    # Parallel callers each build their own and rename it: a second's work is not worth a lock.
+    # Parallel callers each build a copy and rename it: a build takes a second, so no lock is needed.
     go build -C "$source" -trimpath -o "$out.$$" "./$name" >&2 9>&- || die "could not build hack/tools/local/$name"
     mv "$out.$$" "$out"
   fi

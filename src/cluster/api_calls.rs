@@ -1,4 +1,4 @@
-//! Every call to the API server, counted where it leaves the program: a layer around the whole client.
+//! Counts every call to the API server where it leaves the program: a layer around the whole client.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,7 +22,7 @@ use tower::{Layer, Service};
 #[derive(Clone, Debug, Default)]
 pub struct ApiCalls {
     calls: Family<CallLabels, Counter>,
-    /// Those that write something about flows.
+    /// Calls that write something about flows.
     writes: Arc<AtomicU64>,
 }
 
@@ -69,13 +69,13 @@ impl ApiCalls {
         calls
     }
 
-    /// One series, for the page that names them.
+    /// Makes one series, for the page that lists them.
     #[cfg(test)]
     pub(crate) fn touch(&self) {
         self.calls.get_or_create(&CallLabels { verb: "x", resource: "x", code: 0 }).inc();
     }
 
-    /// Writes about flows since the start.
+    /// Returns the number of writes about flows since the start.
     pub(crate) fn writes(&self) -> u64 {
         self.writes.load(Ordering::Relaxed)
     }
@@ -115,7 +115,7 @@ where
         let call = Call { calls: self.calls.clone(), labels };
         let answer = self.inner.call(request);
         Box::pin(async move {
-            // The whole of it moves in, not a field.
+            // Without this line the closure would capture only a field, and `drop` would run too early.
             let mut call = call;
             let answer = answer.await;
             if let Ok(answer) = &answer {
@@ -126,7 +126,7 @@ where
     }
 }
 
-/// A call on its way; it counts even if nobody waits for its end.
+/// A call in flight; it counts even if nobody waits for its end.
 struct Call {
     calls: ApiCalls,
     labels: CallLabels,
@@ -142,12 +142,12 @@ impl Drop for Call {
     }
 }
 
-/// The resource that a path names, as a label may.
+/// Returns the resource in a path, as a label.
 pub(crate) fn resource(path: &str) -> &'static str {
     named(&Method::GET, path, None).1
 }
 
-/// Verb and resource of a call, as Kubernetes names them.
+/// Returns verb and resource of a call, as Kubernetes names them.
 fn named(method: &Method, path: &str, query: Option<&str>) -> (&'static str, &'static str) {
     let mut parts = path.trim_matches('/').split('/');
     // `api/VERSION` or `apis/GROUP/VERSION`; what else there is (`version`, `readyz`) is no resource.

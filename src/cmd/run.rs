@@ -13,7 +13,6 @@ use headworks_certs::{
 use headworks_webhook::{Limits, Metrics, Phase, Probes, Server, Service, Shutdown};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::ObjectReference;
-use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -25,6 +24,7 @@ use headworks::admission::{JobFlows, Look, Services};
 use headworks::cluster::api_calls::ApiCalls;
 use headworks::cluster::client;
 use headworks::cluster::client::WatchAges;
+use headworks::cluster::events::{ClusterEvent, Writer};
 use headworks::flows::rules::Options;
 use headworks::telemetry::{self, LogFormat};
 
@@ -320,31 +320,29 @@ fn trigger_on_signals(shutdown: &Shutdown) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Write what happens to the certificate as Events on its Secret, or on this pod. Best effort: a refused Event costs a log line.
+/// Writes what happens to the certificate as Events on its Secret, or on this pod. Best effort: a refused Event costs a
+/// log line.
 async fn publish(
     client: kube::Client,
     reference: ObjectReference,
-    mut heard: mpsc::UnboundedReceiver<CertEvent>,
+    mut events: mpsc::UnboundedReceiver<CertEvent>,
 ) {
-    let reporter = Reporter { controller: "headworks".to_owned(), instance: std::env::var("HOSTNAME").ok() };
-    let recorder = Recorder::new(client, reporter);
-    while let Some(event) = heard.recv().await {
-        // Every replica says so at every start. Who made a certificate has an Event of its own, and a log has both.
+    let writer = Writer::counted(client);
+    while let Some(event) = events.recv().await {
+        // Every replica reports this at every start. A new certificate has an Event of its own, and the log has both.
         if event.reason == "CertificateLoaded" {
             continue;
         }
-        let type_ = match event.kind {
-            EventKind::Normal => EventType::Normal,
-            EventKind::Warning => EventType::Warning,
-        };
-        let event = Event {
-            type_,
+        let event = ClusterEvent {
+            regarding: reference.clone(),
+            related: None,
+            warning: event.kind == EventKind::Warning,
             reason: event.reason.to_owned(),
-            note: Some(event.message),
-            action: "Certificate".to_owned(),
-            secondary: None,
+            action: "Certificate",
+            note: event.message,
+            at: Timestamp::now(),
         };
-        if let Err(error) = recorder.publish(&event, &reference).await {
+        if let Err(error) = writer.write(event).await {
             tracing::warn!(%error, "an event could not be written");
         }
     }

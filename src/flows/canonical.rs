@@ -1,4 +1,5 @@
-//! One form for all specs that mean the same: what is compared, or hashed, is this form and never the text.
+//! The canonical form of a spec: specs that mean the same have the same form. This form is compared and hashed, never
+//! the text.
 //!
 //! A manifest is not stored as it was written. The API server keeps `2.0` as `2`, admission writes the policy's
 //! defaults, older versions wrote defaults into steps as well, and tools put steps in another order.
@@ -7,8 +8,8 @@ use serde_json::{Number, Value};
 
 use super::api::defaults;
 
-/// The canonical form of a flow's `spec`: defaults filled in, numbers by value, no `null`s. The order of steps stays, for messages
-/// name steps by their index; [`same_spec`] does without it.
+/// Computes the canonical form of a flow's `spec`: defaults filled in, numbers by value, no `null`s. The order of steps
+/// is kept, since messages name steps by their index; [`same_spec`] ignores it.
 pub fn spec(flow: &Value) -> Value {
     let mut whole = serde_json::json!({
         // The name decides one of the defaults.
@@ -22,13 +23,13 @@ pub fn spec(flow: &Value) -> Value {
     spec
 }
 
-/// Whether two flows have specs that mean the same. The order of the steps is no part of that: it says which of
-/// those that are ready starts first, not what runs.
+/// Tells whether two flows have specs that mean the same. The order of the steps makes no difference: it decides which
+/// of several ready steps starts first, not what runs.
 pub fn same_spec(one: &Value, other: &Value) -> bool {
     one.get("spec") == other.get("spec") || ordered(one) == ordered(other)
 }
 
-/// The canonical form with steps in the order of their names.
+/// Computes the canonical form with steps in the order of their names.
 pub fn ordered(flow: &Value) -> Value {
     let mut spec = spec(flow);
     if let Some(steps) = spec.get_mut("steps").and_then(Value::as_array_mut) {
@@ -41,7 +42,7 @@ fn name(step: &Value) -> Option<&str> {
     step.get("name").and_then(Value::as_str)
 }
 
-/// Write a canonical value as text, with keys in order: what is hashed.
+/// Writes a canonical value as text for hashing, with its keys in order.
 pub fn write(value: &Value, out: &mut String) {
     match value {
         Value::Object(map) => {
@@ -68,7 +69,7 @@ pub fn write(value: &Value, out: &mut String) {
     }
 }
 
-/// Take out what is `null`: some ways to apply a manifest keep it, others leave it out.
+/// Removes every `null`: some ways to apply a manifest keep them, others leave them out.
 fn without_nulls(value: &mut Value) {
     match value {
         Value::Array(list) => list.iter_mut().for_each(without_nulls),
@@ -80,18 +81,18 @@ fn without_nulls(value: &mut Value) {
     }
 }
 
-/// The `null`s of a flow's `spec` that the schema would refuse, as JSON pointers (RFC 6901). What an object of the
-/// cluster is made from has no schema of ours and is left as it is.
+/// Finds the `null`s of a flow's `spec` that the schema would refuse, as JSON pointers (RFC 6901). Templates of cluster
+/// objects are not covered by that schema and are left as they are.
 ///
 /// The API server drops them where an object is created, and refuses them where it is applied on its side (1.37.2).
 pub fn nulls(flow: &Value) -> Vec<String> {
-    fn find(value: &Value, place: &mut String, out: &mut Vec<String>) {
+    fn find(value: &Value, pointer: &mut String, out: &mut Vec<String>) {
         let mut visit = |key: &str, value: &Value| {
-            let length = place.len();
-            place.push('/');
-            place.push_str(&key.replace('~', "~0").replace('/', "~1"));
-            find(value, place, out);
-            place.truncate(length);
+            let length = pointer.len();
+            pointer.push('/');
+            pointer.push_str(&key.replace('~', "~0").replace('/', "~1"));
+            find(value, pointer, out);
+            pointer.truncate(length);
         };
         match value {
             Value::Object(map) => {
@@ -103,12 +104,12 @@ pub fn nulls(flow: &Value) -> Vec<String> {
                 }
             }
             Value::Array(list) => {
-                // To take an entry out would move the others; a list of nulls is a mistake anyway.
+                // Removing an entry would renumber the others; a `null` in a list is a mistake anyway.
                 for (i, value) in list.iter().enumerate().filter(|(_, value)| !value.is_null()) {
                     visit(&i.to_string(), value);
                 }
             }
-            Value::Null => out.push(place.clone()),
+            Value::Null => out.push(pointer.clone()),
             _ => {}
         }
     }
@@ -119,7 +120,7 @@ pub fn nulls(flow: &Value) -> Vec<String> {
     out
 }
 
-/// Write every number as the API server does (`k8s.io/apimachinery/pkg/util/json`): a whole one as an integer if it
+/// Rewrites every number as the API server does (`k8s.io/apimachinery/pkg/util/json`): a whole one as an integer if it
 /// fits 64 bits with a sign, any other as a floating-point number.
 pub fn numbers(value: &mut Value) {
     match value {

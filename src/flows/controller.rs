@@ -1,16 +1,18 @@
-//! The `JobFlow` controller: a thin shell around [`flow::plan`](super::plan).
+//! The `JobFlow` controller: the watches, the state, the loop and the writes around [`plan`](super::plan).
 //!
 //! ```text
-//! watch -> cache -> queue -> observe -> plan -> status -> apply -> events
+//! watch -> state -> queue -> reconcile: fetch, plan, status, events, apply
 //! ```
 //!
-//! Every replica watches and keeps its [`Cache`] warm; the one that leads runs [`Engine::run`]. Nothing is kept but what
-//! the API server holds: the cache can be lost at any instruction, and so can the process.
+//! Every replica watches and keeps its [`Cache`] current; the one that leads runs [`Engine::run`]. The API server holds
+//! everything that matters: the cache can be lost at any instruction, and so can the process.
 //!
 //! # Guarantees
 //! - A status is written under a test of its resourceVersion, and only if it changes.
-//! - An attempt is in the status before its Job is created, under a name that only this attempt has.
-//! - A flow is worked on by one task at a time; a flow that fails to be worked on is tried again later, alone.
+//! - An attempt is recorded in the status before its Job is created, under a name that only this attempt has. The objects
+//!   of resource templates need no such record, since their names follow from the spec: they are created before the
+//!   status that names them.
+//! - One task at a time reconciles a flow; a flow whose reconcile fails is retried later, without holding up others.
 
 #![allow(
     clippy::disallowed_methods,
@@ -20,6 +22,7 @@
 
 mod apply;
 mod build;
+mod engine;
 mod events;
 mod fetch;
 mod metrics;
@@ -32,8 +35,8 @@ mod status;
 mod view;
 mod watch;
 
+pub use engine::{Config, Engine};
 pub use events::{EventLevel, Events};
 pub use metrics::Metrics;
-pub use reconcile::{Config, Engine};
 pub use state::Cache;
 pub use watch::Watches;

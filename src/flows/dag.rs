@@ -1,6 +1,6 @@
-//! The graph of a flow's steps: who waits for whom.
+//! The graph of a flow's steps and their dependencies.
 //!
-//! Steps are numbered by their place in the document, and that order is kept in every answer. Everything here is
+//! Steps are numbered by their index in the document, and that order is kept in every answer. Everything here is
 //! linear in steps and dependencies, but for ancestry, which keeps one bit for each pair of steps.
 
 use std::cmp::Reverse;
@@ -18,27 +18,27 @@ const SEARCH_BUDGET: usize = 200_000;
 pub struct Dag<'a> {
     names: Vec<&'a str>,
     index: HashMap<&'a str, usize>,
-    /// For every step its dependencies, as (place in its list, step).
+    /// For every step its dependencies, as (index in its list, step).
     edges: Vec<Vec<(usize, usize)>>,
 }
 
-/// Steps that wait for each other in a circle.
+/// A dependency cycle.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Cycle {
-    /// A shortest circle of its group, starting with the group's first step in the document and following
+    /// A shortest cycle of its group, starting with the group's first step in the document and following
     /// dependencies: each step waits for the next, the last for the first.
     pub steps: Vec<usize>,
-    /// Where the circle starts: the step, and the place in its dependencies.
+    /// The start of the cycle: the step, and the index in its dependencies.
     pub edge: (usize, usize),
 }
 
 impl<'a> Dag<'a> {
-    /// Build the graph of `steps`.
+    /// Builds the graph of `steps`.
     pub fn new(steps: &'a [Step]) -> Self {
         Self::of(steps.iter().map(|step| (step.name.as_str(), step.dependencies.as_slice())))
     }
 
-    /// Build the graph of anything that has a name and waits for others by theirs.
+    /// Builds the graph of anything that has a name and waits for others by theirs.
     pub fn of<'d>(nodes: impl ExactSizeIterator<Item = (&'a str, &'d [String])> + Clone) -> Self {
         let mut index = HashMap::with_capacity(nodes.len());
         for (i, (name, _)) in nodes.clone().enumerate().filter(|(_, (name, _))| !name.is_empty()) {
@@ -57,12 +57,12 @@ impl<'a> Dag<'a> {
         Self { names: nodes.map(|(name, _)| name).collect(), index, edges }
     }
 
-    /// How many steps there are.
+    /// The number of steps.
     pub fn len(&self) -> usize {
         self.names.len()
     }
 
-    /// Whether there are none.
+    /// Tells whether there are no steps.
     pub fn is_empty(&self) -> bool {
         self.names.is_empty()
     }
@@ -87,12 +87,12 @@ impl<'a> Dag<'a> {
         self.edges[step].iter().map(|&(_, target)| target)
     }
 
-    /// The dependencies of `step` that are part of the graph, as (place in its list, step), ascending.
+    /// The dependencies of `step` that are part of the graph, as (index in its list, step), ascending.
     pub fn edges(&self, step: usize) -> &[(usize, usize)] {
         &self.edges[step]
     }
 
-    /// One cycle for each group of steps that wait for each other, in document order.
+    /// Finds one cycle for each group of steps that wait for each other, in document order.
     pub fn cycles(&self) -> Vec<Cycle> {
         let mut cycles: Vec<Cycle> = self
             .components()
@@ -104,8 +104,8 @@ impl<'a> Dag<'a> {
         cycles
     }
 
-    /// The strongly connected components, by Tarjan's algorithm with a stack of its own, so that a long chain cannot
-    /// overflow the thread's.
+    /// Finds the strongly connected components, by Tarjan's algorithm with a stack of its own, so that a long chain
+    /// cannot overflow the thread's.
     fn components(&self) -> Vec<Vec<usize>> {
         const UNSEEN: usize = usize::MAX;
         let n = self.len();
@@ -123,6 +123,7 @@ impl<'a> Dag<'a> {
                     stack.push(step);
                     on_stack[step] = true;
                 }
+                // The next edge of this step: come back to the step afterwards.
                 if let Some(&(_, target)) = self.edges[step].get(next) {
                     work.push((step, next + 1));
                     if order[target] == UNSEEN {
@@ -132,6 +133,7 @@ impl<'a> Dag<'a> {
                     }
                     continue;
                 }
+                // No earlier step can be reached from it: it is the root of a component.
                 if low[step] == order[step] {
                     let mut group = Vec::new();
                     while let Some(member) = stack.pop() {
@@ -151,10 +153,10 @@ impl<'a> Dag<'a> {
         groups
     }
 
-    /// A shortest cycle of `group`, told from its first step in the document.
+    /// Finds a shortest cycle of `group`, and starts it with its first step in the document.
     ///
     /// One breadth-first search from every member would be quadratic for a large group, so the searches stop when
-    /// [`SEARCH_BUDGET`] edges were looked at: the shortest cycle found so far is told then.
+    /// [`SEARCH_BUDGET`] edges were looked at: then the shortest cycle found so far is returned.
     fn shortest_cycle(&self, group: &[usize]) -> Option<Cycle> {
         let inside: HashSet<usize> = group.iter().copied().collect();
         let mut starts = group.to_vec();
@@ -177,7 +179,7 @@ impl<'a> Dag<'a> {
         Some(Cycle { edge: (steps[0], at), steps })
     }
 
-    /// A shortest cycle through `start` inside a group, if it has fewer than `limit` steps.
+    /// Finds a shortest cycle through `start` inside a group, if it has fewer than `limit` steps.
     fn cycle_through(
         &self,
         start: usize,
@@ -211,7 +213,7 @@ impl<'a> Dag<'a> {
         Some(steps)
     }
 
-    /// The dependencies that are part of a circle, as (step, the step that it waits for).
+    /// Finds the dependencies that are part of a cycle, as (step, the step that it waits for).
     pub fn circular(&self) -> HashSet<(&'a str, &'a str)> {
         let mut group = vec![0; self.len()];
         for (i, members) in self.components().into_iter().enumerate() {
@@ -249,7 +251,7 @@ impl<'a> Dag<'a> {
         (order.len() == self.len()).then_some(order)
     }
 
-    /// For every step those that wait for it directly, one entry for each mention.
+    /// Lists for every step those that wait for it directly, one entry for each mention.
     pub fn dependants(&self) -> Vec<Vec<usize>> {
         let mut dependants = vec![Vec::new(); self.len()];
         for step in 0..self.len() {
@@ -270,11 +272,11 @@ impl<'a> Dag<'a> {
         Some(levels)
     }
 
-    /// Who comes before whom.
+    /// Computes the ancestors of every step.
     pub fn ancestors(&self) -> Ancestors {
         let words = self.len().div_ceil(64);
         let mut bits = vec![0; words * self.len()];
-        let mut settle = |step: usize| {
+        let mut inherit = |step: usize| {
             for target in self.dependencies(step).collect::<Vec<_>>() {
                 for word in 0..words {
                     bits[step * words + word] |= bits[target * words + word];
@@ -283,15 +285,15 @@ impl<'a> Dag<'a> {
             }
         };
         match self.topological() {
-            Some(order) => order.into_iter().for_each(settle),
+            Some(order) => order.into_iter().for_each(inherit),
             // In a cyclic graph direct dependencies are all that can be relied on; the cycle is reported anyway.
-            None => (0..self.len()).for_each(&mut settle),
+            None => (0..self.len()).for_each(&mut inherit),
         }
         Ancestors { words, bits }
     }
 }
 
-/// Which steps are done before a step starts.
+/// The ancestors of each step: the steps that are done before it starts.
 #[derive(Debug)]
 pub struct Ancestors {
     words: usize,
@@ -299,7 +301,7 @@ pub struct Ancestors {
 }
 
 impl Ancestors {
-    /// Whether `ancestor` is done before `step` starts.
+    /// Tells whether `ancestor` is done before `step` starts.
     pub fn contains(&self, step: usize, ancestor: usize) -> bool {
         self.bits[step * self.words + ancestor / 64] & (1 << (ancestor % 64)) != 0
     }

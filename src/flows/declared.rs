@@ -1,4 +1,4 @@
-//! What a flow declares under a name: parameters, outputs, objects made from resource templates.
+//! Named declarations of a flow: parameters, outputs, objects made from resource templates.
 //!
 //! The validator and the evaluation look names up here, so that a name means the same to both.
 
@@ -16,7 +16,7 @@ pub enum Parameter<'f> {
 }
 
 impl<'f> Parameter<'f> {
-    /// The parameter of this name.
+    /// Finds the parameter of this name.
     pub fn find(flow: &'f JobFlow, step: &'f Step, name: &str) -> Option<Self> {
         let own = inputs(step).iter().find(|parameter| parameter.name == name);
         let of_flow = || flow.spec.parameters.iter().find(|parameter| parameter.name == name);
@@ -91,13 +91,13 @@ pub fn outputs(step: &Step) -> &[OutputParameter] {
     step.outputs.as_ref().map_or(&[], |outputs| &outputs.parameters)
 }
 
-/// The names of a step's parameters: its own, then the flow's.
+/// Lists the names of a step's parameters: its own, then the flow's.
 pub fn parameters<'f>(flow: &'f JobFlow, step: &'f Step) -> impl Iterator<Item = &'f str> {
     let own = inputs(step).iter().map(|parameter| parameter.name.as_str());
     own.chain(flow.spec.parameters.iter().map(|parameter| parameter.name.as_str()))
 }
 
-/// The names of the resource templates, claims first.
+/// Lists the names of the resource templates, claims first.
 pub fn resources(flow: &JobFlow) -> Vec<&str> {
     let templates = flow.spec.resource_templates.iter();
     templates

@@ -1,4 +1,4 @@
-//! The names of Jobs: derived, never drawn, so that a Job is created once however often its creation is tried.
+//! The names of Jobs: derived, never random, so that a Job is created only once however often its creation is tried.
 //!
 //! ```
 //! # use headworks::flows::job_name::job_name;
@@ -9,12 +9,12 @@ use crate::k8s::hash;
 use crate::k8s::hash::hash;
 use crate::names::MAX_LABEL;
 
-/// The name of the Job of one attempt at a step: `<flow>-<step>`, cut to fit, and a hash of what it belongs to.
+/// Builds the name of the Job of one attempt at a step: `<flow>-<step>`, cut to fit, and a hash of what it belongs to.
 ///
 /// It is a DNS label whatever the flow is called: flows may have dots and 253 characters, while pods take their host
-/// name, and labels their value, from the Job. The pods of an Indexed Job are called `<job>-<index>`, and that has to be
-/// a label too (`ValidateJobCreate`), so `completions_if_indexed` makes the name shorter by the longest index. Whatever
-/// the validator lets through fits, so that it has nothing to say about the names of Jobs.
+/// name, and labels their value, from the Job. The pods of an Indexed Job are called `<job>-<index>`, and that has to
+/// be a label too (`ValidateJobCreate`), so `completions_if_indexed` makes the name shorter by the longest index. Every
+/// name that the validator accepts fits, so it has no rule about the names of Jobs.
 pub fn job_name(
     flow_name: &str,
     flow_uid: &str,
@@ -26,24 +26,24 @@ pub fn job_name(
         completions_if_indexed.map_or(0, |completions| 1 + (completions - 1).max(0).to_string().len());
     let room = MAX_LABEL.saturating_sub(index + hash::LENGTH + 1);
     let flow = flow_name.replace('.', "-");
-    // A reader looks for the step, so the flow's name is cut first; a third of the room is always left to it.
+    // The step is what a reader looks for, so the flow's name is cut first; it always keeps a third of the room.
     let for_flow = room.saturating_sub(step.len() + 1).max(room / 3);
     let head = format!("{}-{step}", cut(&flow, for_flow));
     format!("{}-{}", cut(&head, room), tail(flow_uid, step, attempt))
 }
 
-/// Whether a Job of this name can be the one of this attempt.
+/// Tells whether a Job of this name can be the one of this attempt.
 pub fn is_job_name(name: &str, flow_uid: &str, step: &str, attempt: i64) -> bool {
     name.rsplit('-').next() == Some(&tail(flow_uid, step, attempt))
 }
 
-/// What tells a Job's name from all others.
+/// Computes the hash that makes a Job's name unique.
 fn tail(flow_uid: &str, step: &str, attempt: i64) -> String {
-    // UIDs have no slash, nor have steps.
+    // Neither UIDs nor the names of steps contain a slash.
     hash(&format!("{flow_uid}/{step}/{attempt}"))
 }
 
-/// The name of a flow as the value of a label: as it is, or where that is too long, cut and hashed.
+/// Turns the name of a flow into the value of a label: unchanged, or cut and hashed if it is too long.
 pub fn label_value(flow_name: &str) -> String {
     if flow_name.len() <= MAX_LABEL {
         return flow_name.to_owned();
@@ -51,9 +51,10 @@ pub fn label_value(flow_name: &str) -> String {
     format!("{}-{}", cut(flow_name, MAX_LABEL - hash::LENGTH - 1), hash(flow_name))
 }
 
-/// At most `room` characters of an object's name, without a dash or dot at their end.
+/// Cuts the name of an object to at most `room` characters, without a dash or dot at their end.
 fn cut(name: &str, room: usize) -> &str {
-    // Names of objects are ASCII. Anything else names no object, and its head is as good as any.
+    // Names of objects are ASCII. For any other text it does not matter where it is cut, as long as that does not
+    // panic.
     let end = (0..=room.min(name.len())).rev().find(|end| name.is_char_boundary(*end)).unwrap_or(0);
     name[..end].trim_end_matches(['-', '.'])
 }

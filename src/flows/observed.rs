@@ -1,9 +1,10 @@
-//! What the cluster shows of a flow's Jobs and pods: no more than decisions, messages and result documents need.
+//! Jobs and pods of a flow as the cluster shows them, reduced to what decisions, messages and result documents need.
 //!
-//! The engine keeps thousands of these in memory, so they are small, and owned strings are boxed. They are made from
-//! what a watch delivers ([`view`]), by [`Job::from_view`] and [`Pod::from_view`]; nothing here is ever written back.
+//! The controller keeps thousands of these in memory, so they are small, and owned strings are boxed. They are made
+//! from what a watch delivers ([`view`]), by [`Job::from_view`] and [`Pod::from_view`]; nothing here is ever written
+//! back.
 //!
-//! A view shows each object as it was at some moment, and a Job and its pods not at the same one: who decides from it
+//! A view shows each object as it was at some moment, and a Job and its pods not at the same one: a decision
 //! must be right whichever of the two is behind.
 
 use jiff::Timestamp;
@@ -17,7 +18,7 @@ pub mod view;
 
 pub use job::flow as owner;
 
-/// What tells an object from every other: `namespace/name/uid`. A UID alone would be a claim that anybody can make, in
+/// The identity of an object: `namespace/name/uid`. A UID alone would be a claim that anybody can make, in
 /// the ownerReferences of any object in any namespace.
 pub fn id(namespace: &str, name: &str, uid: &str) -> Box<str> {
     format!("{namespace}/{name}/{uid}").into()
@@ -42,14 +43,14 @@ pub struct Job {
     pub step: Box<str>,
     /// The attempt, counted from 1.
     pub attempt: i64,
-    /// When it was created.
+    /// The creation time.
     pub created: Timestamp,
-    /// Whether it is being deleted.
+    /// True while it is being deleted.
     pub deleting: bool,
-    /// The containers that the step's template has, a comma between each two: what else stands in a pod was put there
-    /// by somebody else. The first one speaks for the step; init containers come last.
+    /// The containers of the step's template, separated by commas: any other container in a pod was injected by
+    /// somebody else. The output of the first one is the step's; init containers come last.
     pub containers: Box<str>,
-    /// What decides how its pods count.
+    /// The fields of the spec that decide how its pods count.
     pub shape: JobShape,
     /// Its conditions that are True, in the order of the API.
     pub conditions: Vec<JobCondition>,
@@ -72,32 +73,32 @@ pub struct Job {
 pub struct JobShape {
     /// `completions`; `None` for a work queue, whose end only the Job controller knows.
     pub completions: Option<i64>,
-    /// Whether `completionMode` is Indexed.
+    /// True if `completionMode` is Indexed.
     pub indexed: bool,
     /// `backoffLimit`; the API server writes the default of 6.
     pub backoff_limit: Option<i64>,
-    /// Whether there is a `backoffLimitPerIndex`.
+    /// True if there is a `backoffLimitPerIndex`.
     pub backoff_limit_per_index: bool,
-    /// Whether there is a `podFailurePolicy`.
+    /// True if there is a `podFailurePolicy`.
     pub pod_failure_policy: bool,
-    /// Whether there is a `successPolicy`.
+    /// True if there is a `successPolicy`.
     pub success_policy: bool,
-    /// Whether somebody else than the Job controller manages it (`managedBy`).
+    /// True if another controller than the Job controller manages it (`managedBy`).
     pub managed_by_other: bool,
-    /// Whether it is suspended.
+    /// True while it is suspended.
     pub suspended: bool,
-    /// Whether `restartPolicy` is Never.
+    /// True if `restartPolicy` is Never.
     pub restart_never: bool,
 }
 
 /// A condition of a Job that is True.
 #[derive(Clone, Debug, PartialEq)]
 pub struct JobCondition {
-    /// Which.
+    /// The type of the condition.
     pub kind: JobConditionKind,
     /// One word, such as `BackoffLimitExceeded`.
     pub reason: Box<str>,
-    /// The Job controller's words.
+    /// The Job controller's message.
     pub message: Box<str>,
     /// `lastTransitionTime`, in whole seconds.
     pub at: Option<Timestamp>,
@@ -115,7 +116,7 @@ pub enum JobConditionKind {
 }
 
 impl JobConditionKind {
-    /// Whether nothing follows: the targets become final through these.
+    /// Tells whether the condition is final: the targets become final through Complete and Failed.
     pub fn is_final(self) -> bool {
         matches!(self, Self::Complete | Self::Failed)
     }
@@ -130,16 +131,16 @@ pub struct Pod {
     pub uid: Box<str>,
     /// The [`id`] of the Job that owns it, which is in its own namespace.
     pub job: Box<str>,
-    /// When it was created.
+    /// The creation time.
     pub created: Timestamp,
-    /// Whether it is being deleted.
+    /// True while it is being deleted.
     pub deleting: bool,
-    /// Whether the Job has yet to count it: it still has the finalizer `batch.kubernetes.io/job-tracking`. The Job
+    /// True while the Job has yet to count it: it still has the finalizer `batch.kubernetes.io/job-tracking`. The Job
     /// controller takes that away once it has counted the pod, or when it will never count it.
     pub tracked: bool,
-    /// Where it stands.
+    /// Its phase.
     pub phase: PodPhase,
-    /// How often containers of it have been restarted, all together; it never falls.
+    /// The restarts of all its containers together; the number never falls.
     pub restarts: i64,
     /// Its completion index, in an Indexed Job.
     pub index: Option<i64>,
@@ -151,9 +152,9 @@ pub struct Pod {
     pub message: Option<Box<str>>,
     /// The containers, in the order of the spec, init containers first.
     pub containers: Vec<Container>,
-    /// How many containers were put into it while it ran, such as by `kubectl debug`.
+    /// The number of containers that were added to it while it ran, such as by `kubectl debug`.
     pub ephemeral: usize,
-    /// Why it does not run yet, if it says so.
+    /// The reason why it does not run yet, if it gives one.
     pub waiting: Option<PodWaiting>,
 }
 
@@ -168,24 +169,24 @@ impl Job {
         self.flow.split('/').next().unwrap_or_default()
     }
 
-    /// The container that speaks for the step.
+    /// The container whose output is the step's.
     pub fn speaker(&self) -> Option<&str> {
         self.containers.split(',').next().filter(|name| !name.is_empty())
     }
 
-    /// Whether a container stands in the step's template.
+    /// Tells whether a container is in the step's template.
     pub fn has_container(&self, name: &str) -> bool {
         self.containers.split(',').any(|known| known == name)
     }
 }
 
 impl Pod {
-    /// Whether it is a pod of this Job.
+    /// Tells whether it is a pod of this Job.
     pub fn is_of(&self, job: &Job) -> bool {
         self.job.split('/').eq([job.namespace(), &job.name, &job.uid])
     }
 
-    /// Whether it has come to its end.
+    /// Tells whether it has ended.
     pub fn has_ended(&self) -> bool {
         matches!(self.phase, PodPhase::Succeeded | PodPhase::Failed)
     }
@@ -202,42 +203,42 @@ pub enum PodPhase {
     Unknown,
 }
 
-/// A container that has ended, or has not.
+/// A container of a pod.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Container {
     /// Its name.
     pub name: Box<str>,
-    /// Whether it is an init container.
+    /// True for an init container.
     pub init: bool,
-    /// Whether it is an init container that runs beside the others and is stopped after them.
+    /// True for an init container that runs beside the others and is stopped after them.
     pub sidecar: bool,
-    /// How it ended, if it has.
+    /// Its end, if it has ended.
     pub ended: Option<Ended>,
 }
 
-/// How a container ended.
+/// The end of a container.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ended {
     /// Its exit code.
     pub exit_code: i64,
-    /// Such as Completed, Error or OOMKilled.
+    /// The reason, such as Completed, Error or OOMKilled.
     pub reason: Box<str>,
-    /// What it wrote to its termination message path; at most 4,096 bytes.
+    /// The text that it wrote to its termination message path; at most 4,096 bytes.
     pub message: Box<str>,
-    /// When it started, in whole seconds.
+    /// The time of its start, in whole seconds.
     pub started: Option<Timestamp>,
-    /// When it ended, in whole seconds.
+    /// The time of its end, in whole seconds.
     pub finished: Option<Timestamp>,
 }
 
-/// Why a pod does not run.
+/// The reason why a pod does not run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PodWaiting {
-    /// Which kind of reason.
+    /// The kind of the reason.
     pub kind: PodWaitingKind,
-    /// The cluster's words.
+    /// The cluster's message.
     pub message: Box<str>,
-    /// Since when, where the cluster says so.
+    /// The start of the wait, if the cluster gives it.
     pub since: Option<Timestamp>,
 }
 
@@ -248,7 +249,7 @@ pub enum PodWaitingKind {
     Unschedulable,
     /// The image cannot be pulled.
     ImagePull,
-    /// A container cannot be made, for want of a ConfigMap, Secret or volume.
+    /// A container cannot be created, because a ConfigMap, Secret or volume is missing.
     ContainerConfig,
 }
 

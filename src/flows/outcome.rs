@@ -1,7 +1,7 @@
-//! How an attempt ended: as soon as it is decided, never sooner.
+//! The outcome of an attempt: as soon as it is decided, never sooner.
 //!
-//! The Job's conditions decide, a second late, since the Job controller gathers pod events for that long. Pods decide
-//! earlier where they decide alone:
+//! The Job's conditions decide, a second late, since the Job controller batches pod events for that long. Pods decide
+//! earlier where no other input can change the result:
 //!
 //! | the Job | decided by |
 //! |---|---|
@@ -33,39 +33,39 @@ mod document;
 
 pub use document::{MOST_OF_CONTAINER, document};
 
-/// How an attempt ended.
+/// The outcome of an attempt.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
-    /// It did what it should.
+    /// The Job succeeded.
     Succeeded {
-        /// When: the last pod's end, else the condition's time.
+        /// The time: the last pod's end, else the condition's time.
         at: Option<Timestamp>,
         /// The UID of the pod that decided, where it was a single one and the Job's condition had not come yet.
         pod: Option<String>,
     },
-    /// It did not.
+    /// The Job failed.
     Failed {
         /// One word: the Job's own reason, such as BackoffLimitExceeded, DeadlineExceeded, PodFailurePolicy.
         reason: String,
-        /// What the Job controller says, and which container failed; the container alone where the controller has
-        /// nothing to say but that the limit of retries is reached.
+        /// The Job controller's message and the container that failed; the container alone where the controller only
+        /// says that the limit of retries is reached.
         message: String,
         /// The exit code of the first container that failed.
         exit_code: Option<i64>,
-        /// When: the pod's end, or the condition's time.
+        /// The time: the pod's end, or the condition's time.
         at: Option<Timestamp>,
         /// The UID of the pod that decided, where it did and the Job's condition had not come yet.
         pod: Option<String>,
     },
 }
 
-/// The reason of a Job whose pods failed once too often.
+/// The reason of a Job with more failed pods than its `backoffLimit` allows.
 const BACKOFF_LIMIT_EXCEEDED: &str = "BackoffLimitExceeded";
 
-/// How the Job ended, if that is decided. With `by_condition` only the Job's conditions decide: for a step whose result
-/// document is read where it comes from the Job's status.
+/// Returns the outcome of a Job, if it is decided. With `by_condition` only the Job's conditions decide: for a step
+/// whose result document is read where it comes from the Job's status.
 ///
-/// `pods` may hold other Jobs' pods; they are passed over.
+/// `pods` may hold other Jobs' pods; they are ignored.
 pub fn outcome(job: &Job, pods: &[&Pod], by_condition: bool) -> Option<Outcome> {
     let pods: Vec<&Pod> = pods.iter().copied().filter(|pod| pod.is_of(job)).collect();
     let last = ended_by(job, &pods, JobConditionKind::is_final);
@@ -78,8 +78,8 @@ pub fn outcome(job: &Job, pods: &[&Pod], by_condition: bool) -> Option<Outcome> 
     success(job, &pods).or_else(|| failure(job, &pods))
 }
 
-/// How a Job ended that is gone, by the last that was seen of it: nothing else can follow. What its condition says counts,
-/// also where the final one had still to come; else what its pods had decided before they or their Job were deleted.
+/// Returns the outcome of a Job that is gone, from its last observed state: nothing else can follow. Its condition
+/// decides, even one that announces the final one; else its pods, as they were before they or their Job were deleted.
 pub fn of_gone(job: &Job, pods: &[&Pod]) -> Option<Outcome> {
     let pods: Vec<&Pod> = pods.iter().copied().filter(|pod| pod.is_of(job)).collect();
     let last = ended_by(job, &pods, JobConditionKind::is_final);
@@ -89,7 +89,7 @@ pub fn of_gone(job: &Job, pods: &[&Pod]) -> Option<Outcome> {
         })
     };
     let by_pods = || {
-        // It was deleted after they had ended.
+        // The Job was deleted after the pods had ended, so the deletion does not speak against them.
         let there = Job { deleting: false, ..job.clone() };
         let decide = pods_decide(&there);
         decide.then(|| success(&there, &pods).or_else(|| failure(&there, &pods))).flatten()
@@ -97,8 +97,8 @@ pub fn of_gone(job: &Job, pods: &[&Pod]) -> Option<Outcome> {
     last.or_else(target).or_else(by_pods)
 }
 
-/// When a Job came to its end, if `pods` do not show that end yet: watches are not in step with each other, and that
-/// of the Jobs may be ahead. What its containers said and how they exited is not known then.
+/// Returns the time at which a Job ended, if `pods` do not show that end yet: the watch of Jobs may be ahead of the
+/// watch of pods. Exit codes and termination messages are not known then.
 pub fn ahead_of_pods(job: &Job, pods: &[&Pod]) -> Option<Timestamp> {
     let of = |phase: PodPhase| {
         let pods = pods.iter().filter(|pod| pod.is_of(job) && pod.phase == phase);
@@ -106,30 +106,32 @@ pub fn ahead_of_pods(job: &Job, pods: &[&Pod]) -> Option<Timestamp> {
     };
     let ended = job.conditions.iter().find(|condition| match condition.kind {
         JobConditionKind::Complete => of(PodPhase::Succeeded) < job.succeeded,
-        // Of failed pods one is enough to tell; those of other failures, and restarted ones, are deleted.
+        // One failed pod is enough to explain the failure; with other reasons, and where containers are restarted, the
+        // Job controller deletes the pods.
         JobConditionKind::Failed => {
-            let told = [BACKOFF_LIMIT_EXCEEDED, "PodFailurePolicy"].contains(&&*condition.reason);
-            told && job.shape.restart_never && job.failed > 0 && of(PodPhase::Failed) == 0
+            let leaves_pods = [BACKOFF_LIMIT_EXCEEDED, "PodFailurePolicy"].contains(&&*condition.reason);
+            leaves_pods && job.shape.restart_never && job.failed > 0 && of(PodPhase::Failed) == 0
         }
         _ => false,
     });
     ended?.at
 }
 
-/// The end that the Job's condition of one of these kinds tells of.
+/// Returns the outcome that the Job's condition of one of these kinds reports.
 fn ended_by(job: &Job, pods: &[&Pod], is_end: fn(JobConditionKind) -> bool) -> Option<Outcome> {
     let last = job.conditions.iter().find(|condition| is_end(condition.kind))?;
     if matches!(last.kind, JobConditionKind::Complete | JobConditionKind::SuccessCriteriaMet) {
         let end = pods.iter().filter(|pod| pod.phase == PodPhase::Succeeded).filter_map(|pod| pod.ended());
         return Some(Outcome::Succeeded { at: end.max().or(last.at), pod: None });
     }
-    // The target came first, as soon as it was clear; the final condition waits until the pods are gone.
+    // FailureTarget is set as soon as the failure is clear; the final condition only when all pods have terminated. So
+    // the target has the better time.
     let target = job.conditions.iter().find(|condition| condition.kind == JobConditionKind::FailureTarget);
     let blame = blame::first_failure(job, pods);
-    let said = blame.as_ref().map(ToString::to_string);
-    let message = match said {
-        Some(said) if &*last.reason == BACKOFF_LIMIT_EXCEEDED || last.message.is_empty() => said,
-        Some(said) => format!("{}; {said}", last.message),
+    let failed = blame.as_ref().map(ToString::to_string);
+    let message = match failed {
+        Some(failed) if &*last.reason == BACKOFF_LIMIT_EXCEEDED || last.message.is_empty() => failed,
+        Some(failed) => format!("{}; {failed}", last.message),
         None => last.message.to_string(),
     };
     Some(Outcome::Failed {
@@ -141,7 +143,7 @@ fn ended_by(job: &Job, pods: &[&Pod], is_end: fn(JobConditionKind) -> bool) -> O
     })
 }
 
-/// Whether pods may decide at all.
+/// Tells whether pods may decide at all.
 fn pods_decide(job: &Job) -> bool {
     use JobConditionKind::{FailureTarget, SuccessCriteriaMet, Suspended};
     let pending = |kind| matches!(kind, SuccessCriteriaMet | FailureTarget | Suspended);
@@ -183,14 +185,14 @@ fn success(job: &Job, pods: &[&Pod]) -> Option<Outcome> {
     })
 }
 
-/// Whether the controller may have failed the Job while one of its pods still ran (`pastBackoffLimitOnFailure`):
+/// Tells whether the controller may have failed the Job while one of its pods still ran (`pastBackoffLimitOnFailure`):
 /// where containers are restarted, reaching the limit is enough.
 fn restarted_too_often(job: &Job, pods: &[&Pod], limit: i64) -> bool {
     let restarts = pods.iter().map(|pod| pod.restarts).fold(0, i64::saturating_add);
     !job.shape.restart_never && restarts > 0 && restarts >= limit
 }
 
-/// How many of a NonIndexed Job's pods count.
+/// Counts the pods of a NonIndexed Job that have succeeded.
 fn distinct(job: &Job, succeeded: &[&Pod]) -> i64 {
     let tracked = succeeded.iter().filter(|pod| pod.tracked).count();
     let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
@@ -199,7 +201,7 @@ fn distinct(job: &Job, succeeded: &[&Pod]) -> i64 {
     count(tracked) + count(succeeded.len() - tracked).min(job.succeeded)
 }
 
-/// How many of an Indexed Job's indexes are done: exactly what `calculateSucceededIndexes` takes for done.
+/// Counts the indexes of an Indexed Job that are done, exactly as `calculateSucceededIndexes` does.
 fn indexes(job: &Job, succeeded: &[&Pod], completions: i64) -> i64 {
     let done = intervals(job.completed_indexes.as_deref().unwrap_or_default(), completions);
     let counted: i64 = done.iter().map(|(first, last)| last - first + 1).sum();
@@ -216,7 +218,7 @@ fn indexes(job: &Job, succeeded: &[&Pod], completions: i64) -> i64 {
     counted + i64::try_from(fresh.len()).unwrap_or(i64::MAX)
 }
 
-/// `0-2,5` as intervals below `completions`, in rising order; text that is none ends the list.
+/// Parses `0-2,5` into intervals below `completions`, in rising order; text that is none ends the list.
 fn intervals(text: &str, completions: i64) -> Vec<(i64, i64)> {
     let mut found: Vec<(i64, i64)> = Vec::new();
     for part in text.split(',') {
@@ -244,8 +246,8 @@ fn failure(job: &Job, pods: &[&Pod]) -> Option<Outcome> {
         return None;
     }
     let counts = |pod: &&Pod| {
-        let place = !shape.indexed || pod.index.is_some_and(|index| Some(index) < shape.completions);
-        pod.phase == PodPhase::Failed && pod.tracked && !pod.deleting && place
+        let wanted = !shape.indexed || pod.index.is_some_and(|index| Some(index) < shape.completions);
+        pod.phase == PodPhase::Failed && pod.tracked && !pod.deleting && wanted
     };
     let failed: Vec<&Pod> = pods.iter().copied().filter(counts).collect();
     let pod = failed.iter().min_by_key(|pod| (pod.ended(), pod.created, &pod.name))?;
@@ -260,7 +262,7 @@ fn failure(job: &Job, pods: &[&Pod]) -> Option<Outcome> {
 }
 
 impl Pod {
-    /// When the last of its containers ended, in whole seconds.
+    /// The time at which the last of its containers ended, in whole seconds.
     fn ended(&self) -> Option<Timestamp> {
         self.containers.iter().filter_map(|container| container.ended.as_ref()?.finished).max()
     }

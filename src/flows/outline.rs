@@ -1,7 +1,7 @@
-//! A flow at a glance: its levels, how wide it is, how many pods it may make, and what a failure would do.
+//! The outline of a flow: its levels, its width, the most pods that it may create, and the effect of a failure.
 //!
 //! ```
-//! # use headworks::{api::{JobFlowSpec, JobTemplate, Step}, flow::outline::Outline};
+//! # use headworks::flows::{api::{JobFlowSpec, JobTemplate, Step}, outline::Outline};
 //! let step = |name: &str, after: &[&str]| Step {
 //!     name: name.into(), dependencies: after.iter().map(ToString::to_string).collect(), ..Step::default()
 //! };
@@ -21,7 +21,7 @@ mod width;
 
 pub use failure::{End, Failure, fail};
 
-/// What a sound flow looks like.
+/// The outline of a valid flow.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outline {
     /// Steps by level: the first wait for nothing, each other one for at least one step of the level before. In
@@ -35,7 +35,7 @@ pub struct Outline {
 }
 
 impl Outline {
-    /// The outline of a spec; `None` if its steps wait for each other in a circle.
+    /// Computes the outline of a spec; `None` if its dependencies form a cycle.
     pub fn of(spec: &JobFlowSpec) -> Option<Self> {
         let dag = Dag::new(&spec.steps);
         let level = dag.levels()?;
@@ -65,17 +65,18 @@ impl fmt::Display for Outline {
     }
 }
 
-/// `1 step`, `2 steps`.
+/// Formats a count: `1 step`, `2 steps`.
 pub fn count(n: u64, noun: &str) -> String {
     format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
 }
 
-/// The most pods that a flow may make.
+/// Computes the most pods that a flow may create.
 ///
-/// A Job makes one pod for each completion and one more for each failure that its `backoffLimit` forgives (which
+/// A Job creates one pod for each completion and one more for each failure that its `backoffLimit` forgives (which
 /// counts for the whole Job; absent it is 0 for a step with a retryPolicy and else Kubernetes' 6), or, with
-/// `backoffLimitPerIndex`, forgives for each index. A retry of the step makes that many again; all steps together are
-/// retried at most `executionPolicy.backoffLimit` times, and the dearest retries are counted. Manual steps make none.
+/// `backoffLimitPerIndex`, forgives for each index. A retry of the step creates that many again; all steps together are
+/// retried at most `executionPolicy.backoffLimit` times, and the retries with most pods are counted. Manual steps
+/// create none.
 pub fn pods(spec: &JobFlowSpec) -> u64 {
     let policy = spec.execution_policy.as_ref();
     let budget = policy.and_then(|policy| policy.backoff_limit).unwrap_or(defaults::BACKOFF_LIMIT);
@@ -96,13 +97,13 @@ pub fn pods(spec: &JobFlowSpec) -> u64 {
     total
 }
 
-/// How often a step is tried again.
+/// Returns how often a step may be retried.
 pub fn step_retries(step: &Step) -> u64 {
     let limit = step.retry_policy.as_ref().map(|policy| policy.limit.unwrap_or(defaults::RETRY_LIMIT));
     limit.and_then(|limit| u64::try_from(limit).ok()).unwrap_or(0)
 }
 
-/// The most pods of one attempt at a step.
+/// Computes the most pods of one attempt at a step.
 pub fn attempt_pods(step: &Step) -> u64 {
     let template = step.template.as_ref().map(JobTemplate::value).unwrap_or_default();
     let number = |name: &str| template["spec"][name].as_u64();

@@ -7,11 +7,12 @@ use super::canonical;
 use super::rules::update::MUTABLE;
 use crate::k8s::hash::fnv;
 
-/// How the hash is made. Another way, or other defaults, is another number: hashes that were made differently say nothing.
-const WAY: &str = "1-";
+/// The version of the hash, its prefix. A change of the algorithm or of the defaults needs a new version, since hashes
+/// of different versions cannot be compared.
+const VERSION: &str = "1-";
 
-/// A hash of the pinned part of a flow's spec, in its canonical form: the order of keys and of steps, `2` for `2.0`, a
-/// `null` and a default that is written out make no difference.
+/// Computes a hash of the pinned part of a flow's spec, in its canonical form: the order of keys and of steps, `2` for
+/// `2.0`, a `null` and a default that is written out make no difference.
 pub fn hash(flow: &JobFlow) -> String {
     let object = serde_json::to_value(flow).unwrap_or_default();
     let mut spec = canonical::ordered(&object);
@@ -24,13 +25,13 @@ pub fn hash(flow: &JobFlow) -> String {
     }
     let mut text = String::new();
     canonical::write(&spec, &mut text);
-    format!("{WAY}{:016x}", fnv(&text))
+    format!("{VERSION}{:016x}", fnv(&text))
 }
 
-/// Whether the pinned part of a flow is what it was when `hash` was made. What was hashed in another way, or not at all,
-/// is taken for unchanged.
+/// Tells whether the pinned part of a flow is the one whose hash is `known`. A hash of another version, or none, counts
+/// as unchanged.
 pub fn is_unchanged(flow: &JobFlow, known: Option<&str>) -> bool {
-    known.is_none_or(|known| !known.starts_with(WAY) || known == hash(flow))
+    known.is_none_or(|known| !known.starts_with(VERSION) || known == hash(flow))
 }
 
 #[cfg(test)]
@@ -97,14 +98,14 @@ mod tests {
     }
 
     #[test]
-    fn what_was_hashed_in_another_way_or_not_at_all_is_taken_for_unchanged() {
+    fn a_hash_of_another_version_or_none_counts_as_unchanged() {
         let flow = flow(SPEC);
         assert!(is_unchanged(&flow, None) && is_unchanged(&flow, Some("0-0000000000000000")));
         assert!(is_unchanged(&flow, Some(&hash(&flow))));
         assert!(!is_unchanged(&flow, Some("1-0000000000000000")));
     }
 
-    /// Running flows carry it: if this test fails, hashes are made in another way, and `WAY` has to say so.
+    /// Running flows carry it: if this test fails, hashes are made in another way, and `VERSION` has to change.
     #[test]
     fn a_hash_stays_the_same_in_every_version() {
         assert_eq!(

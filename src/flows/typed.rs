@@ -1,5 +1,5 @@
-//! Values and the types that flows declare for them. A value is stored and handed on as text; its declaration says what
-//! expressions see.
+//! Values and the types that flows declare for them. A value is stored and passed on as text; expressions see it as the
+//! declared type.
 
 use serde_json::{Number, Value};
 
@@ -8,7 +8,7 @@ use super::api::ValueType;
 /// The most bytes of all values of a step together; the status of a flow has to hold them.
 pub const MAX_VALUES: usize = 64 * 1024;
 
-/// Read a text as a value of a declared type; what it has to be if it is none.
+/// Reads a text as a value of the declared type. The error says what the text has to be.
 pub fn read(text: &str, declared: ValueType) -> Result<Value, &'static str> {
     let trimmed = text.trim();
     match declared {
@@ -30,7 +30,7 @@ pub fn read(text: &str, declared: ValueType) -> Result<Value, &'static str> {
     }
 }
 
-/// The text of a value: strings as they are, everything else as compact JSON. `None` for null, which is absent.
+/// Writes a value as text: strings as they are, everything else as compact JSON. `None` for null, which is absent.
 pub fn text(value: &Value) -> Option<String> {
     match value {
         Value::Null => None,
@@ -39,7 +39,7 @@ pub fn text(value: &Value) -> Option<String> {
     }
 }
 
-/// What kind of value this is, for people.
+/// Names the kind of a value in messages.
 pub fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",

@@ -151,7 +151,8 @@ impl Graph {
         let reach: Vec<BTreeSet<usize>> = (0..self.files.len()).map(|from| self.reachable(from)).collect();
         let mut circles = BTreeSet::new();
         for from in 0..self.files.len() {
-            let circle: Vec<_> = reach[from].iter().copied().filter(|to| reach[*to].contains(&from)).collect();
+            let circle: Vec<_> =
+                reach[from].iter().copied().filter(|to| reach[*to].contains(&from)).collect();
             if !circle.is_empty() {
                 circles.insert(circle);
             }

@@ -133,7 +133,7 @@ fn a_standby_tells_what_it_keeps_and_forgets_the_jobs_that_are_done_with() {
         Some(name.lines().next()?.to_owned())
     });
     let kept = |program: &Program, kind: &str| {
-        program.scrape().get(&format!("headworks_remembered{{kind=\"{kind}\"}}")).copied()
+        program.scrape().get(&format!("headworks_cached_objects{{kind=\"{kind}\"}}")).copied()
     };
     let keep = |job: f64, spent: f64| {
         let is = |program: &Program| {

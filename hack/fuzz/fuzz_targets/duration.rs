@@ -1,4 +1,4 @@
-//! Any text as a duration: what is read and written is read again.
+//! Fuzzes durations with any text: a duration that is parsed and printed parses again.
 #![no_main]
 
 use headworks::k8s::duration;
@@ -9,7 +9,7 @@ fuzz_target!(|text: &str| {
         Ok(nanoseconds) => {
             let written = duration::format(nanoseconds);
             assert_eq!(duration::parse(&written), Ok(nanoseconds), "{written}");
-            // Another sign, the same length.
+            // The same duration with the other sign.
             if !text.starts_with(['-', '+']) {
                 assert_eq!(duration::parse(&format!("-{text}")), Ok(-nanoseconds));
             }

@@ -1,12 +1,12 @@
-//! Any text as a `when`, as an expression, and as a text with expressions in it.
+//! Fuzzes expressions: any text as a `when`, as an expression, and as a text with expressions in it.
 #![no_main]
 
 use cel::{Context, Value as Cel};
 use headworks::flows::api::ValueType;
 use headworks::flows::expr;
 use headworks::flows::expr::{Part, Scope};
-use headworks::problem::field_path::Place;
 use headworks::problem::Problems;
+use headworks::problem::field_path::Place;
 use libfuzzer_sys::fuzz_target;
 
 /// A flow with names that are easy to get wrong.
@@ -39,7 +39,7 @@ impl Scope for Flow {
     }
 }
 
-fn told(problems: &Problems) -> Vec<String> {
+fn messages(problems: &Problems) -> Vec<String> {
     let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
     for line in &lines {
         assert!(!line.contains(char::is_control), "a problem is one line: {line:?}");
@@ -52,14 +52,18 @@ fuzz_target!(|text: &str| {
     let problems = |check: &dyn Fn(&mut Problems)| {
         let mut out = Problems::new();
         check(&mut out);
-        told(&out)
+        messages(&out)
     };
     let once = problems(&|out| drop(expr::check_when(text, &place, &Flow, out)));
-    assert_eq!(once, problems(&|out| drop(expr::check_when(text, &place, &Flow, out))), "told alike twice");
+    assert_eq!(
+        once,
+        problems(&|out| drop(expr::check_when(text, &place, &Flow, out))),
+        "the same problems both times"
+    );
     problems(&|out| drop(expr::check_expression(text, &place, &Flow, out)));
     problems(&|out| drop(expr::check_text(text, &place, &Flow, out)));
 
-    // What is plain text stays as it is.
+    // Plain text stays unchanged.
     let mut out = Problems::new();
     let template = expr::parse_text(text, &place, &Flow, &mut out);
     if !expr::has_expression(text) {
@@ -75,7 +79,7 @@ fuzz_target!(|text: &str| {
     }
     let mut out = Problems::new();
     if let Some(expression) = expr::parse_when(text, &place, &Flow, &mut out) {
-        // What is known beforehand is what comes out.
+        // A result that is known before the flow runs is the result at run time.
         if let Some(expected) = expr::constant(text, &Flow)
             && let Ok(Cel::Bool(found)) = Cel::resolve(&expression.tree, &Context::default())
         {

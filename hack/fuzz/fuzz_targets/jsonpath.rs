@@ -1,4 +1,4 @@
-//! Any text as a JSONPath: what is accepted is RFC 9535, as others read it.
+//! Fuzzes JSONPath with any text: accepted paths are RFC 9535, as another implementation reads it.
 #![no_main]
 
 use headworks::flows::jsonpath;
@@ -11,14 +11,14 @@ fuzz_target!(|text: &str| {
     }
     match jsonpath::parse(path) {
         Ok(read) => {
-            // The other implementation does not read a blank before `..`, which RFC 9535 allows.
+            // The other implementation does not accept a blank before `..`, which RFC 9535 allows.
             let blank = [" ..", "\t..", "\n..", "\r.."].iter().any(|blank| read.query.contains(blank));
             if let Err(error) = serde_json_path::JsonPath::parse(&read.query)
                 && !blank
             {
                 panic!("{path:?} became {:?}, which RFC 9535 has not: {error}", read.query);
             }
-            // A translation may be longer than what was written, and so too long to be written itself.
+            // A translation may be longer than the original, and so exceed the limit on what may be written.
             if read.query.len() <= jsonpath::MAX_BYTES {
                 let again = jsonpath::parse(&read.query).expect("a translation stays readable");
                 assert_eq!(again.query, read.query, "translated once, translated for good");

@@ -1,8 +1,8 @@
-//! Any bytes as a manifest: every part of what is read stands somewhere in the file.
+//! Fuzzes manifests with any bytes: every part of the result has a position in the file.
 #![no_main]
 
-use headworks::problem::field_path::{FieldPath, Segment};
 use headworks::manifest::{self, Document, Position};
+use headworks::problem::field_path::{FieldPath, Segment};
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 
@@ -31,7 +31,7 @@ fuzz_target!(|data: &[u8]| {
             }
         }
     }
-    // JSON means what it means elsewhere, if no key stands twice.
+    // JSON without duplicate keys means the same as in any other parser.
     if let Ok(text) = std::str::from_utf8(data)
         && let Ok(value @ Value::Object(_)) = serde_json::from_str::<Value>(text)
         && let [document] = manifest::read(&value.to_string()).as_slice()

@@ -1,4 +1,4 @@
-//! Three texts as quantities: an order that is one, and exact.
+//! Fuzzes quantities with three texts: their order is total and exact.
 #![no_main]
 
 use std::cmp::Ordering;
@@ -19,7 +19,7 @@ fuzz_target!(|text: &str| {
         if let Some(nano) = a.nano() {
             assert_eq!(nano.signum(), i128::from(a.signum()));
         }
-        // The other sign turns everything round.
+        // A minus sign negates the value.
         if text.len() < 255 && text.starts_with(|c: char| c.is_ascii_digit() || c == '.') {
             let minus = Quantity::parse(&format!("-{text}")).expect("a sign is no mistake");
             assert_eq!(minus.signum(), -a.signum());
@@ -27,7 +27,7 @@ fuzz_target!(|text: &str| {
             if let (Some(plus), Some(minus)) = (a.nano(), minus.nano()) {
                 assert_eq!(plus, -minus);
             }
-            // A zero before or behind changes nothing.
+            // A leading zero changes nothing.
             assert_eq!(Quantity::parse(&format!("0{text}")).as_ref(), Ok(a));
         }
         for (_, b) in &list {

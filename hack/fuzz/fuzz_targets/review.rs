@@ -1,20 +1,20 @@
-//! Any bytes as an admission call; and sound objects with a few mistakes in them, through both phases.
+//! Fuzzes admission reviews: any bytes; and valid objects with a few mistakes in them, through both phases.
 #![no_main]
 
 use std::sync::LazyLock;
 
 use headworks::admission::{JobFlows, Services};
-use headworks::problem::code::CODES;
 use headworks::flows::rules;
 use headworks::flows::rules::Options;
 use headworks::manifest;
+use headworks::problem::code::CODES;
 use headworks_fuzz::mutate::{Choices, change, shuffled};
 use headworks_fuzz::reviews::{admit, ask};
 use headworks_webhook::{Admit, Phase, respond};
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Value, json};
 
-/// Objects to start from: sound ones, and every example of the catalogue, which has its own mistake already.
+/// Objects to start from: valid ones, and every example of the catalogue, which already has its own mistake.
 static OBJECTS: LazyLock<Vec<Value>> = LazyLock::new(|| {
     let sound = [
         include_str!("../seeds/manifest/everything.yaml"),
@@ -30,7 +30,7 @@ static OBJECTS: LazyLock<Vec<Value>> = LazyLock::new(|| {
 fuzz_target!(|data: &[u8]| {
     let Some((mode, rest)) = data.split_first() else { return };
     match mode {
-        // No JSON starts like this.
+        // No JSON starts with this byte.
         b'A'..=b'Z' => changed(rest),
         _ => bytes(data),
     }
@@ -41,7 +41,7 @@ fn bytes(body: &[u8]) {
     for rules in rules {
         for phase in [Phase::Mutate, Phase::Validate] {
             ask(rules, phase, body);
-            // Written anew, no key stands twice, and the uid is plain to see.
+            // Re-encoded, it has no duplicate keys, and its uid can be found.
             if let Ok(value) = serde_json::from_slice::<Value>(body)
                 && let Some(uid) = value.pointer("/request/uid").and_then(Value::as_str)
             {
@@ -55,12 +55,15 @@ fn bytes(body: &[u8]) {
 
 fn changed(choices: &[u8]) {
     let mut choices = Choices(choices);
-    // Every second time one of the sound ones, the largest.
+    // Every second time one of the valid objects, which are the largest.
     let first = if choices.below(2) == 0 { choices.below(3) } else { choices.below(OBJECTS.len()) };
     let mut object = OBJECTS[first].clone();
     let flow = object["kind"] == "JobFlow";
-    let (kind, rules): (&str, &dyn Admit) =
-        if flow { ("JobFlow", &JobFlows { options: Options::default() }) } else { ("Service", &Services::default()) };
+    let (kind, rules): (&str, &dyn Admit) = if flow {
+        ("JobFlow", &JobFlows { options: Options::default() })
+    } else {
+        ("Service", &Services::default())
+    };
     for _ in 0..choices.below(6) {
         change(&mut object, &mut choices);
     }
@@ -75,7 +78,7 @@ fn changed(choices: &[u8]) {
         assert_eq!(list(&object), list(&shuffled(&object)), "the order of keys says nothing");
     }
     let stored = admit(rules, kind, &object, None).unwrap_or(object);
-    // Stored before there was a rule, or by hand: an update of something else goes through.
+    // An object that was stored before there was a rule, or by hand: an update of another field is admitted.
     let mut touched = stored.clone();
     touched["metadata"]["finalizers"] = json!(["example.com/keep"]);
     if let Err(why) = admit(rules, kind, &touched, Some(&stored)) {
@@ -88,14 +91,14 @@ fn changed(choices: &[u8]) {
     if !could_be_sent(&updated) {
         return;
     }
-    // No API server lets an update change these.
+    // No API server admits an update of these.
     for field in ["apiVersion", "kind"] {
         updated[field] = stored[field].clone();
     }
     let _ = admit(rules, kind, &updated, Some(&stored));
 }
 
-/// What an API server sends has metadata, which it has read itself before: annotations are texts.
+/// Tells whether an API server could send this object: it has decoded the metadata itself, so annotations are strings.
 fn could_be_sent(object: &Value) -> bool {
     object.get("metadata").is_some_and(Value::is_object)
         && match &object["metadata"]["annotations"] {

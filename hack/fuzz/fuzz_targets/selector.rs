@@ -1,4 +1,4 @@
-//! Any text as a label selector: a contradiction is told exactly where no labels match.
+//! Fuzzes label selectors with any text: a contradiction is reported exactly if no labels match.
 #![no_main]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,7 +14,8 @@ fuzz_target!(|text: &str| {
             return;
         }
     };
-    let told: BTreeSet<String> = selector.contradictions().into_iter().map(|found| found.key).collect();
+    let contradicted: BTreeSet<String> =
+        selector.contradictions().into_iter().map(|found| found.key).collect();
     let mut keys: BTreeMap<&str, Vec<Requirement>> = BTreeMap::new();
     for requirement in &selector.requirements {
         assert!(requirement.column <= text.chars().count());
@@ -22,7 +23,7 @@ fuzz_target!(|text: &str| {
     }
     let mut labels = BTreeMap::new();
     for (key, requirements) in keys {
-        // Absent, a value that nobody names, and every one that is named: there is nothing else to try.
+        // Absent, a value that the selector does not name, and every value that it names: no other case exists.
         let mut values = BTreeSet::from(["nobody-names-this-one".to_owned()]);
         for requirement in &requirements {
             if let Operator::In(named) | Operator::NotIn(named) = &requirement.operator {
@@ -33,8 +34,8 @@ fuzz_target!(|text: &str| {
         let fitting = std::iter::once(BTreeMap::new())
             .chain(values.into_iter().map(|value| BTreeMap::from([(key.to_owned(), value)])))
             .find(|labels| one.matches(labels));
-        assert_eq!(fitting.is_none(), told.contains(key), "{key} in {text:?}");
+        assert_eq!(fitting.is_none(), contradicted.contains(key), "{key} in {text:?}");
         labels.extend(fitting.unwrap_or_default());
     }
-    assert_eq!(selector.matches(&labels), told.is_empty(), "{text:?}");
+    assert_eq!(selector.matches(&labels), contradicted.is_empty(), "{text:?}");
 });

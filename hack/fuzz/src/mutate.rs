@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-/// Bytes that make choices; when they are used up, every choice is the first.
+/// Bytes that make choices; once they are used up, every choice is the first one.
 pub struct Choices<'a>(pub &'a [u8]);
 
 impl Choices<'_> {
@@ -16,7 +16,7 @@ impl Choices<'_> {
         }
     }
 
-    /// Less than `count`, or 0.
+    /// A number below `count`, or 0.
     pub fn below(&mut self, count: usize) -> usize {
         if count < 2 {
             return 0;
@@ -25,7 +25,7 @@ impl Choices<'_> {
         if count <= 256 { choice % count } else { (choice << 8 | usize::from(self.byte())) % count }
     }
 
-    /// A few characters of the input itself.
+    /// A few characters of the input.
     fn text(&mut self) -> String {
         let length = self.below(24).min(self.0.len());
         let (text, rest) = self.0.split_at(length);
@@ -34,10 +34,10 @@ impl Choices<'_> {
     }
 }
 
-/// One change somewhere in `value`.
+/// Makes one change somewhere in `value`.
 pub fn change(value: &mut Value, choices: &mut Choices<'_>) {
     let mut here = value;
-    // Down into the value until a choice says stop.
+    // Descend into the value until a choice says stop.
     loop {
         let stop = choices.below(6) == 0;
         let inside = match here {
@@ -71,7 +71,7 @@ pub fn change(value: &mut Value, choices: &mut Choices<'_>) {
             map.insert(key(choices), other);
         }
         (3, Value::Object(map)) => {
-            // A value under another key.
+            // Move a value to another key.
             let at = choices.below(map.len());
             if let Some(old) = map.keys().nth(at).cloned()
                 && let Some(value) = map.remove(&old)
@@ -127,7 +127,7 @@ fn key(choices: &mut Choices<'_>) -> String {
     }
 }
 
-/// `value`, the keys of every object in another order.
+/// `value` with the keys of every object in another order.
 pub fn shuffled(value: &Value) -> Value {
     match value {
         Value::Object(map) => {

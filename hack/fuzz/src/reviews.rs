@@ -1,10 +1,10 @@
-//! Reviews, and what has to hold of every answer to one.
+//! Reviews, and checks that every answer has to pass.
 
 use base64::Engine as _;
 use headworks_webhook::{Admit, Phase, respond};
 use serde_json::{Value, json};
 
-/// Who asks in every review that is made here.
+/// The user of every review that is made here.
 pub const USER: &str = "jane";
 
 /// A review of an object; with `old`, of its update.
@@ -28,7 +28,7 @@ pub fn review(kind: &str, object: &Value, old: Option<&Value>) -> Value {
     })
 }
 
-/// An answer, its form checked.
+/// An answer whose form has been checked.
 #[derive(Debug)]
 pub struct Answer {
     pub allowed: bool,
@@ -36,7 +36,7 @@ pub struct Answer {
     pub causes: Vec<String>,
 }
 
-/// Ask, and check the form of the answer.
+/// Asks, and checks the form of the answer.
 pub fn ask(admit: &dyn Admit, phase: Phase, body: &[u8]) -> Answer {
     let bytes = respond(admit, phase, body);
     let answer: Value = serde_json::from_slice(&bytes).expect("an answer is JSON");
@@ -70,7 +70,7 @@ pub fn ask(admit: &dyn Admit, phase: Phase, body: &[u8]) -> Answer {
     Answer { allowed, patch: patch.unwrap_or_default(), causes }
 }
 
-/// Ask both phases, as an API server does: what the mutating one patches is what the validating one sees. Gives the
+/// Asks both phases, as an API server does: the validating one gets the object as patched by the mutating one. Returns the
 /// object to be stored, or why it is refused.
 pub fn admit(
     admit: &dyn Admit,
@@ -82,7 +82,7 @@ pub fn admit(
     let mutated = ask(admit, Phase::Mutate, &body(object));
     let validated = ask(admit, Phase::Validate, &body(object));
     if !mutated.allowed {
-        // Stamps apart, which the mutating phase is about to write, the two say the same.
+        // Except for stamps, which only the mutating phase writes, the two phases agree.
         let rest = |list: &[String]| -> Vec<String> {
             list.iter().filter(|line| !line.ends_with("(HW705)")).cloned().collect()
         };

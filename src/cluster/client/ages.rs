@@ -1,4 +1,4 @@
-//! When something was last heard of each watch: an event, a bookmark, its beginning or its end.
+//! The ages of watches: when something was last heard of each, which is an event, a bookmark, its beginning or its end.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,19 +12,18 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
-use super::is_watch;
 use crate::cluster::api_calls::resource;
 
 /// A leader whose watches are all older gives up its Lease: it has cut them off once, and fresh connections are silent, too.
 pub const TOO_OLD: Duration = Duration::from_secs(45);
-/// A watch that has ended is begun again within this time, or nobody wants it any more.
+/// A watch that has ended is restarted within this time, or nobody wants it any more.
 const BEGUN_AGAIN: Duration = Duration::from_secs(40);
 
 /// The ages of all watches of one client. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct WatchAges(Arc<Mutex<BTreeMap<Key, Entry>>>);
 
-/// One watch, however often it is begun again: a kind, and what of it is watched.
+/// One watch, however often it is restarted: a kind, and the part of it that is watched.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Key {
     kind: &'static str,
@@ -36,12 +35,12 @@ struct Entry {
     heard: Instant,
     /// Calls for it that are under way.
     open: usize,
-    /// When the last one ended by itself; `None`: it was given up by whoever had asked.
+    /// The time at which the last one ended by itself; `None` if the caller gave it up.
     ended: Option<Instant>,
 }
 
 impl Entry {
-    /// Whether somebody wants to hear of it.
+    /// Tells whether somebody still wants this watch.
     fn is_wanted(&self, now: Instant) -> bool {
         self.open > 0 || self.ended.is_some_and(|ended| now.duration_since(ended) < BEGUN_AGAIN)
     }
@@ -55,7 +54,8 @@ impl WatchAges {
         ages
     }
 
-    /// How long ago something was last heard of the watches of each kind; of several the one that is silent longest.
+    /// Returns how long ago something was last heard of the watches of each kind; of several, the one that is silent
+    /// longest.
     pub fn by_kind(&self) -> BTreeMap<&'static str, Duration> {
         let now = Instant::now();
         let mut entries = self.lock();
@@ -68,14 +68,14 @@ impl WatchAges {
         ages
     }
 
-    /// Whether anything was heard lately of what is watched. One kind that is silent says something of the API server,
-    /// and the other replica hears no more of it; all of them together say that this replica is cut off.
+    /// Tells whether anything was heard lately of any watch. A single silent kind says something about the API server, and
+    /// the other replica hears nothing of it either; silence of all kinds says that this replica is cut off.
     pub fn are_fresh(&self) -> bool {
         let ages = self.by_kind();
         ages.is_empty() || ages.values().any(|age| *age < TOO_OLD)
     }
 
-    /// Words such as `jobs 3s, pods 0s`.
+    /// Formats the ages, such as `jobs 3s, pods 0s`.
     pub fn words(&self) -> String {
         let ages = self.by_kind();
         let words: Vec<String> =
@@ -83,7 +83,7 @@ impl WatchAges {
         words.join(", ")
     }
 
-    /// A call for a watch, or for the list that a watch is taken up from, begins.
+    /// Records the beginning of a call for a watch, or for the list that a watch continues from.
     pub(super) fn asked(&self, method: &Method, uri: &Uri) -> Option<Asked> {
         if *method != Method::GET {
             return None;
@@ -99,7 +99,7 @@ impl WatchAges {
             let new = Entry { heard: Instant::now(), open: 0, ended: None };
             entries.entry(key.clone()).or_insert(new).open += 1;
         } else {
-            // Of a list nothing is known that no watch has followed.
+            // A list counts only if it belongs to a watch that was seen before.
             entries.get_mut(&key)?.open += 1;
         }
         drop(entries);
@@ -116,7 +116,7 @@ impl WatchAges {
         }
     }
 
-    /// One series, for the page that names them.
+    /// Makes one series, for the page that lists them.
     #[cfg(test)]
     pub(crate) fn touch(&self) {
         let entry = Entry { heard: Instant::now(), open: 1, ended: None };
@@ -136,12 +136,12 @@ impl Asked {
         self.key.kind
     }
 
-    /// Something came.
+    /// Records that something was heard.
     pub(super) fn heard(&self) {
         self.ages.change(&self.key, |entry| entry.heard = Instant::now());
     }
 
-    /// It ended or failed, and not because nobody wants it any more.
+    /// Records that the call ended or failed by itself, and was not given up by its caller.
     pub(super) fn ended(mut self) {
         self.ended = true;
     }
@@ -155,6 +155,11 @@ impl Drop for Asked {
             entry.ended = ended;
         });
     }
+}
+
+/// Tells whether a query is that of a watch.
+pub(super) fn is_watch(query: &str) -> bool {
+    query.split('&').any(|part| matches!(part, "watch=true" | "watch=1"))
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]

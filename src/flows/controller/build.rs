@@ -1,7 +1,7 @@
-//! Objects that the engine creates, as JSON. No client.
+//! Builds the objects that the controller creates, as JSON. Pure.
 //!
-//! A user's template goes through as it is: what is not named here is not touched, so that fields of a newer cluster
-//! arrive there.
+//! A user's template is copied as it is: fields that are not named here are not touched, so that those of a newer
+//! cluster arrive there.
 
 use serde_json::{Map, Value, json};
 
@@ -10,14 +10,14 @@ use crate::flows::eval::Rendered;
 use crate::k8s::hash::hash;
 use crate::names;
 
-/// The Job of an attempt.
+/// Builds the Job of an attempt.
 pub(super) fn job(flow: &JobFlow, step: usize, attempt: i64, name: &str, rendered: &Rendered) -> Value {
     let step = &flow.spec.steps[step];
     let mut spec = object(rendered.template.get("spec"));
-    // Results are read first; Jobs go with their flow.
+    // A Job that deletes itself could be gone before its results are read. Jobs are deleted with their flow.
     spec.remove("ttlSecondsAfterFinished");
     if step.retry_policy.is_some() && !is_set(&spec, "backoffLimit") {
-        // Retries belong to the flow.
+        // The flow retries, not the Job.
         spec.insert("backoffLimit".to_owned(), json!(0));
     }
     let mut template = object(spec.get("template"));
@@ -56,13 +56,13 @@ pub(super) fn job(flow: &JobFlow, step: usize, attempt: i64, name: &str, rendere
     json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec})
 }
 
-/// What a Job is made from, as ten characters: the same at every try.
+/// Hashes what a Job is made from into ten characters, the same at every try.
 pub(super) fn rendered_hash(rendered: &Rendered) -> String {
     let Rendered { template, labels, annotations } = rendered;
     hash(&json!([template, labels, annotations]).to_string())
 }
 
-/// The names of a pod's containers, init containers last.
+/// Lists the names of a pod's containers, init containers last.
 fn containers(pod_spec: &Map<String, Value>) -> String {
     let lists =
         ["containers", "initContainers"].into_iter().filter_map(|list| pod_spec.get(list)?.as_array());
@@ -70,7 +70,7 @@ fn containers(pod_spec: &Map<String, Value>) -> String {
     names.join(",")
 }
 
-/// An object of a resource template: its kind, and itself.
+/// Builds the objects of the resource templates, each with its kind.
 pub(super) fn resources(flow: &JobFlow) -> Vec<(&'static str, Value)> {
     let Some(templates) = &flow.spec.resource_templates else { return Vec::new() };
     let claims = templates.volume_claim_templates.iter().map(|template| ("PersistentVolumeClaim", template));
@@ -100,7 +100,8 @@ fn resource(flow: &JobFlow, kind: &str, template: &Value) -> Value {
     Value::Object(built)
 }
 
-/// The flow as the controlling owner. It does not block the flow's deletion: that would need rights on its finalizers.
+/// Returns the ownerReference to the flow, as the controller. It does not block the flow's deletion: that would need
+/// rights on its finalizers.
 fn owner(flow: &JobFlow) -> Value {
     json!([{
         "apiVersion": names::API_VERSION, "kind": names::KIND,
@@ -128,8 +129,8 @@ fn annotations(attempt: i64) -> Map<String, Value> {
     Map::from_iter([(names::ATTEMPT_ANNOTATION.to_owned(), json!(attempt.to_string()))])
 }
 
-/// The flow's podFailurePolicy as this Job can have it: a rule about a container that it lacks is left out, exit codes
-/// are sorted and unique. `None` if no rule is left.
+/// Adapts the flow's podFailurePolicy to this Job: a rule about a container that it lacks is left out, exit codes are
+/// sorted and unique. `None` if no rule is left.
 fn pod_failure_policy(policy: &PodFailurePolicy, pod_spec: &Map<String, Value>) -> Option<Value> {
     let mut names = ["containers", "initContainers"]
         .into_iter()
@@ -149,7 +150,7 @@ fn pod_failure_policy(policy: &PodFailurePolicy, pod_spec: &Map<String, Value>) 
             codes.values.dedup();
         }
         for condition in &mut rule.on_pod_conditions {
-            // The API server wants it said.
+            // The API server requires it.
             condition.status.get_or_insert_with(|| "True".to_owned());
         }
         rules.push(serde_json::to_value(rule).ok()?);

@@ -1,28 +1,27 @@
-//! Events, for people. Never on the path of a flow: a queue of their own, and what does not fit is dropped and counted.
+//! Events about flows, for people. They never hold up a flow: they have a queue of their own, and those that find no room
+//! in it are dropped and counted.
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
-use k8s_openapi::api::events::v1::Event as ApiEvent;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
-use kube::api::PostParams;
-use kube::{Api, Client};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::Client;
 use prometheus_client::metrics::counter::Counter;
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::cluster::events::{ClusterEvent, EventQueue, Writer};
 use crate::flows::api::JobFlowStatus;
 use crate::flows::plan::Event;
 use crate::names;
 
-/// Events that wait to be written.
+/// The most Events that wait to be written.
 const QUEUE: usize = 4_000;
-/// The longest note that the API takes (events.k8s.io/v1).
+/// The longest note that the API accepts (events.k8s.io/v1), in bytes.
 const NOTE: usize = 1_024;
 
-/// Which transitions become Events. Events cost a cluster as much as statuses do.
+/// The transitions that become Events. Events cost a cluster as much as statuses do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum EventLevel {
-    /// What people must see: the end of a flow, what failed, retries, timeouts, what waits for somebody.
+    /// The end of a flow, failures, retries, timeouts, and steps that wait for somebody.
     #[default]
     Important,
     /// Also the start of a flow, and of each step its start and success.
@@ -31,21 +30,16 @@ pub enum EventLevel {
     None,
 }
 
-/// Where Events are handed in.
+/// Accepts the Events of flows.
 #[derive(Clone)]
 pub struct Events {
     level: EventLevel,
-    queue: mpsc::Sender<Queued>,
+    queue: EventQueue,
     dropped: Counter,
 }
 
-struct Queued {
-    namespace: String,
-    event: Box<ApiEvent>,
-}
-
 impl Events {
-    /// A queue, and a task that writes what is in it until `stopped`.
+    /// Starts a task that writes Events until `stopped`; what is queued then is still written.
     pub fn start(
         client: Client,
         level: EventLevel,
@@ -53,17 +47,18 @@ impl Events {
         dropped: Counter,
         stopped: CancellationToken,
     ) -> Self {
-        let (queue, waiting) = mpsc::channel(QUEUE);
-        tokio::spawn(write(client, instance, waiting, stopped));
+        let queue = EventQueue::start(Writer::separate(client, instance), QUEUE, stopped, |_, error| {
+            // Its text may quote the note, which may quote what a container said.
+            let code = if let kube::Error::Api(status) = error { status.code } else { 0 };
+            tracing::debug!(code, "an Event could not be written");
+        });
         Self { level, queue, dropped }
     }
 
-    /// Tell what happened to a flow, whose status is `status` now.
-    pub(super) fn tell(&self, metadata: &ObjectMeta, status: &JobFlowStatus, happened: Vec<Event>) {
-        for event in happened.into_iter().filter(|event| self.wants(event)) {
-            let namespace = metadata.namespace.clone().unwrap_or_default();
-            let event = Box::new(api_event(metadata, status, event));
-            if self.queue.try_send(Queued { namespace, event }).is_err() {
+    /// Publishes transitions of a flow, whose status is `status` now.
+    pub(super) fn publish(&self, metadata: &ObjectMeta, status: &JobFlowStatus, transitions: Vec<Event>) {
+        for event in transitions.into_iter().filter(|event| self.wants(event)) {
+            if !self.queue.publish(cluster_event(metadata, status, event)) {
                 self.dropped.inc();
             }
         }
@@ -78,30 +73,8 @@ impl Events {
     }
 }
 
-async fn write(
-    client: Client,
-    instance: String,
-    mut waiting: mpsc::Receiver<Queued>,
-    stopped: CancellationToken,
-) {
-    loop {
-        let next = tokio::select! {
-            next = waiting.recv() => next,
-            () = stopped.cancelled() => waiting.try_recv().ok(),
-        };
-        let Some(Queued { namespace, mut event }) = next else { return };
-        event.reporting_instance = Some(instance.clone());
-        let api: Api<ApiEvent> = Api::namespaced(client.clone(), &namespace);
-        if let Err(error) = api.create(&PostParams::default(), &event).await {
-            // Its text may quote the note, which may quote what a container said.
-            let code = if let kube::Error::Api(status) = &error { status.code } else { 0 };
-            tracing::debug!(code, "an Event could not be written");
-        }
-    }
-}
-
-fn api_event(metadata: &ObjectMeta, status: &JobFlowStatus, event: Event) -> ApiEvent {
-    let step = event.step.and_then(|place| status.steps.get(place));
+fn cluster_event(metadata: &ObjectMeta, status: &JobFlowStatus, event: Event) -> ClusterEvent {
+    let step = event.step.and_then(|index| status.steps.get(index));
     let related = step.and_then(|step| step.job_ref.as_ref()).map(|job| ObjectReference {
         api_version: Some("batch/v1".to_owned()),
         kind: Some("Job".to_owned()),
@@ -112,13 +85,8 @@ fn api_event(metadata: &ObjectMeta, status: &JobFlowStatus, event: Event) -> Api
     });
     let mut note = event.message;
     note.truncate(note.floor_char_boundary(NOTE));
-    ApiEvent {
-        metadata: ObjectMeta {
-            name: Some(name(metadata.name.as_deref().unwrap_or_default())),
-            namespace: metadata.namespace.clone(),
-            ..ObjectMeta::default()
-        },
-        regarding: Some(ObjectReference {
+    ClusterEvent {
+        regarding: ObjectReference {
             api_version: Some(names::API_VERSION.to_owned()),
             kind: Some(names::KIND.to_owned()),
             namespace: metadata.namespace.clone(),
@@ -126,20 +94,12 @@ fn api_event(metadata: &ObjectMeta, status: &JobFlowStatus, event: Event) -> Api
             uid: metadata.uid.clone(),
             resource_version: metadata.resource_version.clone(),
             ..ObjectReference::default()
-        }),
+        },
         related,
-        reason: Some(event.reason.to_owned()),
-        action: Some(if event.step.is_some() { "RunStep" } else { "RunFlow" }.to_owned()),
-        type_: Some(if event.warning { "Warning" } else { "Normal" }.to_owned()),
-        note: Some(note),
-        event_time: Some(MicroTime(Timestamp::now())),
-        reporting_controller: Some("headworks".to_owned()),
-        ..ApiEvent::default()
+        warning: event.warning,
+        reason: event.reason.to_owned(),
+        action: if event.step.is_some() { "RunStep" } else { "RunFlow" },
+        note,
+        at: Timestamp::now(),
     }
-}
-
-/// A name that no other Event has, as client-go makes it: the object's name and the time in nanoseconds.
-fn name(flow: &str) -> String {
-    let head = flow.get(..200).unwrap_or(flow).trim_end_matches(['-', '.']);
-    format!("{head}.{:x}", Timestamp::now().as_nanosecond())
 }

@@ -1,12 +1,11 @@
-//! The numbers of the engine.
+//! The metrics of the flows' controller.
 //!
-//! What is counted is counted where it was written: of a look at a flow that has to be taken again nothing counts twice.
-//! What stands is derived from the cache at each scrape (`standing.rs`), so that a series goes with its last flow. Labels
-//! are namespaces and words of ours, never names of flows or steps.
+//! Counters are incremented only after the status write succeeds, so a retried reconcile is never counted twice. Gauges
+//! are derived from the cache at each scrape (`gauges.rs`), so that a series goes with its last flow. Labels are namespaces
+//! and bounded words of ours, never names of flows or steps.
 
-use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -21,33 +20,24 @@ use crate::cluster::api_calls::ApiCalls;
 use crate::flows::api::{JobFlowStatus, StepStatus};
 use crate::flows::plan::Event;
 
-mod standing;
+mod gauges;
 
-/// What steps and people take, in seconds: 10 ms to 6 h.
+use gauges::{FlowGauges, NamespaceLabels, PhaseLabels, Shared};
+
+/// Buckets for the times of steps and people, in seconds: 10 ms to 6 h.
 const LONG: [f64; 18] = [
     0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1_800.0, 3_600.0,
     7_200.0, 21_600.0,
 ];
-/// What we take ourselves, in seconds: 50 us to 10 s.
+/// Buckets for our own times, in seconds: 50 us to 10 s.
 const SHORT: [f64; 15] = [
     0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 10.0,
 ];
-/// From an outcome to the next Job, in seconds; fine where it should be.
+/// Buckets for the time from an outcome to the next Job, in seconds; the finest ones where it should be.
 const DISPATCH: [f64; 18] = [
     0.001, 0.002, 0.003, 0.004, 0.005, 0.006, 0.008, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
     10.0,
 ];
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct NamespaceLabels {
-    namespace: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct PhaseLabels {
-    namespace: String,
-    phase: &'static str,
-}
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct TimeoutLabels {
@@ -117,63 +107,49 @@ fn short<L: Clone + Eq + std::hash::Hash>() -> Histograms<L> {
     Family::new_with_constructor(|| Histogram::new(SHORT))
 }
 
-/// What is no series of its own.
-#[derive(Default)]
-struct Shared {
-    /// Engines at work in this process: one or none.
-    at_work: AtomicU64,
-    /// Steps that ended, of those that had a Job.
-    steps: AtomicU64,
-    standing: standing::Source,
-}
-
-impl fmt::Debug for Shared {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Shared")
-    }
-}
-
 impl Metrics {
     /// Makes the metrics and registers them under their full names. `calls` are those of the engine's client.
     pub fn registered(registry: &mut Registry, calls: &ApiCalls) -> Self {
         let metrics = Self::default();
         metrics.register(registry);
-        registry.register_collector(Box::new(standing::Standing::new(metrics.clone(), calls.clone())));
+        let counters = metrics.clone();
+        let forget = move |namespace: &str| counters.forget(namespace);
+        registry.register_collector(Box::new(FlowGauges::new(metrics.shared.clone(), calls.clone(), forget)));
         metrics
     }
 
-    /// Counts Events that are dropped.
+    /// Returns the counter of Events that are dropped.
     pub fn events_dropped(&self) -> Counter {
         self.events_dropped.clone()
     }
 
-    /// A write of a status has to wait.
+    /// Counts a status write that has to wait.
     pub(super) fn held(&self) {
         self.writes_held.inc();
     }
 
-    /// Derive from `watches` what stands.
+    /// Derives the gauges from the cache of `watches`.
     pub(super) fn derive_from(&self, watches: &Watches) {
-        self.shared.standing.set(watches.clone());
+        self.shared.derive_from(watches.clone());
     }
 
-    /// For as long as the answer lives, this process is the one that runs flows.
+    /// Marks this process as the one that runs flows, until the guard is dropped.
     pub(super) fn at_work(&self) -> impl Drop + use<> {
         self.shared.at_work.fetch_add(1, Ordering::Relaxed);
         AtWork(self.shared.clone())
     }
 
-    /// One look at a flow begins.
+    /// Begins to time a reconcile.
     pub(super) fn reconciling(&self) -> Timed<'_> {
         Timed { durations: &self.reconciliation_duration, started: Instant::now() }
     }
 
-    /// One write of a status begins.
+    /// Begins to time a status write.
     pub(super) fn writing(&self) -> Timed<'_> {
         Timed { durations: &self.status_update_duration, started: Instant::now() }
     }
 
-    /// Time a decision.
+    /// Times a plan.
     pub(super) fn planning<T>(&self, plan: impl FnOnce() -> T) -> T {
         let started = Instant::now();
         let plan = plan();
@@ -181,23 +157,23 @@ impl Metrics {
         plan
     }
 
-    /// A Job was created; `decided`: after an outcome whose news came at that time.
+    /// Observes the time to the creation of a Job. `decided`: when the news came of the outcome that the Job follows.
     pub(super) fn dispatched(&self, decided: Option<Timestamp>) {
         if let Some(decided) = decided {
-            let took = Timestamp::now().duration_since(decided);
-            self.dispatch_latency.observe(took.as_secs_f64().max(0.0));
+            let duration = Timestamp::now().duration_since(decided);
+            self.dispatch_latency.observe(duration.as_secs_f64().max(0.0));
         }
     }
 
-    /// Count the transitions that led to the status of `flow`, which is written. Whether a step has ended.
+    /// Counts the transitions that led to `status`, which is written. Returns whether a step has ended.
     pub(super) fn happened(&self, namespace: &str, status: &JobFlowStatus, events: &[Event]) -> bool {
         if !events.is_empty() {
-            self.shared.standing.heard_of(namespace);
+            self.shared.saw(namespace);
         }
         let namespace = || namespace.to_owned();
         let mut ended = false;
         for event in events {
-            let step = event.step.and_then(|place| status.steps.get(place));
+            let step = event.step.and_then(|index| status.steps.get(index));
             match (event.reason, step) {
                 ("StepRetry", _) => {
                     self.step_retries.get_or_create(&NamespaceLabels { namespace: namespace() }).inc();
@@ -225,21 +201,21 @@ impl Metrics {
             let labels = TimeoutLabels { namespace: namespace.clone(), of: "step" };
             self.timeouts.get_or_create(&labels).inc();
         }
-        // What was skipped has not started.
+        // A skipped step has not started.
         let (Some(started), Some(ended), Some(phase)) = (&step.start_time, &step.completion_time, step.phase)
         else {
             return;
         };
-        let took = ended.0.duration_since(started.0).as_secs_f64().max(0.0);
+        let duration = ended.0.duration_since(started.0).as_secs_f64().max(0.0);
         if matches!(reason, "StepApproved" | "StepRejected") {
             let labels = NamespaceLabels { namespace: namespace.clone() };
-            self.approval_latency.get_or_create(&labels).observe(took);
+            self.approval_latency.get_or_create(&labels).observe(duration);
         }
-        let labels = PhaseLabels { namespace, phase: standing::step_phase(Some(phase)) };
-        self.step_duration.get_or_create(&labels).observe(took);
+        let labels = PhaseLabels { namespace, phase: gauges::step_phase(Some(phase)) };
+        self.step_duration.get_or_create(&labels).observe(duration);
     }
 
-    /// One series of each kind, for the page that names them.
+    /// Makes one series of each kind, for the page that lists them.
     #[cfg(test)]
     fn touch(&self) {
         let namespace = || "x".to_owned();
@@ -253,7 +229,7 @@ impl Metrics {
         self.approval_latency.get_or_create(&NamespaceLabels { namespace: namespace() }).observe(1.0);
     }
 
-    /// Forget the series of a namespace.
+    /// Removes the series of a namespace.
     fn forget(&self, namespace: &str) {
         let labels = NamespaceLabels { namespace: namespace.to_owned() };
         self.step_retries.remove(&labels);
@@ -267,23 +243,23 @@ impl Metrics {
     }
 }
 
-/// Whether a flow that failed had run out of time.
+/// Tells whether a flow that failed had run out of time.
 fn timed_out(status: &JobFlowStatus) -> bool {
     status.conditions.iter().any(|condition| condition.reason == "ActiveDeadlineExceeded")
 }
 
-/// Something that takes time, and is counted once it has ended.
+/// A running timer, whose time is counted once it has ended.
 pub(super) struct Timed<'m> {
     durations: &'m Histograms<ResultLabels>,
     started: Instant,
 }
 
 impl Timed<'_> {
-    /// It has ended; how long it took.
+    /// Counts the time, and returns it.
     pub(super) fn ended(self, result: &'static str) -> Duration {
-        let took = self.started.elapsed();
-        self.durations.get_or_create(&ResultLabels { result }).observe(took.as_secs_f64());
-        took
+        let duration = self.started.elapsed();
+        self.durations.get_or_create(&ResultLabels { result }).observe(duration.as_secs_f64());
+        duration
     }
 }
 

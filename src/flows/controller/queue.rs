@@ -1,7 +1,7 @@
-//! Which flow is worked on next: what is urgent first, each flow by one worker at a time, timers to the millisecond.
+//! The queue of flows to reconcile: urgent ones first, each flow by one worker at a time, timers to the millisecond.
 //!
 //! Timers are kept in wall-clock time, because that is what a status is written in; the wait is cut into pieces of at
-//! most half a minute, so that a clock that was set, or a machine that slept, is noticed.
+//! most half a minute, so that a clock change, or a machine that slept, is noticed.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
@@ -12,35 +12,35 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Notify;
 
-/// The longest wait without a look at the clock.
-const LOOK: Duration = Duration::from_secs(30);
-/// The first wait after work on a key failed; it doubles with each failure.
-const FIRST_BACKOFF: SignedDuration = SignedDuration::from_millis(50);
-/// The longest wait after failures.
-const LONGEST_BACKOFF: SignedDuration = SignedDuration::from_mins(5);
+use crate::pacing::Backoff;
 
-/// How urgent a key is.
+/// The longest wait before the clock is read again.
+const CLOCK_CHECK: Duration = Duration::from_secs(30);
+/// The waits after work on a key failed.
+const BACKOFF: Backoff = Backoff { first: Duration::from_millis(50), longest: Duration::from_mins(5) };
+
+/// The urgency of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Urgency {
-    /// Somebody waits for what follows: a Job or pod has ended.
+    /// Somebody waits for what follows: a Job or pod has ended, or a timer has fired.
     High,
     /// Everything else.
     Normal,
 }
 
-/// How work on a key ended.
+/// The end of work on a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Done {
     /// Nothing is left to do before this time, if there is one.
     Until(Option<Timestamp>),
-    /// It failed: again, a little later each time.
+    /// It failed, and is retried with backoff.
     Failed,
 }
 
 /// A queue of keys.
 pub(crate) struct Queue<K> {
     inner: Mutex<Inner<K>>,
-    /// Told when a key becomes ready, and when a timer is set that may be the next.
+    /// Notified when a key becomes ready, and when a timer is set that may be the next.
     changed: Notify,
 }
 
@@ -56,9 +56,9 @@ struct Inner<K> {
 
 #[derive(Default)]
 struct State {
-    /// In a queue, with this urgency, since this time.
+    /// Set while it is in a queue: with this urgency, since this time.
     queued: Option<(Urgency, Timestamp)>,
-    /// In work, and what happened meanwhile, and when it first did.
+    /// Set while a worker has it: the urgency of news that came meanwhile, and when the first came.
     #[expect(clippy::option_option, reason = "not in work; in work; in work and there is news")]
     working: Option<Option<(Urgency, Timestamp)>>,
     timer: Option<u64>,
@@ -85,14 +85,14 @@ impl<K: Clone + Eq + Hash> Queue<K> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Have `key` worked on.
+    /// Queues `key`, unless it is queued already with this urgency.
     pub(crate) fn add(&self, key: K, urgency: Urgency) {
         if self.lock().add(key, urgency, Timestamp::now()) {
             self.changed.notify_one();
         }
     }
 
-    /// Forget a key that is gone: its timer and its failures. Work that is queued is still handed out.
+    /// Forgets a key that is gone: its timer and its failures. A key that is queued is still handed out.
     pub(crate) fn forget(&self, key: &K) {
         let mut inner = self.lock();
         inner.cancel(key);
@@ -101,20 +101,21 @@ impl<K: Clone + Eq + Hash> Queue<K> {
         }
     }
 
-    /// How many keys wait for a worker.
+    /// Counts the keys that wait for a worker.
     pub(crate) fn len(&self) -> usize {
         let inner = self.lock();
         inner.high.len() + inner.normal.len()
     }
 
-    /// How long the longest waiting key has waited.
+    /// Returns the age of the key that has waited longest.
     pub(crate) fn age(&self) -> SignedDuration {
         let inner = self.lock();
         let oldest = inner.states.values().filter_map(|state| Some(state.queued?.1)).min();
         oldest.map_or(SignedDuration::ZERO, |since| Timestamp::now().duration_since(since))
     }
 
-    /// The next key, and since when it has waited; the caller has it for itself until [`Queue::done`].
+    /// Waits for the next key. Returns it with the time since which it has waited; nobody else gets it until
+    /// [`Queue::done`].
     pub(crate) async fn next(&self) -> (K, Timestamp) {
         loop {
             let (key, due) = self.lock().next(Timestamp::now());
@@ -124,13 +125,13 @@ impl<K: Clone + Eq + Hash> Queue<K> {
                 }
                 return (key, since);
             }
-            let wait = due.map_or(LOOK, |due| until(due).min(LOOK));
-            // Either ending leads back to the top, which looks again.
+            let wait = due.map_or(CLOCK_CHECK, |due| until(due).min(CLOCK_CHECK));
+            // Notified or timed out: the top of the loop finds out what is ready.
             let _ = tokio::time::timeout(wait, self.changed.notified()).await;
         }
     }
 
-    /// Work on `key` has ended.
+    /// Takes `key` back from its worker, and queues it again if there was news meanwhile or a time is due.
     pub(crate) fn done(&self, key: &K, done: Done) {
         self.lock().done(key, done, Timestamp::now());
         self.changed.notify_one();
@@ -138,7 +139,7 @@ impl<K: Clone + Eq + Hash> Queue<K> {
 }
 
 impl<K: Clone + Eq + Hash> Inner<K> {
-    /// Whether a worker should wake.
+    /// Queues a key. Returns whether a worker should wake.
     fn add(&mut self, key: K, urgency: Urgency, now: Timestamp) -> bool {
         let state = self.states.entry(key.clone()).or_default();
         if let Some(again) = &mut state.working {
@@ -150,7 +151,7 @@ impl<K: Clone + Eq + Hash> Inner<K> {
             was => {
                 let since = was.map_or(now, |(_, since)| since);
                 state.queued = Some((urgency, since));
-                // Of a key that is in both queues the second mention is passed over.
+                // A key may be in both queues then; `next` skips the second entry.
                 match urgency {
                     Urgency::High => self.high.push_back(key),
                     Urgency::Normal => self.normal.push_back(key),
@@ -160,7 +161,7 @@ impl<K: Clone + Eq + Hash> Inner<K> {
         }
     }
 
-    /// The next key, since when it has waited and whether there are more, or when to look again.
+    /// Returns the next key, since when it has waited and whether there are more; or when the next timer is due.
     fn next(&mut self, now: Timestamp) -> (Option<(K, Timestamp, bool)>, Option<Timestamp>) {
         while let Some(Reverse((time, timer))) = self.timers.peek().copied() {
             if !self.timed.contains_key(&timer) {
@@ -200,12 +201,12 @@ impl<K: Clone + Eq + Hash> Inner<K> {
                 due
             }
             Done::Failed => {
-                let wait = FIRST_BACKOFF.checked_mul(1 << state.failures.min(16)).unwrap_or(LONGEST_BACKOFF);
-                state.failures += 1;
-                Some(now.checked_add(wait.min(LONGEST_BACKOFF)).unwrap_or(now))
+                let wait = BACKOFF.after(state.failures);
+                state.failures = state.failures.saturating_add(1);
+                Some(now.checked_add(wait).unwrap_or(now))
             }
         };
-        // After a failure even news waits for its time: they would fail as well.
+        // After a failure even news waits for the backoff: it would fail as well.
         if let (Some((urgency, since)), Done::Until(_)) = (again, done) {
             self.add(key.clone(), urgency, since);
         } else if let Some(due) = due {
@@ -229,7 +230,7 @@ impl<K: Clone + Eq + Hash> Inner<K> {
     }
 }
 
-/// From now to `time`; nothing if it is past. Timers of tokio are exact to a millisecond, upwards.
+/// Returns the time from now to `time`, zero if it is past. Timers of tokio are exact to a millisecond, upwards.
 fn until(time: Timestamp) -> Duration {
     Duration::try_from(time.duration_since(Timestamp::now())).unwrap_or(Duration::ZERO)
 }

@@ -1,82 +1,36 @@
-//! The loop: take a flow from the queue, plan, write, act.
+//! The loop: take a flow from the queue, plan, write its status, then act.
 
-use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
 
 use futures::future::join_all;
 use futures::{FutureExt, StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
-use kube::{Api, Client};
+use kube::Api;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 use tracing::field::Empty;
 
-use super::events::Events;
-use super::metrics::Metrics;
-use super::pace::Pace;
+use super::engine::{Engine, Error, Round, in_time};
 use super::queue::{Done, Urgency};
-use super::state::{FlowEntry, Snapshot};
-use super::view;
+use super::state::Snapshot;
 use super::view::FlowKey;
-use super::watch;
-use super::watch::Watches;
-use super::{apply, fetch, refusal};
-use crate::flows::api::JobFlow;
+use super::{apply, fetch, refusal, watch};
+use crate::flows::api::{JobFlow, ObjectRef};
 use crate::flows::observed::view::JobView;
 use crate::flows::observed::{Job, id_of};
 use crate::flows::plan;
-use crate::flows::plan::{Action, Observed, Plan};
-use crate::flows::rules::Options;
+use crate::flows::plan::{Action, Observed, Plan, Refusal};
 
-/// A call that takes longer is given up; what it may have done is found out by looking.
-const CALL: Duration = Duration::from_secs(30);
-/// How long a watch may take to show a Job that we created, before it is looked for. The planner looks at the flow again
-/// ten seconds after a Job's creation.
+/// A Job that we created is looked for if no watch has shown it for so long. The planner plans a flow again ten seconds
+/// after a Job's creation.
 const UNSEEN: SignedDuration = SignedDuration::from_secs(8);
-/// How long a change of the status that nothing follows from waits for others to share its write, at least and at most:
-/// steps beside each other often end together, and a write costs the API server more than all else that a step does.
-const GATHER: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
-/// Creations and deletions of one flow at one time.
+/// Actions of one flow that are carried out at the same time.
 const ACTIONS: usize = 16;
-/// An action that failed is tried again after so long; what else the flow needs is not kept waiting.
-const AGAIN: SignedDuration = SignedDuration::from_secs(10);
-/// How often one look at a flow plans anew, because of something that was read, refused or changed meanwhile.
+/// A failed action is retried after so long; everything else that the flow needs goes on meanwhile.
+const RETRY: SignedDuration = SignedDuration::from_secs(10);
+/// The most plans of one reconcile: something that was read, refused or changed meanwhile asks for another one.
 const ROUNDS: usize = 12;
-
-/// How the engine is run.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// Flows that are worked on at one time.
-    pub workers: usize,
-    /// What the validator is told.
-    pub options: Options,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self { workers: 32, options: Options::default() }
-    }
-}
-
-/// The controller.
-pub struct Engine {
-    pub(super) client: Client,
-    pub(super) watches: Watches,
-    events: Events,
-    pub(super) metrics: Metrics,
-    pub(super) config: Config,
-    /// Flows of one line start one after the other: each has to see that the one before it has.
-    lines: Mutex<HashMap<(String, String), Weak<Turn>>>,
-    pace: Mutex<Pace>,
-    /// How long the last write of a status took, in milliseconds.
-    pub(super) wrote_in: AtomicU64,
-}
-
-/// Who has it may start.
-type Turn = tokio::sync::Mutex<()>;
 
 /// The outcome of looking for Jobs that no watch shows.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -89,43 +43,35 @@ enum Verified {
     Lost,
 }
 
-/// Why a look at a flow came to nothing; it is looked at again later.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Error {
-    #[error("the API server refused: {0}")]
-    Api(#[source] kube::Error),
-    #[error("the API server did not answer in time")]
-    Timeout,
-    #[error("it changed each time it was looked at")]
-    Unsteady,
-    #[error("a panic; please report it")]
-    Panic,
+/// The outcome of all actions of a plan.
+enum Acted {
+    /// All were done.
+    All,
+    /// Something is known now that the plan did not know, such as a refusal, and the status has to say so.
+    Again,
+    /// At least one failed, and has to be retried.
+    Failed(Error),
+}
+
+/// The outcome of creating the objects of a flow's resource templates: references to them, or the first refusal.
+type Resources = Result<Vec<ObjectRef>, Refusal>;
+
+/// The resources that one round created for the next one.
+struct Created {
+    /// UID and generation of the flow that they were created for: templates may change until a flow starts.
+    of: (Option<String>, Option<i64>),
+    resources: Resources,
+}
+
+impl Created {
+    /// Returns the outcome, if it is that of this flow as it is now.
+    fn of(self, flow: &JobFlow) -> Option<Resources> {
+        (self.of == (flow.metadata.uid.clone(), flow.metadata.generation)).then_some(self.resources)
+    }
 }
 
 impl Engine {
-    /// A controller on what `watches` see.
-    pub fn new(client: Client, watches: Watches, events: Events, config: Config) -> Self {
-        Self {
-            client,
-            watches,
-            events,
-            metrics: Metrics::default(),
-            config,
-            lines: Mutex::default(),
-            pace: Mutex::default(),
-            wrote_in: AtomicU64::new(0),
-        }
-    }
-
-    /// Count in `metrics`.
-    #[must_use]
-    pub fn with_metrics(mut self, metrics: Metrics) -> Self {
-        metrics.derive_from(&self.watches);
-        self.metrics = metrics;
-        self
-    }
-
-    /// Work until `stopped`; what is in flight then is given up, and whoever works next finds out how far it came.
+    /// Reconciles flows until `stopped`. What is in flight then is dropped; the next leader finds out how far it came.
     pub async fn run(self: Arc<Self>, stopped: CancellationToken) {
         let _at_work = self.metrics.at_work();
         watch::add_all(&self.watches);
@@ -143,87 +89,89 @@ impl Engine {
         join_all(workers).await;
     }
 
+    /// Reconciles one flow after the other, as the queue gives them.
     async fn work(&self, stopped: &CancellationToken) {
         loop {
             let (key, since) = self.watches.queue.next().await;
-            let taken = Taken { engine: self, key: Some(key.clone()) };
-            // One flow must never take the others with it, whatever is wrong with it.
+            let guard = QueueGuard { engine: self, key: Some(key.clone()) };
             let span = tracing::debug_span!("reconcile", flow = %key, correlation = Empty, wrote = Empty, actions = Empty);
             let timed = self.metrics.reconciling();
-            let look = self.look(&key, since, stopped).instrument(span.clone());
-            let looked = AssertUnwindSafe(look).catch_unwind().await.unwrap_or(Err(Error::Panic));
-            let took = timed.ended(if looked.is_ok() { "done" } else { "failed" });
-            tracing::debug!(parent: &span, seconds = took.as_secs_f64(), "looked at");
-            let done = match looked {
+            let reconcile = self.reconcile(&key, since, stopped).instrument(span.clone());
+            // One flow must never take the others with it, whatever is wrong with it.
+            let reconciled = AssertUnwindSafe(reconcile).catch_unwind().await.unwrap_or(Err(Error::Panic));
+            let duration = timed.ended(if reconciled.is_ok() { "done" } else { "failed" });
+            tracing::debug!(parent: &span, seconds = duration.as_secs_f64(), "looked at");
+            let done = match reconciled {
                 Ok(due) => Done::Until(due),
                 Err(error) => {
                     tracing::warn!(flow = %key, error = %error, "a flow will be looked at again");
                     Done::Failed
                 }
             };
-            taken.end(done);
+            guard.end(done);
         }
     }
 
-    /// Look at a flow until there is nothing to do for it now; when to look again.
-    async fn look(
+    /// Reconciles a flow until nothing is left to do for it now. Returns when to reconcile it again.
+    async fn reconcile(
         &self,
         key: &FlowKey,
         since: Timestamp,
         stopped: &CancellationToken,
     ) -> Result<Option<Timestamp>, Error> {
         let cache = &self.watches.cache;
-        let Some(line) = cache.entry(key).map(|entry| self.line(key, &entry)) else {
+        let Some(permit) = cache.entry(key).map(|entry| self.start_permit(key, &entry)) else {
             self.watches.queue.forget(key);
             return Ok(None);
         };
-        let _turn = match &line {
-            Some(line) => Some(line.lock().await),
+        // Held to the end, so that the next flow of the group sees the start of this one in the cache.
+        let _permit = match &permit {
+            Some(permit) => Some(permit.lock().await),
             None => None,
         };
+        let mut created: Option<Created> = None;
         for _ in 0..ROUNDS {
             let Some(Snapshot { entry, mut observed, unseen }) = cache.snapshot(key) else { return Ok(None) };
             tracing::Span::current().record("correlation", entry.uid());
-            let Ok(flow) = &entry.flow else { return self.tell_malformed(key, &entry).await };
-            // Nothing else may wake the flow of a Job that no watch has shown.
+            let Ok(flow) = &entry.flow else { return self.report_malformed(key, &entry).await };
+            observed.resources = created.take().and_then(|created| created.of(flow));
+            // No event will wake this flow for a Job that no watch has shown, so a timer has to.
             let again = match self.verify(flow, &unseen).await {
                 Verified::Lost => continue,
-                Verified::Unknown => Timestamp::now().checked_add(AGAIN).ok(),
+                Verified::Unknown => Timestamp::now().checked_add(RETRY).ok(),
                 Verified::There => None,
             };
-            let plan = self.plan(flow, &mut observed).await?;
+            let mut plan = self.plan(flow, &mut observed).await?;
             if stopped.is_cancelled() {
                 return Ok(None);
             }
-            if plan.may_wait {
-                let now = Timestamp::now();
-                let until = cache.waits_since(entry.id(), now) + self.gather();
-                if now < until {
-                    return Ok(Some(plan.due.map_or(until, |due| due.min(until))));
-                }
-            }
-            if flow.status.as_ref() != Some(&plan.status)
-                && let Some(wait) = self.too_fast(key, flow)
-            {
-                let until = Timestamp::now().checked_add(wait).unwrap_or(Timestamp::MAX);
-                return Ok(Some(until));
-            }
-            if !self.write(flow, &plan).await? {
+            if plan.actions == [Action::CreateResources] {
+                // Such a plan leaves the status as it is, so there is none to write first.
+                let resources = self.create_resources(flow).await;
+                created =
+                    Some(Created { of: (flow.metadata.uid.clone(), flow.metadata.generation), resources });
                 continue;
             }
+            if let Some(until) = self.wait_to_write(key, flow, entry.id(), &plan) {
+                return Ok(Some(until));
+            }
+            match self.write(flow, &plan).await? {
+                Round::Done => {}
+                Round::Again => continue,
+            }
             cache.written(entry.id());
-            // Of what is written, not of what was read: the events name what has come to be. A look that is taken again
-            // finds the outcome in the status: nothing is counted twice.
+            // Counted and published from the status that was written. A lost race comes back to this point only once,
+            // so nothing is counted twice.
             let decided = self.metrics.happened(&key.namespace, &plan.status, &plan.events).then_some(since);
-            self.events.tell(&flow.metadata, &plan.status, plan.events);
-            cache.spend(entry.id(), &plan.spent);
+            self.events.publish(&flow.metadata, &plan.status, std::mem::take(&mut plan.events));
+            cache.prune(entry.id(), &plan.prunable);
             tracing::Span::current().record("actions", plan.actions.len());
             match self.act(flow, &observed, plan.actions, decided, stopped).await {
-                Acted::Refused => {}
+                Acted::Again => {}
                 Acted::All => return Ok([plan.due, again].into_iter().flatten().min()),
                 Acted::Failed(error) => {
                     tracing::warn!(flow = %key, error = %error, "an action failed and is tried again");
-                    let again = Timestamp::now().checked_add(AGAIN).unwrap_or(Timestamp::MAX);
+                    let again = Timestamp::now().checked_add(RETRY).unwrap_or(Timestamp::MAX);
                     return Ok(Some(plan.due.map_or(again, |due| due.min(again))));
                 }
             }
@@ -231,28 +179,25 @@ impl Engine {
         Err(Error::Unsteady)
     }
 
-    /// How long the flow's next write has to wait, if it has written too often: a second wall, behind which a mistake of
-    /// ours costs one write a second and not all that the API server can take.
-    fn too_fast(&self, key: &FlowKey, flow: &JobFlow) -> Option<Duration> {
-        let uid = flow.metadata.uid.as_deref().unwrap_or_default();
-        let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
-        let held = pace.take(uid, flow.spec.steps.len(), Instant::now()).err()?;
-        drop(pace);
-        self.metrics.held();
-        if held.first {
-            tracing::warn!(flow = %key, "the status is written too often; it is written slowly from now on");
+    /// Returns until when the write of the plan's status has to wait: for others to share it, or since the flow has
+    /// written too often.
+    fn wait_to_write(&self, key: &FlowKey, flow: &JobFlow, id: &str, plan: &Plan) -> Option<Timestamp> {
+        if plan.may_wait {
+            let now = Timestamp::now();
+            let until = self.watches.cache.waits_since(id, now) + self.batch_delay();
+            if now < until {
+                return Some(plan.due.map_or(until, |due| due.min(until)));
+            }
         }
-        Some(held.wait)
+        if flow.status.as_ref() == Some(&plan.status) {
+            return None;
+        }
+        let delay = self.write_delay(key, flow)?;
+        Some(Timestamp::now().checked_add(delay).unwrap_or(Timestamp::MAX))
     }
 
-    /// How long a change of a status may wait now: longer where the API server has much to do.
-    fn gather(&self) -> Duration {
-        let took = Duration::from_millis(self.wrote_in.load(Ordering::Relaxed));
-        took.saturating_mul(2).clamp(GATHER.0, GATHER.1)
-    }
-
-    /// Looks for the Jobs that we created and that no watch shows after a while: one may have been deleted before a watch
-    /// saw it.
+    /// Looks for the Jobs that we created and that no watch has shown for a while: one may have been deleted before a
+    /// watch saw it.
     async fn verify(&self, flow: &JobFlow, unseen: &[Arc<Job>]) -> Verified {
         let api: Api<JobView> =
             Api::namespaced(self.client.clone(), flow.metadata.namespace.as_deref().unwrap_or_default());
@@ -275,7 +220,7 @@ impl Engine {
         verified
     }
 
-    /// Plan, reading what the plan asks for.
+    /// Plans, and reads what the plan asks for until it asks for nothing more.
     async fn plan(&self, flow: &JobFlow, observed: &mut Observed) -> Result<Plan, Error> {
         let namespace = flow.metadata.namespace.as_deref().unwrap_or_default();
         for _ in 0..ROUNDS {
@@ -283,13 +228,8 @@ impl Engine {
             if plan.needs == plan::Needs::default() {
                 return Ok(plan);
             }
-            if plan.needs.resources {
-                let created = in_time(fetch::create_resources(&self.client, flow, None).map(Ok)).await;
-                observed.resources =
-                    Some(created.unwrap_or_else(|_| Err(refusal::late(None, Timestamp::now()))));
-            }
             for job in plan.needs.complaints {
-                // It would tell more of a step; that it cannot be read keeps nothing from going on.
+                // It only adds to a step's message: a failed read must not stop the flow.
                 let complaint = in_time(fetch::read_complaint(&self.client, namespace, &job)).await;
                 let complaint = complaint.unwrap_or_else(|error| {
                     tracing::debug!(%error, "what the Job controller says could not be read");
@@ -305,7 +245,13 @@ impl Engine {
         Err(Error::Unsteady)
     }
 
-    /// Do what the plan wants done, each whatever becomes of the others.
+    /// Creates the objects of the flow's resource templates.
+    async fn create_resources(&self, flow: &JobFlow) -> Resources {
+        let created = in_time(apply::create_resources(&self.client, flow, None).map(Ok)).await;
+        created.unwrap_or_else(|_| Err(refusal::late(None, Timestamp::now())))
+    }
+
+    /// Carries out the actions of a plan, each independently of the others.
     async fn act(
         &self,
         flow: &JobFlow,
@@ -317,21 +263,22 @@ impl Engine {
         let mut results = stream::iter(actions)
             .map(|action| self.act_once(flow, observed, action, decided, stopped))
             .buffer_unordered(ACTIONS);
-        let (mut all, mut failed) = (true, None);
+        let (mut round, mut failed) = (Round::Done, None);
         while let Some(result) = results.next().await {
             match result {
-                Ok(done) => all &= done,
+                Ok(Round::Done) => {}
+                Ok(Round::Again) => round = Round::Again,
                 Err(error) => failed = failed.or(Some(error)),
             }
         }
-        match failed {
-            _ if !all => Acted::Refused,
-            Some(error) => Acted::Failed(error),
-            None => Acted::All,
+        match (round, failed) {
+            (Round::Again, _) => Acted::Again,
+            (Round::Done, Some(error)) => Acted::Failed(error),
+            (Round::Done, None) => Acted::All,
         }
     }
 
-    /// One of them. `false`: it was refused.
+    /// Carries out one action. It is [`Round::Again`] if the status has to say something new of it, such as a refusal.
     async fn act_once(
         &self,
         flow: &JobFlow,
@@ -339,13 +286,15 @@ impl Engine {
         action: Action,
         decided: Option<Timestamp>,
         stopped: &CancellationToken,
-    ) -> Result<bool, Error> {
+    ) -> Result<Round, Error> {
         if stopped.is_cancelled() {
-            return Ok(true);
+            return Ok(Round::Done);
         }
         let namespace = flow.metadata.namespace.as_deref().unwrap_or_default();
         let id = id_of(&flow.metadata);
         match action {
+            // Carried out in a round of its own.
+            Action::CreateResources => Ok(Round::Again),
             Action::CreateJob { step, attempt, name, rendered } => {
                 let step_name = flow.spec.steps[step].name.clone();
                 let before = observed.refused.get(&(step_name.clone(), attempt));
@@ -358,61 +307,38 @@ impl Engine {
                         if job.is_some_and(|job| self.watches.cache.job_created(job)) {
                             self.watches.queue.add(FlowKey::of(&flow.metadata), Urgency::High);
                         }
-                        if before.is_some() {
-                            self.watches.cache.not_refused(&id, &step_name, attempt);
+                        if before.is_none() {
+                            return Ok(Round::Done);
                         }
-                        // What was told of the refusal has to be taken back.
-                        Ok(before.is_none())
+                        // The status still reports the refusal.
+                        self.watches.cache.not_refused(&id, &step_name, attempt);
+                        Ok(Round::Again)
                     }
                     Err(refusal) => {
                         self.watches.cache.refuse(&id, step_name, attempt, refusal);
-                        Ok(false)
+                        Ok(Round::Again)
                     }
                 }
             }
             Action::DeleteJob { name, uid } => {
                 in_time(apply::delete_job(&self.client, namespace, &name, &uid)).await?;
-                Ok(true)
+                Ok(Round::Done)
             }
             Action::DeleteFlow => {
                 in_time(apply::delete_flow(&self.client, flow)).await?;
-                Ok(true)
+                Ok(Round::Done)
             }
         }
     }
-
-    /// The turn of a flow that has still to start and stands in line with others.
-    fn line(&self, key: &FlowKey, entry: &FlowEntry) -> Option<Arc<Turn>> {
-        let flow = entry.flow.as_ref().ok().filter(|flow| !view::has_started(flow))?;
-        let line = (key.namespace.clone(), view::concurrency_key(flow)?.to_owned());
-        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        lines.retain(|_, turn| turn.strong_count() > 0);
-        if let Some(turn) = lines.get(&line).and_then(Weak::upgrade) {
-            return Some(turn);
-        }
-        let turn = Arc::default();
-        lines.insert(line, Arc::downgrade(&turn));
-        Some(turn)
-    }
 }
 
-/// What came of the actions of a plan.
-enum Acted {
-    /// All were done.
-    All,
-    /// Something was refused, and the status has to say so.
-    Refused,
-    /// One failed, and has to be tried again.
-    Failed(Error),
-}
-
-/// A key that is handed back whatever happens: a worker that is stopped must not keep it.
-struct Taken<'e> {
+/// A key that goes back to the queue in any case: a worker that is stopped must not keep it.
+struct QueueGuard<'e> {
     engine: &'e Engine,
     key: Option<FlowKey>,
 }
 
-impl Taken<'_> {
+impl QueueGuard<'_> {
     fn end(mut self, done: Done) {
         if let Some(key) = self.key.take() {
             self.engine.watches.queue.done(&key, done);
@@ -420,16 +346,11 @@ impl Taken<'_> {
     }
 }
 
-impl Drop for Taken<'_> {
+impl Drop for QueueGuard<'_> {
     fn drop(&mut self) {
         if let Some(key) = self.key.take() {
             self.engine.watches.queue.done(&key, Done::Until(None));
             self.engine.watches.queue.add(key, Urgency::Normal);
         }
     }
-}
-
-/// A call, or the end of our patience.
-pub(super) async fn in_time<T>(call: impl Future<Output = kube::Result<T>>) -> Result<T, Error> {
-    tokio::time::timeout(CALL, call).await.map_err(|_| Error::Timeout)?.map_err(Error::Api)
 }

@@ -1,40 +1,41 @@
-//! What an error of the API server means for what was to be created.
+//! Classifies the errors of calls that create something. Pure.
 
-use jiff::{SignedDuration, Timestamp};
+use std::time::Duration;
+
+use jiff::Timestamp;
 use kube::core::Status;
 
 use crate::flows::plan::{Refusal, RefusalKind};
+use crate::pacing::Backoff;
 
-/// The first wait before a refused creation is tried again; it doubles up to [`LONGEST`].
-const FIRST: SignedDuration = SignedDuration::from_secs(1);
-const LONGEST: SignedDuration = SignedDuration::from_secs(30);
+/// The waits before a refused creation is retried.
+const BACKOFF: Backoff = Backoff { first: Duration::from_secs(1), longest: Duration::from_secs(30) };
 
-/// Read an error. `before` is what the last try was told, so that the waits grow.
+/// Classifies an error. `before` is the refusal of the last try, whose wait the next one doubles.
 pub(super) fn read(error: &kube::Error, before: Option<&Refusal>, now: Timestamp) -> Refusal {
     let (kind, message) = match error {
         kube::Error::Api(status) => (kind(status), status.message.clone()),
-        // A broken connection may have an answer that nobody heard: the same name makes trying again safe.
+        // The call may have succeeded before the connection broke: the same name makes a retry safe.
         other => (RefusalKind::Transient, other.to_string()),
     };
     let again = matches!(kind, RefusalKind::Quota | RefusalKind::Transient).then(|| later(before, now));
     Refusal { kind, message, at: now, again }
 }
 
-/// No answer came: it may have been done, and the same name makes trying again safe.
+/// Returns the refusal for a call without an answer: it may have succeeded, and the same name makes a retry safe.
 pub(super) fn late(before: Option<&Refusal>, now: Timestamp) -> Refusal {
     let message = "the API server did not answer in time".to_owned();
     Refusal { kind: RefusalKind::Transient, message, at: now, again: Some(later(before, now)) }
 }
 
-/// When to try again: the waits grow.
+/// Returns when to retry.
 fn later(before: Option<&Refusal>, now: Timestamp) -> Timestamp {
-    let last = before.and_then(|before| Some(before.again?.duration_since(before.at)));
-    let wait = last.map_or(FIRST, |last| (last * 2).clamp(FIRST, LONGEST));
-    now.checked_add(wait).unwrap_or(now)
+    let last = before.and_then(|before| Duration::try_from(before.again?.duration_since(before.at)).ok());
+    now.checked_add(BACKOFF.following(last)).unwrap_or(now)
 }
 
-/// 403 has three meanings: a quota, which changes; a right that we lack, which somebody may still give us; a policy
-/// that said no, which says no again.
+/// Classifies a status. 403 has three meanings: a quota, which changes; a missing right, which somebody may still grant;
+/// a policy that denied the request, and will deny it again.
 fn kind(status: &Status) -> RefusalKind {
     match status.code {
         403 if status.message.contains("exceeded quota") => RefusalKind::Quota,

@@ -1,14 +1,12 @@
-//! What the engine knows of the cluster: flows, and the Jobs and pods that belong to them, found by their owners.
+//! The controller's state of the cluster: flows, and the Jobs and pods that belong to them, found by their owners.
 //!
-//! Fed by watches and by the answers to our own writes, so that a decision is never taken on less than we have done
-//! ourselves. Every change tells which flows have to be looked at again, and how urgently.
+//! It is fed by watches and by the answers to our own writes, so that no plan misses what we have done ourselves. Every
+//! change returns the flows to reconcile, and how urgently.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
-
-use index::{Index, Lost, PodEntry, Stage};
 
 use super::queue::Urgency;
 use super::view;
@@ -19,49 +17,25 @@ use crate::flows::observed::{Job, Pod, id_of};
 use crate::flows::plan;
 use crate::flows::plan::{Gone, JobSeen, Observed, Refusal, Verdict};
 
+mod entry;
+mod groups;
 mod index;
 
-/// What tells one object from all others ([`crate::flows::observed::id`]): no owner is known by its UID alone, which
-/// anybody may name in any namespace.
-type Id = Box<str>;
+pub(super) use entry::{FlowEntry, Kind, Touched, Watch};
 
-/// What is known. Cheap to share; every method takes the lock for microseconds.
+use entry::{Id, Lost, PodEntry, Stage};
+use index::Index;
+
+/// The state behind a lock, which every method holds for microseconds.
 #[derive(Default)]
 pub struct Cache {
     index: Mutex<Index>,
 }
 
-/// A flow, and what was found out about it once.
-pub(super) struct FlowEntry {
-    pub(super) flow: Result<JobFlow, view::Malformed>,
-    pub(super) verdict: Verdict,
-    id: Id,
-    version: u64,
-    scope: usize,
-}
-
-/// A watch: of one kind, in one scope (a namespace, or the whole cluster).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Watch {
-    pub(super) kind: Kind,
-    pub(super) scope: usize,
-}
-
-/// What a watch is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Kind {
-    Flow,
-    Job,
-    Pod,
-}
-
-/// Flows to look at again.
-pub(super) type Touched = Vec<(FlowKey, Urgency)>;
-
 /// A flow and what belongs to it, at one instant.
 pub(super) struct Snapshot {
     pub(super) entry: Arc<FlowEntry>,
-    /// What a plan looks at, but for what has to be read.
+    /// The input of a plan, without what has to be read first.
     pub(super) observed: Observed,
     /// Jobs that we created and no watch has shown yet.
     pub(super) unseen: Vec<Arc<Job>>,
@@ -72,12 +46,12 @@ impl Cache {
         self.index.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A watch starts over: what it does not list now is gone.
+    /// Begins the list of a restarted watch: objects that it does not deliver now are gone.
     pub(super) fn list_begins(&self, watch: Watch) {
         self.lock().listed.insert(watch, HashSet::new());
     }
 
-    /// The watch has listed everything.
+    /// Ends the list of a watch, and removes what it did not deliver.
     pub(super) fn list_ends(&self, watch: Watch) -> Touched {
         let mut index = self.lock();
         let Some(listed) = index.listed.remove(&watch) else { return Vec::new() };
@@ -92,16 +66,18 @@ impl Cache {
             Kind::Job => {
                 // What we have just created may be newer than the list, and has no scope yet.
                 let known = index.jobs.values().flatten().filter(|entry| entry.scope == Some(scope));
-                let known = known.map(|entry| entry.job.id());
-                let spent = index.owners.iter().filter(|(_, owner)| owner.stage == Stage::Spent(Some(scope)));
-                let known = known.chain(spent.map(|(id, _)| id.clone()));
+                let known = known.map(|entry| Id::from(entry.job.id()));
+                let pruned =
+                    index.owners.iter().filter(|(_, owner)| owner.stage == Stage::Pruned(Some(scope)));
+                let known = known.chain(pruned.map(|(id, _)| id.clone()));
                 let gone: Vec<Id> = known.filter(|id| !listed.contains(id)).collect();
                 gone.iter().flat_map(|id| index.job_gone(id, None, Gone::Missed)).collect()
             }
             Kind::Pod => {
                 let known = index.pods.values().flatten().filter(|entry| entry.scope == scope);
-                let gone = known.map(|entry| &entry.pod).filter(|pod| !listed.contains(&pod.uid));
-                let gone: Vec<(Id, Id)> = gone.map(|pod| (pod.job.clone(), pod.uid.clone())).collect();
+                let gone = known.map(|entry| &entry.pod).filter(|pod| !listed.contains(&*pod.uid));
+                let gone: Vec<(Box<str>, Box<str>)> =
+                    gone.map(|pod| (pod.job.clone(), pod.uid.clone())).collect();
                 gone.iter().flat_map(|(job, uid)| index.pod_gone(job, uid, None)).collect()
             }
         };
@@ -109,13 +85,13 @@ impl Cache {
             let owners: Vec<Id> = index.jobs.keys().cloned().collect();
             drop(index);
             for flow in &owners {
-                self.spend_told(flow);
+                self.prune_by_status(flow);
             }
         }
         touched
     }
 
-    /// A flow, from a watch.
+    /// Takes in a flow from a watch.
     pub(super) fn flow(&self, view: view::FlowView, verdict: Verdict, scope: usize) -> Touched {
         let id = id_of(&view.metadata);
         let mut index = self.lock();
@@ -123,41 +99,41 @@ impl Cache {
         let touched = index.flow(view, verdict, Some(scope));
         drop(index);
         if !touched.is_empty() {
-            self.spend_told(&id);
+            self.prune_by_status(&id);
         }
         touched
     }
 
-    /// A flow, from the answer to a call of ours.
+    /// Takes in a flow from the answer to a call of ours.
     pub(super) fn flow_read(&self, view: view::FlowView, verdict: Verdict) -> Touched {
         self.lock().flow(view, verdict, None)
     }
 
-    /// A flow is not there any more.
+    /// Removes a flow that is gone.
     pub(super) fn flow_deleted(&self, id: &str) -> Touched {
         self.lock().flow_gone(id)
     }
 
-    /// A Job, from a watch.
+    /// Takes in a Job from a watch.
     pub(super) fn job(&self, job: Job, scope: usize) -> Touched {
         let (flow, watch) = (job.flow.clone(), Watch { kind: Kind::Job, scope });
-        let id = job.id();
+        let id = Id::from(job.id());
         let mut index = self.lock();
         index.saw(watch, &id);
-        // Of those that are listed it is found out at the end of the list.
+        // Jobs of an initial list are checked once the list is complete.
         let is_new = !index.owners.contains_key(&id) && !index.listed.contains_key(&watch);
         let touched = index.job(job, Some(scope));
         drop(index);
         if is_new {
-            self.spend_told(&flow);
+            self.prune_by_status(&flow);
         }
         touched
     }
 
-    /// A Job that we have just created, or found under the name that we wanted to create. Whether its pods were seen
-    /// before it: then nobody was told of them.
+    /// Takes in a Job that we have just created, or found under its name. Returns whether its pods were seen before it: then
+    /// no flow was queued for them.
     pub(super) fn job_created(&self, job: Job) -> bool {
-        let id = job.id();
+        let id = Id::from(job.id());
         let mut index = self.lock();
         let has_pods = index.pods.contains_key(&id);
         // The watch may have been quicker, and knows more.
@@ -167,29 +143,29 @@ impl Cache {
         has_pods
     }
 
-    /// A Job is not there any more. `last` is how it was when it was deleted, if that was seen.
+    /// Removes a Job that was deleted. `last` is its last state, if that was seen.
     pub(super) fn job_deleted(&self, id: &str, last: Option<Job>) -> Touched {
         self.lock().job_gone(id, last, Gone::Seen)
     }
 
-    /// A Job is not there any more, and nobody saw it go.
+    /// Removes a Job that is gone without a watch having shown its deletion.
     pub(super) fn job_missed(&self, id: &str) -> Touched {
         self.lock().job_gone(id, None, Gone::Missed)
     }
 
-    /// A pod, from a watch.
+    /// Takes in a pod from a watch.
     pub(super) fn pod(&self, pod: Pod, scope: usize) -> Touched {
         let mut index = self.lock();
         index.saw(Watch { kind: Kind::Pod, scope }, &pod.uid);
-        let spent = index.is_spent(&pod.job);
-        if spent && pod.has_ended() {
+        // The pods of a pruned Job count only as long as they run.
+        if index.is_pruned(&pod.job) && pod.has_ended() {
             return index.pod_gone(&pod.job, &pod.uid, None);
         }
         let urgency = if pod.has_ended() { Urgency::High } else { Urgency::Normal };
-        let job = pod.job.clone();
+        let job = Id::from(pod.job.clone());
         let pods = index.pods.entry(job.clone()).or_default();
         match pods.iter_mut().find(|known| known.pod.uid == pod.uid) {
-            // Most updates of a pod change nothing that counts here.
+            // Most updates of a pod change nothing that plans use.
             Some(known) => {
                 if !known.take(pod) {
                     return Vec::new();
@@ -203,17 +179,17 @@ impl Cache {
         index.touched_by_job(&job, urgency)
     }
 
-    /// Nobody looks at these Jobs of a flow again; they are given by their UIDs.
-    pub(super) fn spend(&self, flow: &str, jobs: &[Box<str>]) {
+    /// Drops cached details of Jobs that no later plan needs. `jobs` are UIDs.
+    pub(super) fn prune(&self, flow: &str, jobs: &[Box<str>]) {
         let mut index = self.lock();
         for uid in jobs {
-            index.spend(flow, uid);
+            index.prune(flow, uid);
         }
     }
 
-    /// Spend the Jobs of which the flow's status says all that is asked. Where plans are made, these have named them
-    /// before; this is for what another replica wrote.
-    pub(super) fn spend_told(&self, flow: &str) {
+    /// Drops cached details of Jobs about which the flow's status holds everything needed. The leader's plans name these
+    /// Jobs already ([`prune`](Self::prune)); this is for statuses that another replica wrote.
+    pub(super) fn prune_by_status(&self, flow: &str) {
         let index = self.lock();
         let Some(entry) = index.keys.get(flow).and_then(|key| index.flows.get(key)).cloned() else { return };
         let there = index.jobs.get(flow).into_iter().flatten();
@@ -226,29 +202,29 @@ impl Cache {
         if let Ok(of) = &entry.flow
             && let Some(status) = &of.status
         {
-            self.spend(flow, &plan::prunable(of, status, &jobs));
+            self.prune(flow, &plan::prunable(of, status, &jobs));
         }
     }
 
-    /// A pod is not there any more; `last` is how it was when it was deleted.
+    /// Removes a pod that was deleted. `last` is its last state.
     pub(super) fn pod_deleted(&self, last: Pod) -> Touched {
         let (job, uid) = (last.job.clone(), last.uid.clone());
         self.lock().pod_gone(&job, &uid, Some(last))
     }
 
-    /// The API server refused to create the Job of an attempt.
+    /// Records that the API server refused to create the Job of an attempt.
     pub(super) fn refuse(&self, flow: &str, step: String, attempt: i64, refusal: Refusal) {
         self.lock().memories.entry(flow.into()).or_default().refused.insert((step, attempt), refusal);
     }
 
-    /// It was created after all.
+    /// Records that the Job of an attempt was created after all.
     pub(super) fn not_refused(&self, flow: &str, step: &str, attempt: i64) {
         if let Some(memory) = self.lock().memories.get_mut(flow) {
             memory.refused.remove(&(step.to_owned(), attempt));
         }
     }
 
-    /// A ConfigMap or Secret could not be read for the flow; how often in a row, with this time.
+    /// Records a failed read of a ConfigMap or Secret for the flow. Returns how many there were in a row.
     pub(super) fn not_read(&self, flow: &str, source: Source) -> u32 {
         let mut index = self.lock();
         let tries = index.memories.entry(flow.into()).or_default().unread.entry(source).or_default();
@@ -256,7 +232,7 @@ impl Cache {
         *tries
     }
 
-    /// It was read.
+    /// Records that a ConfigMap or Secret was read.
     pub(super) fn was_read(&self, flow: &str, source: &Source) {
         let mut index = self.lock();
         if let Some(memory) = index.memories.get_mut(flow) {
@@ -267,8 +243,8 @@ impl Cache {
         }
     }
 
-    /// Since when a change of the flow's status waits to be written: since `now`, if none did, or if the clock was set
-    /// back meanwhile.
+    /// Returns the time since which a change of the flow's status waits to be written: `now`, if none did, or if the clock
+    /// was set back meanwhile.
     pub(super) fn waits_since(&self, flow: &str, now: Timestamp) -> Timestamp {
         let mut index = self.lock();
         let waits = &mut index.memories.entry(flow.into()).or_default().waits;
@@ -277,14 +253,14 @@ impl Cache {
         since
     }
 
-    /// The flow's status is written.
+    /// Records that the flow's status is written.
     pub(super) fn written(&self, flow: &str) {
         if let Some(memory) = self.lock().memories.get_mut(flow) {
             memory.waits = None;
         }
     }
 
-    /// A flow and all that belongs to it.
+    /// Returns a flow and everything that belongs to it.
     pub(super) fn snapshot(&self, key: &FlowKey) -> Option<Snapshot> {
         let index = self.lock();
         let entry = index.flows.get(key)?.clone();
@@ -296,19 +272,19 @@ impl Cache {
             jobs: index.jobs_of(&entry.id),
             refused: memory.map(|memory| memory.refused.clone()).unwrap_or_default(),
             rivals: index.rivals(key, &entry),
-            took: index.took(key),
+            durations: index.durations(key),
             verdict: entry.verdict.clone(),
             ..Observed::default()
         };
         Some(Snapshot { entry, observed, unseen })
     }
 
-    /// A flow alone.
+    /// Returns a flow without what belongs to it.
     pub(super) fn entry(&self, key: &FlowKey) -> Option<Arc<FlowEntry>> {
         self.lock().flows.get(key).cloned()
     }
 
-    /// How many objects are kept, by kind.
+    /// Counts the objects that are kept, by kind.
     pub(super) fn sizes(&self) -> [(&'static str, usize); 4] {
         let index = self.lock();
         let all = index.owners.len();
@@ -318,36 +294,18 @@ impl Cache {
         [("flow", index.flows.len()), ("job", jobs), ("pod", pods), ("spent job", all.saturating_sub(jobs))]
     }
 
-    /// Every flow that is known.
+    /// Lists every flow.
     pub(super) fn flows(&self) -> Vec<FlowKey> {
         self.lock().flows.keys().cloned().collect()
     }
 
-    /// Look at every flow, such as for numbers; at one that is malformed by its key alone. The lock is not held
-    /// meanwhile.
-    pub(super) fn each_flow(&self, mut look: impl FnMut(&FlowKey, Option<&JobFlow>)) {
+    /// Calls `visit` with every flow; with the key alone if it is malformed. The lock is not held meanwhile.
+    pub(super) fn each_flow(&self, mut visit: impl FnMut(&FlowKey, Option<&JobFlow>)) {
         let flows: Vec<_> =
             self.lock().flows.iter().map(|(key, entry)| (key.clone(), entry.clone())).collect();
         for (key, entry) in &flows {
-            look(key, entry.flow.as_ref().ok());
+            visit(key, entry.flow.as_ref().ok());
         }
-    }
-}
-
-impl FlowEntry {
-    /// Whether the flow has come to its end.
-    fn is_over(&self) -> bool {
-        self.flow.as_ref().is_ok_and(view::is_over)
-    }
-
-    /// What tells the flow from all others.
-    pub(super) fn id(&self) -> &str {
-        &self.id
-    }
-
-    /// The UID of the flow.
-    pub(super) fn uid(&self) -> &str {
-        self.id.rsplit('/').next().unwrap_or_default()
     }
 }
 

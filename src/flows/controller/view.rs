@@ -1,4 +1,4 @@
-//! Flows as the engine keeps them: typed, or malformed and told apart from the rest.
+//! Flows as a watch delivers them: typed, or malformed and kept apart from the rest.
 
 use jiff::Timestamp;
 use kube::core::ObjectMeta;
@@ -13,7 +13,7 @@ use crate::flows::rules;
 use crate::flows::rules::Options;
 use crate::problem::code;
 
-/// Where a flow is found.
+/// The namespace and name of a flow.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct FlowKey {
     /// Its namespace.
@@ -23,7 +23,7 @@ pub(super) struct FlowKey {
 }
 
 impl FlowKey {
-    /// The key of an object.
+    /// Returns the key of an object.
     pub(super) fn of(metadata: &ObjectMeta) -> Self {
         Self {
             namespace: metadata.namespace.clone().unwrap_or_default(),
@@ -38,48 +38,48 @@ impl std::fmt::Display for FlowKey {
     }
 }
 
-/// A flow as it comes from the API server. One that was written while admission was away may have any shape; it must
-/// not stop the watch that brings the others.
+/// A flow as the API server sends it. One that was written while admission was away may have any shape; it must not stop
+/// the watch that delivers the others.
 #[derive(Clone, Debug, kube::Resource)]
 #[resource(inherit = JobFlow)]
 pub(super) struct FlowView {
     /// Name, namespace, UID, resourceVersion.
     pub(super) metadata: ObjectMeta,
-    /// The whole of it.
+    /// The whole flow, or the reason why it cannot be read.
     pub(super) flow: Result<JobFlow, Malformed>,
 }
 
 /// An object that cannot be read as a `JobFlow`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Malformed {
-    /// Why.
-    pub(super) words: String,
-    /// Whether its status says so already.
-    pub(super) told: bool,
+    /// The reason, for people.
+    pub(super) message: String,
+    /// True if its status already reports that.
+    pub(super) reported: bool,
 }
 
 impl Malformed {
-    /// The longest text about it.
+    /// The longest reason, in bytes.
     const LONGEST: usize = 1_024;
 
-    /// What is wrong with the object that `text` holds, and whether `status` says so.
+    /// Finds out what is wrong with the object in `text`, and whether `status` already reports that.
     fn read(text: &str, status: &Value) -> Self {
-        let mut words = match serde_json::from_str(text) {
-            Ok(object) => words(&rules::flow_owned(object, &Options::default())),
+        let mut message = match serde_json::from_str(text) {
+            Ok(object) => errors(&rules::flow_owned(object, &Options::default())),
             Err(_) => TOO_DEEP.to_owned(),
         };
-        if words.is_empty() {
-            "status: cannot be read; create the flow anew".clone_into(&mut words);
+        if message.is_empty() {
+            "status: cannot be read; create the flow anew".clone_into(&mut message);
         }
-        if words.len() > Self::LONGEST {
-            words.truncate(words.floor_char_boundary(Self::LONGEST - 3));
-            words += "...";
+        if message.len() > Self::LONGEST {
+            message.truncate(message.floor_char_boundary(Self::LONGEST - 3));
+            message += "...";
         }
         let mut ready = status["conditions"].as_array().into_iter().flatten();
-        let told = ready.any(|condition| {
-            condition["type"] == "Ready" && condition["status"] == "False" && condition["message"] == words
+        let reported = ready.any(|condition| {
+            condition["type"] == "Ready" && condition["status"] == "False" && condition["message"] == message
         });
-        Self { words, told }
+        Self { message, reported }
     }
 }
 
@@ -100,11 +100,11 @@ impl<'de> Deserialize<'de> for FlowView {
             #[serde(default, borrow)]
             status: Option<&'a RawValue>,
         }
-        // Its text first: what cannot be typed is looked at again, as whatever it is. An API server writes the type of
-        // an event before its object, so that nothing has to be kept in between.
+        // Its text first, since an object that does not fit the type is read again as untyped JSON. An API server writes
+        // the type of an event before its object, so serde buffers nothing in between.
         let text = Box::<RawValue>::deserialize(deserializer)?;
         if let Ok(Lean { metadata, mut spec, mut status }) = serde_json::from_str(text.get()) {
-            // A list grows by doubling as it is read, and this one is kept.
+            // A list grows by doubling as it is read, and these are kept in memory.
             tighten(&mut spec.steps);
             if let Some(status) = &mut status {
                 tighten(&mut status.steps);
@@ -119,7 +119,7 @@ impl<'de> Deserialize<'de> for FlowView {
     }
 }
 
-/// Metadata without the copy of the whole object that `kubectl apply` keeps there.
+/// Reads metadata without the copy of the whole object that `kubectl apply` keeps there.
 fn without_copy<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D::Error> {
     let mut metadata = lean(deserializer)?;
     if let Some(annotations) = &mut metadata.annotations {
@@ -128,18 +128,18 @@ fn without_copy<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta
     Ok(metadata)
 }
 
-/// Give back what a list does not use. An allocator may leave a shorter block where it is, so that `shrink_to_fit` gives
-/// back nothing.
+/// Frees the spare capacity of a list. An allocator may leave a shortened block where it is, so that `shrink_to_fit` frees
+/// nothing.
 fn tighten<T>(list: &mut Vec<T>) {
     let mut exact = Vec::with_capacity(list.len());
     exact.append(list);
     *list = exact;
 }
 
-/// What is said of a flow that the validator would refuse to look at.
+/// The message about a flow that is nested too deeply for the validator.
 const TOO_DEEP: &str = "spec: is nested more deeply than 128 levels; create the flow anew";
 
-/// What the validator says of a flow that is to be run: the very words of admission.
+/// Validates a flow that is to be run, with the messages of admission.
 pub(super) fn verdict(flow: &JobFlow, options: &Options) -> Verdict {
     let Ok(object) = serde_json::to_value(flow) else {
         return Verdict::Broken { reason: "ValidationFailed", message: TOO_DEEP.to_owned() };
@@ -150,39 +150,39 @@ pub(super) fn verdict(flow: &JobFlow, options: &Options) -> Verdict {
     }
     let cycle = checked.errors().any(|problem| problem.code == code::CYCLE);
     let reason = if cycle { "DAGCycle" } else { "ValidationFailed" };
-    Verdict::Broken { reason, message: words(&checked) }
+    Verdict::Broken { reason, message: errors(&checked) }
 }
 
-/// Every error, one a line.
-fn words(checked: &rules::Checked) -> String {
+/// Lists every error, one a line.
+fn errors(checked: &rules::Checked) -> String {
     let lines: Vec<String> =
         checked.errors().map(|problem| format!("{}: {}", problem.field, problem.message())).collect();
     lines.join("\n")
 }
 
-/// Whether a flow has come to its end.
+/// Tells whether a flow has ended.
 pub(super) fn is_over(flow: &JobFlow) -> bool {
     let phase = flow.status.as_ref().and_then(|status| status.phase);
     matches!(phase, Some(FlowPhase::Succeeded | FlowPhase::Failed))
 }
 
-/// Whether a flow has started.
+/// Tells whether a flow has started.
 pub(super) fn has_started(flow: &JobFlow) -> bool {
     flow.status.as_ref().is_some_and(|status| status.start_time.is_some())
 }
 
-/// The key of flows that are held against each other, if the flow has one.
+/// Returns the flow's concurrency key, if it has one.
 pub(super) fn concurrency_key(flow: &JobFlow) -> Option<&str> {
     flow.spec.execution_policy.as_ref()?.concurrency_key.as_deref()
 }
 
-/// Whether the flow stops older ones of its key.
+/// Tells whether the flow stops older ones of its key.
 pub(super) fn replaces(flow: &JobFlow) -> bool {
     let policy = flow.spec.execution_policy.as_ref().and_then(|policy| policy.concurrency_policy);
     policy == Some(ConcurrencyPolicy::Replace)
 }
 
-/// When an object was created.
+/// Returns the time at which an object was created.
 pub(super) fn created(metadata: &ObjectMeta) -> Timestamp {
     metadata.creation_timestamp.as_ref().map_or(Timestamp::UNIX_EPOCH, |time| time.0)
 }
@@ -194,39 +194,41 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_malformed_flow_is_told_apart_and_can_be_addressed() {
+    fn a_malformed_flow_is_kept_apart_and_can_be_addressed() {
         let object = json!({
             "apiVersion": crate::names::API_VERSION,
             "metadata": {"name": "x", "namespace": "y", "uid": "z"}, "spec": {"steps": "none"}
         });
         let view: FlowView = serde_json::from_str(&object.to_string()).unwrap();
         assert_eq!(FlowKey::of(&view.metadata).to_string(), "y/x");
-        let Err(Malformed { words, told }) = view.flow else { panic!("it was read") };
-        assert!(words.starts_with("spec.steps: "), "{words}");
-        assert!(!told);
+        let Err(Malformed { message, reported }) = view.flow else { panic!("it was read") };
+        assert!(message.starts_with("spec.steps: "), "{message}");
+        assert!(!reported);
     }
 
     #[test]
-    fn a_malformed_flow_that_was_told_so_is_known_to_have_been() {
+    fn a_malformed_flow_whose_status_reports_it_is_not_reported_again() {
         let mut object = json!({"metadata": {"name": "x"}, "spec": {"steps": (0..99).collect::<Vec<_>>()}});
         let Err(first) = read(&object).flow else { panic!("it was read") };
-        assert!(!first.told && first.words.len() <= Malformed::LONGEST && first.words.ends_with("..."));
+        assert!(
+            !first.reported && first.message.len() <= Malformed::LONGEST && first.message.ends_with("...")
+        );
         object["status"] =
-            json!({"conditions": [{"type": "Ready", "status": "False", "message": first.words}]});
-        assert_eq!(read(&object).flow.unwrap_err(), Malformed { told: true, ..first });
+            json!({"conditions": [{"type": "Ready", "status": "False", "message": first.message}]});
+        assert_eq!(read(&object).flow.unwrap_err(), Malformed { reported: true, ..first });
         // Wrong in another way: that is news.
         object["spec"]["steps"] = json!(5);
-        assert!(!read(&object).flow.unwrap_err().told);
+        assert!(!read(&object).flow.unwrap_err().reported);
         // A status of no shape at all.
         let object = json!({
             "apiVersion": crate::names::API_VERSION, "kind": "JobFlow", "metadata": {"name": "x"},
             "spec": {"steps": [{"name": "a", "type": "Manual"}]}, "status": 7
         });
-        assert!(read(&object).flow.unwrap_err().words.starts_with("status: "));
+        assert!(read(&object).flow.unwrap_err().message.starts_with("status: "));
     }
 
     #[test]
-    fn a_flow_that_is_nested_without_end_is_told_apart() {
+    fn a_flow_that_is_nested_without_end_is_kept_apart() {
         let deep = "[".repeat(999) + &"]".repeat(999);
         let of = |spec: &str, status: &str| -> FlowView {
             let text = format!(
@@ -235,10 +237,13 @@ mod tests {
             serde_json::from_str(&text).unwrap()
         };
         let spec = format!(r#"{{"steps":{deep}}}"#);
-        assert_eq!(of(&spec, "").flow.unwrap_err(), Malformed { words: TOO_DEEP.to_owned(), told: false });
+        assert_eq!(
+            of(&spec, "").flow.unwrap_err(),
+            Malformed { message: TOO_DEEP.to_owned(), reported: false }
+        );
         let said = json!({"type": "Ready", "status": "False", "message": TOO_DEEP}).to_string();
-        assert!(of(&spec, &said).flow.unwrap_err().told);
-        assert!(!of(&spec, &deep).flow.unwrap_err().told);
+        assert!(of(&spec, &said).flow.unwrap_err().reported);
+        assert!(!of(&spec, &deep).flow.unwrap_err().reported);
         // A template is not looked into before it has to be.
         let flow = of(&format!(r#"{{"steps":[{{"name":"a","template":{deep}}}]}}"#), "").flow.unwrap();
         let Verdict::Broken { message, .. } = verdict(&flow, &Options::default()) else { panic!("sound") };

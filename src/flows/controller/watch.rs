@@ -1,4 +1,4 @@
-//! The three watches that feed the [`Cache`]. They run in every replica, all the time.
+//! The three watches that feed the [`Cache`]. They run in every replica, for as long as it lives.
 
 use std::sync::Arc;
 
@@ -13,14 +13,15 @@ use super::queue::{Queue, Urgency};
 use super::state::{Cache, Kind, Touched, Watch};
 use super::view;
 use super::view::{FlowKey, FlowView};
-use crate::cluster::client::Patience;
+use crate::cluster::watch_backoff::WatchBackoff;
+use crate::cluster::watch_errors::Redacted;
 use crate::flows::observed::view::{JobView, PodView};
 use crate::flows::observed::{Job, Pod, id_of};
 use crate::flows::plan::Verdict;
 use crate::flows::rules::Options;
 use crate::names;
 
-/// Where a watch sends the flows that have to be looked at.
+/// The queue into which watches put the flows that have to be reconciled.
 pub(super) type Work = Arc<Queue<FlowKey>>;
 
 /// Watches in progress.
@@ -28,13 +29,13 @@ pub(super) type Work = Arc<Queue<FlowKey>>;
 pub struct Watches {
     pub(super) cache: Arc<Cache>,
     pub(super) queue: Work,
-    /// How many watches have listed what there is.
+    /// The number of watches that have listed everything once.
     synced: Arc<watch::Sender<usize>>,
     wanted: usize,
 }
 
 impl Watches {
-    /// Watch `namespaces`, or the whole cluster if there are none, until `stopped`.
+    /// Watches `namespaces`, or the whole cluster if there are none, until `stopped`.
     pub fn start(
         client: &Client,
         namespaces: &[String],
@@ -72,18 +73,18 @@ impl Watches {
         watches
     }
 
-    /// Whether every watch has listed what there is, once.
+    /// Tells whether every watch has listed everything once.
     pub fn are_synced(&self) -> bool {
         *self.synced.borrow() >= self.wanted
     }
 
-    /// Wait for that.
+    /// Waits until every watch has listed everything once.
     pub async fn synced(&self) {
         // The sender lives as long as this does.
         let _ = self.synced.subscribe().wait_for(|synced| *synced >= self.wanted).await;
     }
 
-    /// What the watches have seen.
+    /// Returns the cache that the watches feed.
     pub fn cache(&self) -> Arc<Cache> {
         self.cache.clone()
     }
@@ -100,7 +101,7 @@ where
     }
 }
 
-/// One watch on its way into the cache.
+/// One watch and the cache that it feeds.
 struct Feed {
     watches: Watches,
     watch: Watch,
@@ -117,7 +118,7 @@ impl Feed {
     {
         let stopped = stopped.clone();
         tokio::spawn(async move {
-            let mut stream = std::pin::pin!(stream.backoff(Patience::default()));
+            let mut stream = std::pin::pin!(stream.backoff(WatchBackoff::default()));
             let mut listed = false;
             loop {
                 let event = tokio::select! {
@@ -128,7 +129,7 @@ impl Feed {
                 let touched = match event {
                     None => return,
                     Some(Err(error)) => {
-                        tracing::warn!(watch = ?self.watch.kind, error = %Cause(&error), "a watch was interrupted");
+                        tracing::warn!(watch = ?self.watch.kind, error = %Redacted(&error), "a watch was interrupted");
                         continue;
                     }
                     Some(Ok(Event::Init)) => {
@@ -155,7 +156,7 @@ impl Feed {
     }
 }
 
-/// What happened to one object.
+/// A change of one object.
 enum Change<K> {
     Is(K),
     Gone(K),
@@ -171,7 +172,7 @@ fn flow(cache: &Cache, change: Change<FlowView>, scope: usize, options: &Options
     }
 }
 
-/// A flow is judged before it starts, and again if its spec was changed since: what runs was judged before.
+/// Validates a flow before it starts, and again if its spec was changed since. One that runs was validated before.
 pub(super) fn judge(view: &FlowView, options: &Options) -> Verdict {
     let Ok(flow) = &view.flow else { return Verdict::Sound };
     let observed = flow.status.as_ref().and_then(|status| status.observed_generation);
@@ -193,26 +194,7 @@ fn pod(cache: &Cache, change: Change<PodView>, scope: usize) -> Touched {
     }
 }
 
-/// An error of a watch without the objects that it may quote.
-struct Cause<'a>(&'a watcher::Error);
-
-impl std::fmt::Display for Cause<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        use watcher::Error as E;
-        let error = match self.0 {
-            E::InitialListFailed(error) | E::WatchStartFailed(error) | E::WatchFailed(error) => error,
-            E::WatchError(status) => return write!(f, "{} {}", status.code, status.reason),
-            E::NoResourceVersion => return f.write_str("no resourceVersion"),
-        };
-        match error {
-            kube::Error::Api(status) => write!(f, "{} {}", status.code, status.reason),
-            kube::Error::SerdeError(_) => f.write_str("an answer could not be decoded"),
-            other => write!(f, "{other}"),
-        }
-    }
-}
-
-/// Have every flow looked at, as after winning the lease.
+/// Queues every flow, as after winning the Lease.
 pub(super) fn add_all(watches: &Watches) {
     for key in watches.cache.flows() {
         watches.queue.add(key, Urgency::Normal);

@@ -31,7 +31,7 @@ fn a_diamond_has_levels_and_no_cycle() {
 }
 
 #[test]
-fn each_group_tells_one_shortest_cycle_from_its_first_step() {
+fn each_group_reports_one_shortest_cycle_from_its_first_step() {
     let cycles = cycle_names(&[
         ("extract", &["load"]),
         ("transform", &["extract"]),
@@ -44,7 +44,7 @@ fn each_group_tells_one_shortest_cycle_from_its_first_step() {
 }
 
 #[test]
-fn the_shortest_cycle_is_told_even_if_the_groups_first_step_is_not_on_it() {
+fn the_shortest_cycle_is_reported_even_if_the_groups_first_step_is_not_on_it() {
     let cycles = cycle_names(&[("a", &["b"]), ("b", &["c"]), ("c", &["d", "a"]), ("d", &["c"])]);
     assert_eq!(cycles, [vec!["c", "d"]]);
 }
@@ -109,12 +109,12 @@ proptest! {
                 prop_assert!(cyclic[step]);
             }
         }
-        // One cause for each group: no two cycles share a step, and breaking none is left untold.
-        let mut told: Vec<usize> = cycles.iter().flat_map(|cycle| cycle.steps.clone()).collect();
-        let count = told.len();
-        told.sort_unstable();
-        told.dedup();
-        prop_assert_eq!(told.len(), count);
+        // One cause for each group: no two cycles share a step, and none is left out.
+        let mut reported: Vec<usize> = cycles.iter().flat_map(|cycle| cycle.steps.clone()).collect();
+        let count = reported.len();
+        reported.sort_unstable();
+        reported.dedup();
+        prop_assert_eq!(reported.len(), count);
     }
 
     #[test]

@@ -9,7 +9,6 @@ use super::fault::Fault;
 use super::names::{is_reserved, longest, path, run, show};
 use super::{MAX_BYTES, Scope, go_template};
 use crate::problem::code;
-use crate::problem::code::Code;
 
 /// The deepest nesting of brackets; each costs the parser a few stack frames.
 pub(super) const MAX_BRACKETS: usize = 32;

@@ -1,4 +1,4 @@
-//! From text to a syntax tree, and from the parser's complaints to words for the user.
+//! Parses texts into syntax trees, and turns the parser's errors into messages for the user.
 
 use cel::common::ast::IdedExpr;
 use cel::parser::{ParseErrors, PrattParser};
@@ -7,6 +7,7 @@ use super::fault::Fault;
 use super::scan;
 use super::scan::Scanned;
 use super::{Expression, Scope};
+use crate::problem::code;
 use crate::problem::field_path::Place;
 use crate::problem::{Problem, Problems};
 

@@ -1,4 +1,4 @@
-//! A Job is read.
+//! Reading of Jobs.
 
 use std::collections::BTreeMap;
 
@@ -14,17 +14,17 @@ use crate::names;
 const JOB_CONTROLLER: &str = "kubernetes.io/job-controller";
 
 impl Job {
-    /// Read the API's JSON; `None` if the Job is not one of ours.
+    /// Reads the API's JSON; `None` if the Job is not one of ours.
     pub fn read(object: Value) -> Result<Option<Self>, serde_json::Error> {
         Ok(Self::from_view(serde_json::from_value(object)?))
     }
 
-    /// A Job that says that a flow controls it, and which step and attempt it is for; `None` for any other. Whether the
-    /// flow knows it too, the flow's status tells.
+    /// Converts a Job that names the flow that controls it, a step and an attempt; `None` for any other. Only the
+    /// flow's status shows whether the flow knows it too.
     pub fn from_view(view: JobView) -> Option<Self> {
         let JobView { metadata, spec, mut status } = view;
         let owner = flow(&metadata)?;
-        // Kubernetes knows no owner in another namespace.
+        // In Kubernetes an owner is always in the same namespace.
         let flow = id(metadata.namespace.as_deref().unwrap_or_default(), &owner.name, &owner.uid);
         let labels = metadata.labels.as_ref();
         let step = labels?.get(names::STEP_LABEL)?.as_str().into();
@@ -54,8 +54,8 @@ impl Job {
     }
 }
 
-/// The containers of the step's template: as they were written down when the Job was created, since a Job may have been
-/// changed on its way; of a Job from before that was done, those of its own template.
+/// The containers of the step's template: as recorded in an annotation when the Job was created, since a webhook may
+/// have changed the Job; for an older Job without it, the containers of its own template.
 fn containers(metadata: &ObjectMeta, spec: &JobSpecView) -> Box<str> {
     let annotations = metadata.annotations.as_ref();
     match annotations.and_then(|annotations| annotations.get(names::CONTAINERS_ANNOTATION)) {

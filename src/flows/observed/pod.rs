@@ -1,4 +1,4 @@
-//! A pod is read.
+//! Reading of pods.
 
 use serde_json::Value;
 
@@ -11,7 +11,7 @@ use super::{Container, Ended, Pod, PodPhase, PodWaiting, PodWaitingKind, id};
 /// The finalizer that a pod has until its Job has counted it (`batch.JobTrackingFinalizer`).
 const TRACKING: &str = "batch.kubernetes.io/job-tracking";
 const INDEX: &str = "batch.kubernetes.io/job-completion-index";
-/// The kubelet's words where an image cannot be had (`pkg/kubelet/images/types.go`, `cri-api/pkg/errors`).
+/// The kubelet's reasons if an image cannot be pulled (`pkg/kubelet/images/types.go`, `cri-api/pkg/errors`).
 const IMAGE_REASONS: [&str; 7] = [
     "ErrImagePull",
     "ImagePullBackOff",
@@ -22,16 +22,16 @@ const IMAGE_REASONS: [&str; 7] = [
     "SignatureValidationFailed",
 ];
 const CONFIG_REASONS: [&str; 2] = ["CreateContainerConfigError", "CreateContainerError"];
-/// How much is kept of what the cluster says about a pod that waits; bytes.
-const MOST_WORDS: usize = 512;
+/// The most bytes that are kept of a message about a pod.
+const LONGEST_MESSAGE: usize = 512;
 
 impl Pod {
-    /// Read the API's JSON; `None` if the pod is no Job's.
+    /// Reads the API's JSON; `None` if no Job owns the pod.
     pub fn read(object: Value) -> Result<Option<Self>, serde_json::Error> {
         Ok(Self::from_view(serde_json::from_value(object)?))
     }
 
-    /// A pod that a Job controls; `None` for any other. Whether that Job is ours, only the Job can tell.
+    /// Converts a pod that a Job controls; `None` for any other. Only the Job shows whether it is one of ours.
     pub fn from_view(view: PodView) -> Option<Self> {
         let PodView { metadata, spec, mut status } = view;
         let owner = controller(&metadata)
@@ -48,9 +48,9 @@ impl Pod {
             if matches!(phase, PodPhase::Succeeded | PodPhase::Failed) { None } else { waiting(&status) };
         let statuses = status.init_container_statuses.iter().chain(&status.container_statuses);
         let restarts = statuses.map(|status| status.restart_count).fold(0, i64::saturating_add);
-        let (reason, message) = why_it_ended(&mut status);
+        let (reason, message) = reason_of_end(&mut status);
         let ephemeral = spec.ephemeral_containers.len();
-        // Statuses come sorted by name; the spec has the author's order.
+        // Statuses are sorted by name; the spec keeps the author's order.
         let init = spec.init_containers.into_iter().map(|view| container(view, true, &mut status));
         let mut containers: Vec<_> = init.collect();
         containers.extend(spec.containers.into_iter().map(|view| container(view, false, &mut status)));
@@ -58,7 +58,7 @@ impl Pod {
         Some(Self {
             name: metadata.name.as_deref()?.into(),
             uid: metadata.uid.as_deref()?.into(),
-            // Kubernetes knows no owner in another namespace.
+            // In Kubernetes an owner is always in the same namespace.
             job: id(metadata.namespace.as_deref().unwrap_or_default(), &owner.name, &owner.uid),
             created: metadata.creation_timestamp.as_ref()?.0,
             deleting: metadata.deletion_timestamp.is_some(),
@@ -68,7 +68,7 @@ impl Pod {
             index: index.and_then(|index| index.parse().ok()).filter(|index| *index >= 0),
             node: spec.node_name.map(Into::into),
             reason: reason.map(Into::into),
-            message: message.filter(|text| !text.is_empty()).map(words),
+            message: message.filter(|text| !text.is_empty()).map(shortened),
             containers,
             ephemeral,
             waiting,
@@ -76,8 +76,9 @@ impl Pod {
     }
 }
 
-/// Why a pod was ended as a whole: the kubelet's reason, or what disrupted it, such as an eviction or a preemption.
-fn why_it_ended(status: &mut PodStatusView) -> (Option<String>, Option<String>) {
+/// Returns the reason and message for which a pod ended as a whole: the kubelet's own, or those of a disruption, such
+/// as an eviction or a preemption.
+fn reason_of_end(status: &mut PodStatusView) -> (Option<String>, Option<String>) {
     let own = status.reason.take().filter(|text| !text.is_empty());
     let is_target = |condition: &&mut PodConditionView| {
         condition.type_ == "DisruptionTarget" && condition.status == "True"
@@ -109,7 +110,8 @@ fn ended(view: TerminatedView) -> Ended {
     }
 }
 
-/// Why a pod does not run: the scheduler first, then containers in the order in which they start.
+/// Returns the reason why a pod does not run: the scheduler's first, then that of containers in the order in which they
+/// start.
 fn waiting(status: &PodStatusView) -> Option<PodWaiting> {
     let unscheduled = status
         .conditions
@@ -117,7 +119,7 @@ fn waiting(status: &PodStatusView) -> Option<PodWaiting> {
         .find(|condition| condition.type_ == "PodScheduled" && condition.status == "False")
         .map(|condition| PodWaiting {
             kind: PodWaitingKind::Unschedulable,
-            message: words(
+            message: shortened(
                 condition.message.as_deref().or(condition.reason.as_deref()).unwrap_or_default().to_owned(),
             ),
             since: condition.last_transition_time.as_ref().map(|time| time.0),
@@ -137,20 +139,20 @@ fn waiting_container(status: &ContainerStatusView) -> Option<PodWaiting> {
     } else if CONFIG_REASONS.contains(&reason) {
         PodWaitingKind::ContainerConfig
     } else {
-        // ContainerCreating and PodInitializing are the ordinary way of things.
+        // ContainerCreating and PodInitializing are part of every start.
         return None;
     };
     let mut message = format!("container \"{}\": {reason}", status.name);
-    if let Some(words) = waiting.message.as_deref().filter(|words| !words.is_empty()) {
+    if let Some(details) = waiting.message.as_deref().filter(|details| !details.is_empty()) {
         message += ": ";
-        message += words;
+        message += details;
     }
-    Some(PodWaiting { kind, message: words(message), since: None })
+    Some(PodWaiting { kind, message: shortened(message), since: None })
 }
 
-fn words(mut text: String) -> Box<str> {
-    if text.len() > MOST_WORDS {
-        text.truncate(text.floor_char_boundary(MOST_WORDS));
+fn shortened(mut text: String) -> Box<str> {
+    if text.len() > LONGEST_MESSAGE {
+        text.truncate(text.floor_char_boundary(LONGEST_MESSAGE));
     }
     text.into()
 }

@@ -3,7 +3,7 @@
 //!
 //! They stand in for `k8s-openapi`'s types in watches: `Api<JobView>` lists and watches Jobs. A pod template, managed
 //! fields and volumes are skipped by the parser, so that they never cost an allocation. Every field may be absent: an
-//! odd object is passed over, and never ends a watch.
+//! odd object is ignored, and never ends a watch.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -33,7 +33,7 @@ pub struct JobView {
 pub struct JobSpecView {
     /// Every field but the selector and the pod template, newer ones included: they belong to the result document.
     pub fields: Map<String, Value>,
-    /// What the pod template says of restarts.
+    /// The pod template's `restartPolicy`.
     pub restart_policy: Option<String>,
     /// The names of the pod template's containers, init containers last.
     pub containers: Vec<String>,

@@ -1,4 +1,4 @@
-//! Who is to blame: the first container that failed, or the pod itself where no container did.
+//! The cause of a Job's failure: the first container that failed, or the pod itself where no container did.
 
 use std::fmt;
 
@@ -7,13 +7,13 @@ use jiff::Timestamp;
 use super::document::{MOST_OF_CONTAINER, limit};
 use crate::flows::observed::{Container, Ended, Job, Pod, PodPhase};
 
-/// How much of what a container said is repeated; characters.
+/// The most characters of a termination message that are repeated in a status.
 const MOST_SAID: usize = 256;
 
-/// What failed first.
+/// The first failure.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Blame<'a> {
-    /// A container that ended, and should not have ended so.
+    /// A container that ended with an exit code other than 0.
     Container(&'a Pod, &'a Container, &'a Ended),
     /// A pod that failed as a whole, such as one that was evicted.
     Pod(&'a Pod),
@@ -28,7 +28,7 @@ impl Blame<'_> {
         }
     }
 
-    /// When the container ended.
+    /// The time at which the container ended.
     pub(super) fn at(&self) -> Option<Timestamp> {
         match self {
             Self::Container(_, _, ended) => ended.finished,
@@ -37,19 +37,19 @@ impl Blame<'_> {
     }
 }
 
-/// The first container that failed, in the pods that are Failed by themselves: what ends because its pod is deleted
-/// is a consequence of something else.
+/// Finds the first container that failed, in the pods that are Failed by themselves: a container that ends because its
+/// pod is deleted is a consequence of something else.
 ///
-/// A container that is not of the step's template was put into the pod by somebody else, and is to blame only where no
-/// other is.
+/// A container that is not in the step's template was injected by somebody else, and is the cause only if no other
+/// container failed.
 pub(super) fn first_failure<'a>(job: &Job, pods: &[&'a Pod]) -> Option<Blame<'a>> {
     let failed = || pods.iter().copied().filter(|pod| pod.phase == PodPhase::Failed && !pod.deleting);
     let containers = failed().flat_map(|pod| {
-        pod.containers.iter().enumerate().filter_map(move |(place, container)| {
+        pod.containers.iter().enumerate().filter_map(move |(index, container)| {
             let ended = container.ended.as_ref().filter(|ended| ended.exit_code != 0)?;
             // Sidecars are stopped once the others are done, often by a signal. Times are whole seconds.
-            let whose = (container.sidecar, !job.has_container(&container.name));
-            let order = (whose, ended.finished.is_none(), ended.finished, pod.created, &pod.name, place);
+            let rank = (container.sidecar, !job.has_container(&container.name));
+            let order = (rank, ended.finished.is_none(), ended.finished, pod.created, &pod.name, index);
             Some((order, Blame::Container(pod, container, ended)))
         })
     });
@@ -69,7 +69,7 @@ pub(super) fn first_failure<'a>(job: &Job, pods: &[&'a Pod]) -> Option<Blame<'a>
 impl fmt::Display for Blame<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut cut = false;
-        let said = match self {
+        let message = match self {
             Self::Container(pod, container, ended) => {
                 let kind = if container.init { "init container" } else { "container" };
                 write!(
@@ -80,7 +80,7 @@ impl fmt::Display for Blame<'_> {
                 if !matches!(&*ended.reason, "" | "Error" | "Completed") {
                     write!(f, " ({})", ended.reason)?;
                 }
-                // Of what is too long the kubelet keeps the end: it begins within a line.
+                // The kubelet keeps the end of a message that is too long, so that it begins within a line.
                 cut = ended.message.len() >= MOST_OF_CONTAINER && limit(pod) == MOST_OF_CONTAINER;
                 &*ended.message
             }
@@ -92,7 +92,7 @@ impl fmt::Display for Blame<'_> {
                 pod.message.as_deref().unwrap_or_default()
             }
         };
-        match first_line(said) {
+        match first_line(message) {
             line if line.is_empty() => Ok(()),
             line if cut => write!(f, ": …{line}"),
             line => write!(f, ": {line}"),
@@ -100,8 +100,8 @@ impl fmt::Display for Blame<'_> {
     }
 }
 
-/// The first line that says something, cut to [`MOST_SAID`] characters. Whatever could move a terminal's cursor is
-/// left out: it was written by a container.
+/// Returns the first line that is not blank, cut to [`MOST_SAID`] characters. Control characters are left out: a
+/// container wrote them, and they could move the cursor of a terminal.
 fn first_line(text: &str) -> String {
     let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
     let mut chars = line.chars().filter(|c| !c.is_control());

@@ -1,4 +1,4 @@
-//! The result document of a Job: what parameters of later steps are read from.
+//! The result document of a Job, from which later steps read parameters.
 //!
 //! ```json
 //! {"metadata": {"name": "nightly-extract-0vvfhh1xdz", "namespace": "default", "uid": "...", "labels": {}, "annotations": {}},
@@ -17,9 +17,10 @@ use serde_json::{Map, Value, json};
 use crate::flows::observed::{Container, Ended, Job, Pod, PodPhase};
 use crate::names::RESERVED_NAME_PREFIX;
 
-/// What the kubelet keeps of one container's termination message, and of all of a pod's together; bytes
-/// (`MaxContainerTerminationMessageLength`, `MaxPodTerminationMessageLogLength`). Of one that is longer it keeps the end.
-/// The latter is shared out evenly among the containers, used or not, and of what is longer then it keeps the beginning.
+/// The most bytes that the kubelet keeps of one container's termination message, and of all of a pod's together
+/// (`MaxContainerTerminationMessageLength`, `MaxPodTerminationMessageLogLength`). It keeps the end of a message that is
+/// longer than the former. The latter is shared out evenly among the containers, used or not, and it keeps the
+/// beginning of a message that is longer than its share.
 pub const MOST_OF_CONTAINER: usize = 4096;
 const MOST_OF_POD: usize = 12 * 1024;
 
@@ -28,18 +29,17 @@ pub(super) fn limit(pod: &Pod) -> usize {
     MOST_OF_CONTAINER.min(MOST_OF_POD / (pod.containers.len() + pod.ephemeral).max(1))
 }
 
-/// The result document of a finished Job. `container` is the one whose output is the document's `output`; absent: the
-/// first container of the step's template, by its name. Where it stands in the pod says nothing: a mesh or a policy may
-/// have put another one before it. If the pod does not have it, nobody speaks for it: it is listed with
-/// `"missing": true`.
+/// Builds the result document of a finished Job. `container` is the one whose output is the document's `output`;
+/// absent: the first container of the step's template, by its name, since a mesh or a policy may have put another one
+/// before it in the pod. If the pod does not have it, there is no output, and it is listed with `"missing": true`.
 ///
-/// Of several pods, `output` and `containers` are those of the first in `pods`. In an Indexed Job that is the pod of the
-/// lowest index, and `pods` has one for each index: the one that succeeded. Else it is the pod that succeeded first; the
-/// other succeeded ones follow in the order in which they ended, and then those that failed.
+/// With several pods, `output` and `containers` are those of the first in `pods`. In an Indexed Job that is the pod of
+/// the lowest index, and `pods` has one for each index: the one that succeeded. Else it is the pod that succeeded
+/// first; the other succeeded ones follow in the order in which they ended, and then those that failed.
 ///
-/// What is not known is absent: a container that wrote no termination message has no `output`. One whose message was cut
-/// by the kubelet has `"cut": true` and the `limit`, and its output is the text that is left; so has the document itself
-/// where that is its output. A text of exactly the limit may have been whole, and counts as cut all the same.
+/// Unknown fields are absent: a container that wrote no termination message has no `output`. One whose message was cut
+/// by the kubelet has `"cut": true` and the `limit`, and its output is the text that is left; so has the document
+/// itself where that is its output. A text of exactly the limit may have been whole, and counts as cut all the same.
 pub fn document(job: &Job, pods: &[&Pod], container: Option<&str>) -> Value {
     let mut document = match serde_json::from_str(&job.document) {
         Ok(Value::Object(document)) => document,
@@ -48,15 +48,16 @@ pub fn document(job: &Job, pods: &[&Pod], container: Option<&str>) -> Value {
     let pods = in_order(job, pods);
     if let Some(first) = pods.first() {
         let speaker = container.or_else(|| job.speaker());
-        let said =
+        let found =
             speaker.and_then(|name| first.containers.iter().find(|container| &*container.name == name));
         let mut containers = containers(first);
-        if let (Some(speaker), None, Some(containers)) = (speaker, said, containers.as_object_mut()) {
+        if let (Some(speaker), None, Some(containers)) = (speaker, found, containers.as_object_mut()) {
             containers.insert(speaker.to_owned(), json!({"missing": true}));
         }
         document.extend(
-            said.and_then(|container| container.ended.as_ref())
-                .map(|ended| said_at_end(ended, limit(first)))
+            found
+                .and_then(|container| container.ended.as_ref())
+                .map(|ended| termination_message(ended, limit(first)))
                 .into_iter()
                 .flatten(),
         );
@@ -89,7 +90,7 @@ fn described(pod: &Pod) -> Value {
     Value::Object(described)
 }
 
-/// The containers of a pod by name; those that headworks added are its own affair.
+/// The containers of a pod by name; those that headworks added are left out.
 fn containers(pod: &Pod) -> Value {
     let theirs = pod.containers.iter().filter(|container| !container.name.starts_with(RESERVED_NAME_PREFIX));
     let described: BTreeMap<&str, Value> =
@@ -107,34 +108,34 @@ fn ending(container: &Container, limit: usize) -> Value {
         ("finishedAt", time(ended.finished)),
     ];
     let fields = fields.into_iter().filter_map(|(field, value)| Some((field.to_owned(), value?)));
-    fields.chain(said_at_end(ended, limit)).collect()
+    fields.chain(termination_message(ended, limit)).collect()
 }
 
-/// What a container said, and whether that was cut.
-fn said_at_end(ended: &Ended, limit: usize) -> impl Iterator<Item = (String, Value)> + use<> {
+/// The fields for a container's termination message, and whether the kubelet cut it.
+fn termination_message(ended: &Ended, limit: usize) -> impl Iterator<Item = (String, Value)> + use<> {
     let limit = is_cut(&ended.message, limit).then_some(limit);
     let fields =
         [("output", output(ended)), ("cut", limit.map(|_| true.into())), ("limit", limit.map(Value::from))];
     fields.into_iter().filter_map(|(field, value)| Some((field.to_owned(), value?)))
 }
 
-/// What a container said: JSON if it is JSON, else text, less one newline at its end, as `$( )` has it.
+/// The value of a termination message: JSON if it is JSON, else text, less one newline at its end, as `$( )` has it.
 fn output(ended: &Ended) -> Option<Value> {
-    let said = &*ended.message;
-    if said.is_empty() {
+    let message = &*ended.message;
+    if message.is_empty() {
         return None;
     }
-    let text = said.strip_suffix('\n').unwrap_or(said);
-    match serde_json::from_str(said) {
-        // A number that would come back changed, such as an identifier of thirty digits, is better kept as it was written.
+    let text = message.strip_suffix('\n').unwrap_or(message);
+    match serde_json::from_str(message) {
+        // A number that JSON would change, such as an identifier of thirty digits, is kept as it was written.
         Ok(Value::Number(number)) if number.to_string() != text.trim() => Some(text.into()),
         Ok(value) => Some(value),
         Err(_) => Some(text.into()),
     }
 }
 
-/// Whether the kubelet cut a message, as far as can be known: it has all the bytes that there may be, or more where half
-/// a character was replaced, and is no JSON that says itself where it begins and ends.
+/// Tells whether the kubelet cut a message, as far as can be known: it has as many bytes as the limit, or more if half
+/// a character was replaced, and is no complete JSON value.
 pub(super) fn is_cut(message: &str, limit: usize) -> bool {
     message.len() >= limit
         && !(message.trim_start().starts_with(['{', '[', '"'])

@@ -147,7 +147,8 @@ fn a_pod_without_its_finalizer_counts_as_far_as_the_job_has_counted() {
     let (a, b) = (pod("a").succeeded(2, "").untracked(), pod("b").succeeded(3, ""));
     waits(&two, &[a.clone(), b.clone()]);
     succeeds(&two.clone().counted(1), &[a.clone(), b.clone()]);
-    // The Job's counter may be ahead of our pods: then it counts a pod that still seems tracked, and must not count twice.
+    // The Job's counter may be ahead of our pods: then it counts a pod that still seems tracked, and must not count
+    // twice.
     waits(&two.clone().counted(1), &[b]);
     waits(&two.counted(1), &[a]);
 }

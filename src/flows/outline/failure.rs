@@ -1,9 +1,9 @@
-//! What would happen if one step failed for good.
+//! The effect of the final failure of one step.
 
 use crate::flows::api::{JobFlowSpec, OnStepFailure};
 use crate::flows::dag::Dag;
 
-/// How a step would end.
+/// The end that a step would have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
     /// It is the step that fails.
@@ -14,26 +14,27 @@ pub enum End {
     Runs,
     /// Skipped with the reason `UpstreamFailed`: it waits for the failed step, directly or not.
     UpstreamFailed,
-    /// What it is at that moment decides: if it runs it finishes, if it has not started it is Skipped with the
-    /// reason `FlowFailed`.
+    /// Its phase at that moment decides: if it runs, it finishes; if it has not started, it is Skipped with the reason
+    /// `FlowFailed`.
     FinishesIfRunning,
-    /// What it is at that moment decides: if it runs it is Cancelled, if it has not started it is Skipped with the
+    /// Its phase at that moment decides: if it runs, it is Cancelled; if it has not started, it is Skipped with the
     /// reason `FlowFailed`.
     CancelledIfRunning,
 }
 
-/// How a flow would end.
+/// The end that a flow would have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
     /// The end of every step, in document order.
     pub steps: Vec<End>,
-    /// Whether the flow would be Failed; else Succeeded.
+    /// True if the flow would be Failed; else it would be Succeeded.
     pub flow_fails: bool,
     /// The reaction that the flow asks for.
     pub reaction: OnStepFailure,
 }
 
-/// What would happen if `failing` failed for good, all other steps that run succeeded and no `when` skipped one.
+/// Predicts the end of every step if `failing` failed for good, all other steps that run succeeded and no `when`
+/// skipped one.
 pub fn fail(spec: &JobFlowSpec, failing: usize) -> Failure {
     let dag = Dag::new(&spec.steps);
     let ancestors = dag.ancestors();
@@ -52,7 +53,7 @@ pub fn fail(spec: &JobFlowSpec, failing: usize) -> Failure {
         } else {
             match reaction {
                 OnStepFailure::RunIndependent => End::Runs,
-                // A Manual step that waits would wait for nothing: it is cancelled either way.
+                // The approval of a Manual step would change nothing any more: it is cancelled in either case.
                 OnStepFailure::FinishRunning if !spec.steps[step].is_manual() => End::FinishesIfRunning,
                 OnStepFailure::FinishRunning | OnStepFailure::CancelRunning => End::CancelledIfRunning,
             }

@@ -1,4 +1,4 @@
-//! How many steps can run at once.
+//! The most steps that can run at the same time.
 
 use std::collections::VecDeque;
 
@@ -7,8 +7,8 @@ use crate::flows::dag::Dag;
 /// Above this many steps the exact answer costs too much for a webhook.
 const EXACT: usize = 2_000;
 
-/// The size of a largest set of steps none of which waits for another (a maximum antichain), or above [`EXACT`] steps
-/// the size of the widest level, which is one such set.
+/// Computes the size of a largest set of steps none of which waits for another (a maximum antichain), or above
+/// [`EXACT`] steps the size of the widest level, which is one such set.
 pub(super) fn widest(dag: &Dag<'_>, levels: &[Vec<usize>]) -> usize {
     if dag.len() <= EXACT {
         dag.len() - matching(dag)
@@ -17,8 +17,8 @@ pub(super) fn widest(dag: &Dag<'_>, levels: &[Vec<usize>]) -> usize {
     }
 }
 
-/// A maximum matching between steps and those before them: by Dilworth's theorem as many chains remain as the widest
-/// antichain has steps.
+/// Computes the size of a maximum matching between steps and those before them: by Dilworth's theorem as many chains
+/// remain as the widest antichain has steps.
 fn matching(dag: &Dag<'_>) -> usize {
     let (n, ancestors) = (dag.len(), dag.ancestors());
     let before: Vec<Vec<usize>> =
@@ -49,7 +49,7 @@ fn matching(dag: &Dag<'_>) -> usize {
     size
 }
 
-/// Turn the path that ends at a free ancestor around.
+/// Augments the matching along the path that ends at a free ancestor.
 fn augment(
     end: usize,
     root: usize,

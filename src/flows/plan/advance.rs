@@ -1,142 +1,142 @@
 //! Steps that may start: readiness, `when`, approval points, slots.
 
-use super::ledger::{WaitingReason, Work, is_final, is_waiting};
+use super::create::{create, unready_to_start};
+use super::ledger::Ledger;
 use super::policy::stamp;
-use super::settle::{approval, create, decision, unready_to_start};
-use crate::flows::api::StepPhase;
+use super::reason::{is_skipped_by_failure, is_waiting};
+use super::settle::{approval, decision};
+use crate::flows::api::{StepPhase, StepReason, WaitingReason};
 use crate::flows::eval;
 
-/// What a step's dependencies say of it.
+/// The state of a step's dependencies.
 enum Readiness {
     Ready,
     Waits,
+    /// The named dependency did not succeed.
     UpstreamFailed(String),
 }
 
-/// Start what may start. Whether a step failed while it started, so that the flow has to be looked at again.
-pub(super) fn advance(work: &mut Work<'_>) -> bool {
-    let failing = work.is_failing();
-    let mut wanting = Vec::new();
-    // A cyclic flow is never started.
-    for place in work.dag.topological().unwrap_or_default() {
-        if work.phase(place) != StepPhase::Pending {
+/// Starts the steps that may start. Returns true if a step failed while it started, so that the flow has to be looked
+/// at again.
+pub(super) fn advance(ledger: &mut Ledger<'_>) -> bool {
+    let failing = ledger.is_failing();
+    let mut candidates = Vec::new();
+    // A cyclic flow is never started, so there is an order.
+    for index in ledger.dag.topological().unwrap_or_default() {
+        if ledger.phase(index) != StepPhase::Pending {
             continue;
         }
-        if is_waiting(&work.steps[place], WaitingReason::Retry) {
-            if let Some(place) = due_retry(work, place) {
-                wanting.push(place);
-            }
+        if is_waiting(&ledger.steps[index], WaitingReason::Retry) {
+            candidates.extend(due_retry(ledger, index));
             continue;
         }
-        match readiness(work, place) {
-            Readiness::Waits => work.wait(place, WaitingReason::Dependencies, None, None),
-            Readiness::UpstreamFailed(upstream) => {
-                let what = format!("step {upstream:?} did not succeed");
-                work.end(place, StepPhase::Skipped, Some("UpstreamFailed"), Some(what));
+        match readiness(ledger, index) {
+            Readiness::Waits => ledger.wait(index, WaitingReason::Dependencies, None, None),
+            Readiness::UpstreamFailed(upstream) => ledger.skip_behind(index, &upstream),
+            Readiness::Ready if ledger.is_suspended() => {
+                ledger.wait(index, WaitingReason::Suspended, None, None);
             }
-            Readiness::Ready if work.is_suspended() => work.wait(place, WaitingReason::Suspended, None, None),
             Readiness::Ready => {
-                if chosen(work, place) {
-                    if work.step(place).is_manual() { ask(work, place) } else { wanting.push(place) }
+                if passes_when(ledger, index) {
+                    if ledger.step(index).is_manual() {
+                        ask_for_approval(ledger, index);
+                    } else {
+                        candidates.push(index);
+                    }
                 }
             }
         }
     }
-    // A rejection that was given beforehand: nothing more starts.
-    if !work.may_go_on() {
+    // A Manual step may have been rejected before it was reached: then nothing more starts.
+    if !ledger.may_go_on() {
         return true;
     }
-    wanting.sort_unstable();
-    give_slots(work, &wanting);
-    work.is_failing() != failing
+    // Slots go to steps in document order, not in topological order.
+    candidates.sort_unstable();
+    fill_slots(ledger, &candidates);
+    ledger.is_failing() != failing
 }
 
-fn readiness(work: &Work<'_>, place: usize) -> Readiness {
+fn readiness(ledger: &Ledger<'_>, index: usize) -> Readiness {
     let mut waits = false;
-    for dependency in work.dag.dependencies(place) {
-        let step = &work.steps[dependency];
-        match work.phase(dependency) {
+    for dependency in ledger.dag.dependencies(index) {
+        let step = &ledger.steps[dependency];
+        match ledger.phase(dependency) {
             StepPhase::Succeeded => {}
             StepPhase::Skipped if !is_skipped_by_failure(step) => {}
-            StepPhase::Failed if !work.is_fatal(dependency) => {}
-            phase if is_final(phase) => return Readiness::UpstreamFailed(step.name.clone()),
+            StepPhase::Failed if !ledger.is_fatal(dependency) => {}
+            phase if phase.is_final() => return Readiness::UpstreamFailed(step.name.clone()),
             _ => waits = true,
         }
     }
     if waits { Readiness::Waits } else { Readiness::Ready }
 }
 
-/// Whether a step was skipped because of a failure, and not by its own `when`.
-pub(super) fn is_skipped_by_failure(step: &crate::flows::api::StepStatus) -> bool {
-    step.phase == Some(StepPhase::Skipped)
-        && matches!(step.reason.as_deref(), Some("UpstreamFailed" | "FlowFailed"))
-}
-
-/// Whether the step's `when` lets it run. It is asked once: a step that waits for a slot was let through.
-fn chosen(work: &mut Work<'_>, place: usize) -> bool {
-    let passed = is_waiting(&work.steps[place], WaitingReason::Parallelism);
-    if passed || work.step(place).when.is_none() {
+/// Evaluates the step's `when`. It does so once: a step that waits for a slot has passed already.
+fn passes_when(ledger: &mut Ledger<'_>, index: usize) -> bool {
+    let passed = is_waiting(&ledger.steps[index], WaitingReason::Parallelism);
+    if passed || ledger.step(index).when.is_none() {
         return true;
     }
-    match work.evaluate(place, 1, eval::when) {
+    match ledger.evaluate(index, 1, eval::when) {
         Ok(true) => true,
         Ok(false) => {
-            work.end(place, StepPhase::Skipped, Some("WhenFalse"), None);
+            ledger.end(index, StepPhase::Skipped, Some(StepReason::WhenFalse.as_str()), None);
             false
         }
         Err(unready) => {
-            unready_to_start(work, place, unready);
+            unready_to_start(ledger, index, unready);
             false
         }
     }
 }
 
-/// A Manual step is reached; it may have been decided before.
-fn ask(work: &mut Work<'_>, place: usize) {
-    let message = work.step(place).message.clone();
-    work.steps[place].phase = Some(StepPhase::PendingApproval);
-    work.steps[place].start_time = stamp(work.now);
-    if decision(work, place).is_none() {
-        work.wait(place, WaitingReason::Approval, message, None);
+/// Makes a Manual step wait for its approval, unless it was decided before.
+fn ask_for_approval(ledger: &mut Ledger<'_>, index: usize) {
+    let message = ledger.step(index).message.clone();
+    ledger.steps[index].phase = Some(StepPhase::PendingApproval);
+    ledger.steps[index].start_time = stamp(ledger.now);
+    if decision(ledger, index).is_none() {
+        ledger.wait(index, WaitingReason::Approval, message, None);
     }
-    approval(work, place);
+    approval(ledger, index);
 }
 
-/// A step that waits for its retry, if it is time.
-fn due_retry(work: &mut Work<'_>, place: usize) -> Option<usize> {
-    let until = work.steps[place].waiting.as_ref()?.until.as_ref()?.0;
-    if until > work.now {
-        work.wake(until);
+/// The step, if it waits for its retry and the wait is over.
+fn due_retry(ledger: &mut Ledger<'_>, index: usize) -> Option<usize> {
+    let until = ledger.steps[index].waiting.as_ref()?.until.as_ref()?.0;
+    if until > ledger.now {
+        ledger.requeue_at(until);
         return None;
     }
-    (!work.is_suspended()).then_some(place)
+    (!ledger.is_suspended()).then_some(index)
 }
 
-/// Start steps in document order as long as there are slots.
-fn give_slots(work: &mut Work<'_>, wanting: &[usize]) {
-    let running = (0..work.steps.len()).filter(|place| work.phase(*place) == StepPhase::Running).count();
-    let mut free = work.policy.parallelism.saturating_sub(running);
-    for &place in wanting {
-        let retry = is_waiting(&work.steps[place], WaitingReason::Retry);
+/// Starts steps in document order as long as `parallelism` leaves slots.
+fn fill_slots(ledger: &mut Ledger<'_>, candidates: &[usize]) {
+    let running = (0..ledger.steps.len()).filter(|index| ledger.phase(*index) == StepPhase::Running).count();
+    let mut free = ledger.policy.parallelism.saturating_sub(running);
+    for &index in candidates {
+        let retry = is_waiting(&ledger.steps[index], WaitingReason::Retry);
         if free == 0 {
-            // A retry keeps its own word, which tells more.
+            // A retry keeps its own reason, which says more.
             if !retry {
-                work.wait(place, WaitingReason::Parallelism, None, None);
+                ledger.wait(index, WaitingReason::Parallelism, None, None);
             }
             continue;
         }
-        if start(work, place, retry) {
+        if start(ledger, index, retry) {
             free -= 1;
         }
     }
 }
 
-/// Start an attempt. Whether it takes a slot.
-fn start(work: &mut Work<'_>, place: usize, retry: bool) -> bool {
-    let attempt = if retry { work.steps[place].attempt.unwrap_or(1) + 1 } else { 1 };
-    let before = work.steps[place].clone();
-    let now = work.now;
-    let step = &mut work.steps[place];
+/// Starts an attempt, and tells whether it takes a slot.
+fn start(ledger: &mut Ledger<'_>, index: usize, retry: bool) -> bool {
+    let attempt = if retry { ledger.steps[index].attempt.unwrap_or(1) + 1 } else { 1 };
+    let before = ledger.steps[index].clone();
+    let now = ledger.now;
+    let step = &mut ledger.steps[index];
     step.phase = Some(StepPhase::Running);
     step.attempt = Some(attempt);
     step.retry_count = retry.then_some(attempt - 1);
@@ -147,21 +147,22 @@ fn start(work: &mut Work<'_>, place: usize, retry: bool) -> bool {
     step.reason = None;
     step.message = None;
     step.exit_code = None;
-    if create(work, place, attempt) {
-        if let Some(strikes) = work.timeout(place) {
-            work.wake(strikes);
+    if create(ledger, index, attempt) {
+        if let Some(timeout) = ledger.timeout(index) {
+            ledger.requeue_at(timeout);
         }
         return true;
     }
-    // It failed, and that stays; or it cannot start yet, and then it has not.
-    if work.phase(place) == StepPhase::Running {
-        let waiting = work.steps[place].waiting.take();
-        let started = work.steps[place].start_time.take();
-        work.steps[place] = before;
+    // `create` either failed the step, which stays, or could not render the Job yet: then the attempt has not started,
+    // and the step gets its old status back, with what it waits for now.
+    if ledger.phase(index) == StepPhase::Running {
+        let waiting = ledger.steps[index].waiting.take();
+        let started = ledger.steps[index].start_time.take();
+        ledger.steps[index] = before;
         if waiting.is_some() {
-            work.steps[place].start_time = started;
+            ledger.steps[index].start_time = started;
             if !retry {
-                work.steps[place].waiting = waiting;
+                ledger.steps[index].waiting = waiting;
             }
         }
     }

@@ -1,43 +1,42 @@
-//! When a flow may be expected to end, told from how long its steps took the last time.
+//! The expected end of a flow, from the durations of its steps in an earlier run.
 
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::ledger::is_final;
 use super::policy::after;
 use crate::flows::api::{StepPhase, StepStatus};
 use crate::flows::dag::Dag;
 
-/// The end of a flow whose steps stand as they do at `now` and take as long as they did before; `None` unless that is
-/// known of every step that is not done. Retries, slots and the wait for approval are not foreseen.
+/// Estimates the end of a flow with these steps at `now`, assuming that each takes as long as before; `None` unless the
+/// duration of every unfinished step is known. Retries, slots and waits for approval are not taken into account.
 pub(super) fn end(
     dag: &Dag<'_>,
     steps: &[StepStatus],
-    took: &BTreeMap<String, SignedDuration>,
+    durations: &BTreeMap<String, SignedDuration>,
     now: Timestamp,
 ) -> Option<Timestamp> {
     let mut ends = vec![now; steps.len()];
-    for place in dag.topological()? {
-        let step = &steps[place];
+    for index in dag.topological()? {
+        let step = &steps[index];
         let phase = step.phase.unwrap_or(StepPhase::Pending);
-        if is_final(phase) {
+        if phase.is_final() {
             continue;
         }
-        let took = *took.get(&step.name)?;
+        let duration = *durations.get(&step.name)?;
         let start = match (phase, &step.start_time) {
             (StepPhase::Running, Some(start)) => start.0,
-            _ => dag.dependencies(place).map(|before| ends[before]).max().unwrap_or(now),
+            _ => dag.dependencies(index).map(|before| ends[before]).max().unwrap_or(now),
         };
-        // What takes longer than the last time may end at any moment.
-        ends[place] = after(start, took).max(now);
+        // A step that takes longer than the last time may end at any moment.
+        ends[index] = after(start, duration).max(now);
     }
     ends.into_iter().max()
 }
 
-/// How long each step of a flow that succeeded took.
+/// Returns the duration of each step of a flow that succeeded.
 pub fn durations(steps: &[StepStatus]) -> BTreeMap<String, SignedDuration> {
-    let took = |step: &StepStatus| {
+    let duration = |step: &StepStatus| {
         let span = match step.phase? {
             StepPhase::Succeeded => {
                 step.completion_time.as_ref()?.0.duration_since(step.start_time.as_ref()?.0)
@@ -47,7 +46,7 @@ pub fn durations(steps: &[StepStatus]) -> BTreeMap<String, SignedDuration> {
         };
         Some((step.name.clone(), span))
     };
-    steps.iter().filter_map(took).collect()
+    steps.iter().filter_map(duration).collect()
 }
 
 #[cfg(test)]
@@ -70,12 +69,12 @@ mod tests {
             {"name": "b", "phase": "Pending"}, {"name": "c", "phase": "Pending"},
         ]))
         .unwrap();
-        let took =
+        let durations =
             [("a", 10), ("b", 5), ("c", 7)].map(|(name, s)| (name.to_owned(), SignedDuration::from_secs(s)));
-        let took = BTreeMap::from(took);
-        assert_eq!(end(&dag, &steps, &took, at(3)), Some(at(17)));
-        // It takes longer than it did.
-        assert_eq!(end(&dag, &steps, &took, at(12)), Some(at(19)));
+        let durations = BTreeMap::from(durations);
+        assert_eq!(end(&dag, &steps, &durations, at(3)), Some(at(17)));
+        // Step a takes longer than it did.
+        assert_eq!(end(&dag, &steps, &durations, at(12)), Some(at(19)));
         assert_eq!(end(&dag, &steps, &BTreeMap::new(), at(3)), None);
     }
 }

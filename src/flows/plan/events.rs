@@ -1,22 +1,27 @@
-//! What people are told: the transitions between two statuses.
+//! Kubernetes Events: the transitions between two statuses.
 
-use super::ledger::{WaitingReason, is_waiting};
-use super::report::NO_LONGER_VALID;
-use super::{Event, settle};
-use crate::flows::api::{FlowPhase, JobFlow, JobFlowStatus, StepPhase, StepStatus};
+use super::model::Event;
+use super::reason::{NO_LONGER_VALID, UNSEEN, is_waiting};
+use crate::flows::api::{
+    EventReason, FlowPhase, JobFlow, JobFlowStatus, StepPhase, StepReason, StepStatus, WaitingReason,
+};
+use crate::flows::outline::count;
 
-/// The events of the way from one status to the next, steps first.
+/// The reason, whether it is a warning, and the message.
+type Description = (EventReason, bool, String);
+
+/// Returns the Events for the transition from one status to the next, steps before the end of the flow.
 pub(super) fn between(flow: &JobFlow, before: &JobFlowStatus, after: &JobFlowStatus) -> Vec<Event> {
     let mut events = Vec::new();
     if before.start_time.is_none() && after.start_time.is_some() {
-        events.push(event("FlowStarted", false, None, "the flow started".to_owned()));
+        events.push(event(EventReason::FlowStarted, false, None, "the flow started".to_owned()));
     }
-    for (place, step) in after.steps.iter().enumerate() {
+    for (index, step) in after.steps.iter().enumerate() {
         let named = |old: &&StepStatus| old.name == step.name;
-        // The steps of a manifest may have been put in another order since.
-        let old = before.steps.get(place).filter(named).or_else(|| before.steps.iter().find(named));
+        // Steps may have been reordered in the manifest since.
+        let old = before.steps.get(index).filter(named).or_else(|| before.steps.iter().find(named));
         if old.is_none_or(|old| old != step) {
-            step_events(place, old, step, &mut events);
+            step_events(index, old, step, &mut events);
         }
     }
     let invalid = |status: &JobFlowStatus| {
@@ -25,7 +30,12 @@ pub(super) fn between(flow: &JobFlow, before: &JobFlowStatus, after: &JobFlowSta
     if let (None, Some(condition)) = (invalid(before), invalid(after)) {
         let what =
             "the flow goes on with the spec that it started with, which would not be admitted any more";
-        events.push(event(NO_LONGER_VALID, true, None, format!("{what}: {}", condition.message)));
+        events.push(event(
+            EventReason::SpecNoLongerValid,
+            true,
+            None,
+            format!("{what}: {}", condition.message),
+        ));
     }
     if before.phase != after.phase {
         flow_event(flow, before, after, &mut events);
@@ -33,25 +43,33 @@ pub(super) fn between(flow: &JobFlow, before: &JobFlowStatus, after: &JobFlowSta
     events
 }
 
-fn step_events(place: usize, old: Option<&StepStatus>, step: &StepStatus, events: &mut Vec<Event>) {
-    let name = &step.name;
-    let mut tell = |reason, warning, message| events.push(event(reason, warning, Some(place), message));
-    let was = old.and_then(|old| old.phase);
+fn step_events(index: usize, old: Option<&StepStatus>, step: &StepStatus, events: &mut Vec<Event>) {
+    let mut publish = |(reason, warning, message)| events.push(event(reason, warning, Some(index), message));
     let retries = is_waiting(step, WaitingReason::Retry);
     if retries && old.is_none_or(|old| !is_waiting(old, WaitingReason::Retry)) {
-        let attempt = step.attempt.unwrap_or(1);
-        let why = step.waiting.as_ref().and_then(|waiting| waiting.message.clone()).unwrap_or_default();
-        // It is not run twice without a word.
-        let twice = if why == settle::UNSEEN { ", so the step may be run twice" } else { "" };
-        tell(
-            "StepRetry",
-            true,
-            format!("attempt {attempt} at step {name:?} failed and will be tried again: {why}{twice}"),
-        );
+        publish(retry(step));
     }
-    if old.is_some_and(|old| old.phase == step.phase && old.attempt == step.attempt) {
-        return;
+    // A new phase or a new attempt is reported; other changes of a step are not.
+    if old.is_none_or(|old| old.phase != step.phase || old.attempt != step.attempt) {
+        let asked = old.is_some_and(|old| old.phase == Some(StepPhase::PendingApproval));
+        phase(step, asked).into_iter().for_each(publish);
     }
+}
+
+/// Describes an attempt that failed and will be followed by another.
+fn retry(step: &StepStatus) -> Description {
+    let (name, attempt) = (&step.name, step.attempt.unwrap_or(1));
+    let why = step.waiting.as_ref().and_then(|waiting| waiting.message.clone()).unwrap_or_default();
+    // Nobody saw how the attempt ended, so it may have done its work: warn before the next one repeats it.
+    let twice = if why == UNSEEN { ", so the step may be run twice" } else { "" };
+    let message = format!("attempt {attempt} at step {name:?} failed and will be tried again: {why}{twice}");
+    (EventReason::StepRetry, true, message)
+}
+
+/// Describes the phase that a step has entered. `asked`: it waited for approval before.
+fn phase(step: &StepStatus, asked: bool) -> Option<Description> {
+    use EventReason as Reason;
+    let name = &step.name;
     let attempt = match step.attempt {
         Some(attempt) if attempt > 1 => format!(", attempt {attempt}"),
         _ => String::new(),
@@ -61,54 +79,59 @@ fn step_events(place: usize, old: Option<&StepStatus>, step: &StepStatus, events
             [&step.reason, &step.message].into_iter().flatten().map(String::as_str).collect();
         if parts.is_empty() { otherwise.to_owned() } else { parts.join(": ") }
     };
-    let decided = was == Some(StepPhase::PendingApproval) || step.approved_by.is_some();
+    let decided = asked || step.approved_by.is_some();
     let by = step.approved_by.as_deref().map_or_else(String::new, |by| format!(" by {by}"));
-    match step.phase {
-        Some(StepPhase::Running) => tell("StepStarted", false, format!("step {name:?} started{attempt}")),
-        Some(StepPhase::PendingApproval) => {
-            tell("StepPendingApproval", false, format!("step {name:?} waits for approval"));
+    Some(match step.phase? {
+        StepPhase::Running => (Reason::StepStarted, false, format!("step {name:?} started{attempt}")),
+        StepPhase::PendingApproval => {
+            (Reason::StepPendingApproval, false, format!("step {name:?} waits for approval"))
         }
-        Some(StepPhase::Succeeded) if decided => {
-            tell("StepApproved", false, format!("step {name:?} was approved{by}"));
+        StepPhase::Succeeded if decided => {
+            (Reason::StepApproved, false, format!("step {name:?} was approved{by}"))
         }
-        Some(StepPhase::Succeeded) => tell("StepSucceeded", false, format!("step {name:?} succeeded")),
-        Some(StepPhase::Failed) => match step.reason.as_deref() {
-            Some("Rejected") => tell("StepRejected", true, format!("step {name:?} was rejected{by}")),
-            Some("StepTimeout") => tell("StepTimeout", true, format!("step {name:?}: {}", why("timed out"))),
-            _ => tell("StepFailed", true, format!("step {name:?} failed: {}", why("no reason was given"))),
+        StepPhase::Succeeded => (Reason::StepSucceeded, false, format!("step {name:?} succeeded")),
+        StepPhase::Failed => match step.reason() {
+            Some(StepReason::Rejected) => {
+                (Reason::StepRejected, true, format!("step {name:?} was rejected{by}"))
+            }
+            Some(StepReason::StepTimeout) => {
+                (Reason::StepTimeout, true, format!("step {name:?}: {}", why("timed out")))
+            }
+            _ => (Reason::StepFailed, true, format!("step {name:?} failed: {}", why("no reason was given"))),
         },
-        Some(StepPhase::Skipped) => {
-            tell("StepSkipped", false, format!("step {name:?} was skipped: {}", why("its `when` is false")));
+        StepPhase::Skipped => {
+            (Reason::StepSkipped, false, format!("step {name:?} was skipped: {}", why("its `when` is false")))
         }
-        Some(StepPhase::Cancelled) => {
-            tell("StepCancelled", true, format!("step {name:?} was cancelled: {}", why("the flow ended")));
+        StepPhase::Cancelled => {
+            (Reason::StepCancelled, true, format!("step {name:?} was cancelled: {}", why("the flow ended")))
         }
-        Some(StepPhase::Pending | StepPhase::Unknown) | None => {}
-    }
+        StepPhase::Pending | StepPhase::Unknown => return None,
+    })
 }
 
 fn flow_event(flow: &JobFlow, before: &JobFlowStatus, after: &JobFlowStatus, events: &mut Vec<Event>) {
-    let said = |otherwise: &str| after.message.clone().unwrap_or_else(|| otherwise.to_owned());
+    let message = |otherwise: &str| after.message.clone().unwrap_or_else(|| otherwise.to_owned());
     let (reason, warning, message) = match after.phase {
         Some(FlowPhase::Succeeded) => {
-            let steps = crate::flows::outline::count(flow.spec.steps.len() as u64, "step");
-            let took = after.duration.as_deref().map_or_else(String::new, |took| format!(" in {took}"));
-            ("FlowSucceeded", false, format!("{steps} done{took}"))
+            let steps = count(flow.spec.steps.len() as u64, "step");
+            let duration = after.duration.as_deref();
+            let duration = duration.map_or_else(String::new, |duration| format!(" in {duration}"));
+            (EventReason::FlowSucceeded, false, format!("{steps} done{duration}"))
         }
-        Some(FlowPhase::Failed) => ("FlowFailed", true, said("the flow failed")),
-        Some(FlowPhase::Paused) => ("FlowPaused", false, said("the flow waits for approval")),
-        Some(FlowPhase::Suspended) => ("FlowSuspended", false, said("the flow is suspended")),
+        Some(FlowPhase::Failed) => (EventReason::FlowFailed, true, message("the flow failed")),
+        Some(FlowPhase::Paused) => (EventReason::FlowPaused, false, message("the flow waits for approval")),
+        Some(FlowPhase::Suspended) => (EventReason::FlowSuspended, false, message("the flow is suspended")),
         Some(FlowPhase::Running)
             if matches!(before.phase, Some(FlowPhase::Paused | FlowPhase::Suspended))
                 && before.start_time.is_some() =>
         {
-            ("FlowResumed", false, "the flow goes on".to_owned())
+            (EventReason::FlowResumed, false, "the flow goes on".to_owned())
         }
         _ => return,
     };
     events.push(event(reason, warning, None, message));
 }
 
-fn event(reason: &'static str, warning: bool, step: Option<usize>, message: String) -> Event {
-    Event { reason, warning, step, message }
+fn event(reason: EventReason, warning: bool, step: Option<usize>, message: String) -> Event {
+    Event { reason: reason.as_str(), warning, step, message }
 }

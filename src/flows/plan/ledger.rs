@@ -1,53 +1,52 @@
-//! A plan in the making: the flow's steps, and what happens to them now.
+//! The ledger of a plan: the status that the flow had, the one that it will have, and the actions in between.
+//!
+//! It decides nothing: `drive` holds the order of the stages, and each stage changes the ledger.
 
 use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::collections::HashMap;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 
-use super::policy::{Policy, after, seconds, stamp};
-use super::{
-    Action, JobSeen, Needs, Observed, Plan, RefusalKind, estimate, events, prune, report, settle, stop,
+use super::model::{Action, JobSeen, Needs, Observed, RefusalKind};
+use super::policy::{LONGEST_MESSAGE, Policy, after, cut, seconds, stamp};
+use super::reason::{Stop, is_waiting};
+use crate::flows::api::{
+    JobFlow, JobFlowStatus, ObjectRef, OnStepFailure, Step, StepPhase, StepReason, StepStatus, Waiting,
+    WaitingReason,
 };
-use crate::flows::api::{JobFlow, JobFlowStatus, ObjectRef, Step, StepPhase, StepStatus, Waiting};
 use crate::flows::dag::Dag;
 use crate::flows::eval;
 use crate::flows::eval::{Reads, Scene, Unready};
 use crate::flows::observed::Job;
 use crate::flows::outcome;
 
-/// The reason of a step whose failure was one more than the flow's `backoffLimit` allows.
-pub(super) const RETRIES_USED_UP: &str = "FlowBackoffLimitExceeded";
-/// The reason of a step whose Job has the name of somebody else's.
-pub(super) const NAME_CONFLICT: &str = "NameConflict";
-
-/// A plan in the making.
-pub(super) struct Work<'a> {
+/// A plan while it is being made.
+pub(super) struct Ledger<'a> {
     pub(super) flow: &'a JobFlow,
     pub(super) observed: &'a Observed,
     pub(super) now: Timestamp,
     pub(super) policy: Policy<'a>,
     pub(super) dag: Dag<'a>,
-    /// The status as it was.
-    before: Cow<'a, JobFlowStatus>,
-    /// The status as it will be, without its steps.
+    /// The old status.
+    pub(super) before: Cow<'a, JobFlowStatus>,
+    /// The new status, without its steps.
     pub(super) status: JobFlowStatus,
-    /// The steps as they will be, each at its place in the spec.
+    /// The new steps, each at its index in the spec.
     pub(super) steps: Vec<StepStatus>,
-    /// Jobs of current attempts, by the step's place: those that the status names.
+    /// The Jobs of current attempts that the status names, by the step's index.
     jobs: HashMap<usize, &'a JobSeen>,
     pub(super) actions: Vec<Action>,
     pub(super) needs: Needs,
-    due: Option<Timestamp>,
-    /// Why the flow ends before its steps do.
-    pub(super) stopped: Option<stop::Stop>,
-    /// What is read of each step's result document, found out at most once.
+    pub(super) due: Option<Timestamp>,
+    /// The external reason for which the flow ends before its steps do.
+    pub(super) stopped: Option<Stop>,
+    /// The parts of each step's result document that expressions read; computed at most once.
     reads: OnceCell<Vec<Reads>>,
 }
 
-impl<'a> Work<'a> {
+impl<'a> Ledger<'a> {
     pub(super) fn new(flow: &'a JobFlow, observed: &'a Observed, now: Timestamp) -> Self {
         let before = flow.status.as_ref().map_or_else(Cow::default, Cow::Borrowed);
         let known: HashMap<&str, &StepStatus> =
@@ -82,78 +81,48 @@ impl<'a> Work<'a> {
         }
     }
 
+    /// Tells whether the new status differs from the old one.
+    pub(super) fn is_changed(&self) -> bool {
+        self.steps != self.before.steps || self.status != self.before.clone_without_steps()
+    }
+
     pub(super) fn has_started(&self) -> bool {
         self.status.start_time.is_some()
     }
 
-    /// Whether the validator looked at the spec for this plan: it does so when the generation is one that the status does
-    /// not tell of yet.
+    /// Tells whether the spec was validated for this plan: that is done for a generation that the status does not name
+    /// yet.
     pub(super) fn was_judged(&self) -> bool {
         self.before.observed_generation != self.flow.metadata.generation
     }
 
-    /// Take a started flow as far as it goes now.
-    pub(super) fn run(&mut self) {
-        self.stopped = stop::cause(self);
-        settle::settle(self);
-        self.decide_deadline();
-        loop {
-            let failing = self.is_failing();
-            if self.stopped.is_some()
-                || failing && self.policy.reaction != crate::flows::api::OnStepFailure::RunIndependent
-            {
-                stop::wind_down(self);
-                break;
-            }
-            // Something that fails while it starts may end the flow.
-            if !super::advance::advance(self) {
-                break;
-            }
-        }
-        super::finished::delete_leftovers(self);
-        report::report(self);
-    }
-
-    /// The deadline strikes after outcomes that are visible have been taken: what is done is done.
-    fn decide_deadline(&mut self) {
-        let Some(strikes) = self.deadline() else { return };
-        if self.stopped.is_some() || (0..self.steps.len()).all(|place| is_final(self.phase(place))) {
-            return;
-        }
-        if strikes <= self.now {
-            self.stopped = Some(stop::Stop::Deadline);
-        } else {
-            self.wake(strikes);
-        }
-    }
-
-    /// When the flow's time is over.
+    /// The end of the flow's `activeDeadlineSeconds`, if it has any.
     pub(super) fn deadline(&self) -> Option<Timestamp> {
         Some(after(self.status.start_time.as_ref()?.0, self.policy.deadline?))
     }
 
-    /// When the step's time is over, with all its attempts.
-    pub(super) fn timeout(&self, place: usize) -> Option<Timestamp> {
-        let start = self.steps[place].start_time.as_ref()?.0;
-        Some(after(start, seconds(self.step(place).timeout_seconds?)))
+    /// The end of the step's `timeoutSeconds`, which cover all its attempts.
+    pub(super) fn timeout(&self, index: usize) -> Option<Timestamp> {
+        let start = self.steps[index].start_time.as_ref()?.0;
+        Some(after(start, seconds(self.step(index).timeout_seconds?)))
     }
 
-    pub(super) fn step(&self, place: usize) -> &'a Step {
-        &self.flow.spec.steps[place]
+    pub(super) fn step(&self, index: usize) -> &'a Step {
+        &self.flow.spec.steps[index]
     }
 
-    pub(super) fn phase(&self, place: usize) -> StepPhase {
-        self.steps[place].phase.unwrap_or(StepPhase::Pending)
+    pub(super) fn phase(&self, index: usize) -> StepPhase {
+        self.steps[index].phase.unwrap_or(StepPhase::Pending)
     }
 
-    /// Whether the step's result document is read where it comes from the Job's status.
-    pub(super) fn reads_job_status(&self, place: usize) -> bool {
-        self.reads.get_or_init(|| eval::reads(self.flow))[place].job_status
+    /// Tells whether some expression reads the part of the step's result document that comes from the Job's status.
+    pub(super) fn reads_job_status(&self, index: usize) -> bool {
+        self.reads.get_or_init(|| eval::reads(self.flow))[index].job_status
     }
 
-    /// The Job of the step's current attempt, if it is seen.
-    pub(super) fn job(&self, place: usize) -> Option<&'a JobSeen> {
-        self.jobs.get(&place).copied().filter(|seen| refers(&self.steps[place], &seen.job))
+    /// The Job of the step's current attempt, if it was observed.
+    pub(super) fn job(&self, index: usize) -> Option<&'a JobSeen> {
+        self.jobs.get(&index).copied().filter(|seen| refers(&self.steps[index], &seen.job))
     }
 
     pub(super) fn uid(&self) -> &'a str {
@@ -164,31 +133,30 @@ impl<'a> Work<'a> {
         self.flow.spec.suspend == Some(true)
     }
 
-    /// Plan again at `time`, or before.
-    pub(super) fn wake(&mut self, time: Timestamp) {
+    /// Plans again at `time` at the latest.
+    pub(super) fn requeue_at(&mut self, time: Timestamp) {
         self.due = Some(self.due.map_or(time, |due| due.min(time)));
     }
 
-    /// Whether a step's failure fails the flow.
-    pub(super) fn is_fatal(&self, place: usize) -> bool {
-        self.phase(place) == StepPhase::Failed
-            && (self.step(place).continue_on_failure != Some(true)
-                || self.steps[place].reason.as_deref() == Some(RETRIES_USED_UP))
+    /// Tells whether the step has failed in a way that fails the flow.
+    pub(super) fn is_fatal(&self, index: usize) -> bool {
+        self.phase(index) == StepPhase::Failed
+            && (self.step(index).continue_on_failure != Some(true)
+                || self.steps[index].reason() == Some(StepReason::FlowBackoffLimitExceeded))
     }
 
-    /// Whether there is a failure that fails the flow.
+    /// Tells whether a step's failure fails the flow.
     pub(super) fn is_failing(&self) -> bool {
-        (0..self.steps.len()).any(|place| self.is_fatal(place))
+        (0..self.steps.len()).any(|index| self.is_fatal(index))
     }
 
-    /// Whether a new attempt may start: nothing may once the flow is failing, unless independent steps go on.
+    /// Tells whether a new attempt may start: none may once the flow is failing, unless the policy is RunIndependent.
     pub(super) fn may_go_on(&self) -> bool {
         self.stopped.is_none()
-            && (self.policy.reaction == crate::flows::api::OnStepFailure::RunIndependent
-                || !self.is_failing())
+            && (self.policy.reaction == OnStepFailure::RunIndependent || !self.is_failing())
     }
 
-    /// Retries that were used or are promised, of all steps together.
+    /// The retries of all steps together, including those that are waited for.
     pub(super) fn retries(&self) -> i64 {
         let of = |step: &StepStatus| {
             step.attempt.unwrap_or(1) - 1 + i64::from(is_waiting(step, WaitingReason::Retry))
@@ -196,75 +164,88 @@ impl<'a> Work<'a> {
         self.steps.iter().map(of).sum()
     }
 
-    /// A step has come to its end.
+    /// Tells whether every step has ended.
+    pub(super) fn all_final(&self) -> bool {
+        (0..self.steps.len()).all(|index| self.phase(index).is_final())
+    }
+
+    /// Skips a step because one that it depends on did not succeed.
+    pub(super) fn skip_behind(&mut self, index: usize, upstream: &str) {
+        let message = format!("step {upstream:?} did not succeed");
+        self.end(index, StepPhase::Skipped, Some(StepReason::UpstreamFailed.as_str()), Some(message));
+    }
+
+    /// Ends a step.
     pub(super) fn end(
         &mut self,
-        place: usize,
+        index: usize,
         phase: StepPhase,
         reason: Option<&str>,
         message: Option<String>,
     ) {
         let now = self.now;
-        let step = &mut self.steps[place];
+        let step = &mut self.steps[index];
         step.phase = Some(phase);
         step.reason = reason.map(str::to_owned);
-        step.message = message.map(|text| cut(&text));
+        step.message = message.map(|text| cut(&text, LONGEST_MESSAGE));
         step.waiting = None;
         step.completion_time = stamp(now);
     }
 
-    /// A step waits; since when is kept as long as the reason stays the same.
+    /// Makes a step wait. The start of the wait is kept as long as the reason stays the same.
     pub(super) fn wait(
         &mut self,
-        place: usize,
+        index: usize,
         reason: WaitingReason,
         message: Option<String>,
         until: Option<Timestamp>,
     ) {
         let now = self.now;
-        let since = match &self.steps[place].waiting {
-            Some(waiting) if waiting.reason == reason.word() => waiting.since.clone(),
+        // Most steps of a large flow wait for others: their status does without a time that says nothing new.
+        let has_since = reason != WaitingReason::Dependencies;
+        let since = match &self.steps[index].waiting {
+            Some(waiting) if waiting.reason == reason.as_str() => waiting.since.clone(),
             _ => None,
         };
-        self.steps[place].waiting = Some(Box::new(Waiting {
-            reason: reason.word().to_owned(),
-            message: message.map(|text| cut(&text)),
-            since: since.or_else(|| reason.has_since().then_some(MicroTime(now))),
+        self.steps[index].waiting = Some(Box::new(Waiting {
+            reason: reason.as_str().to_owned(),
+            message: message.map(|text| cut(&text, LONGEST_MESSAGE)),
+            since: since.or_else(|| has_since.then_some(MicroTime(now))),
             until: until.and_then(stamp),
         }));
     }
 
-    /// Since when a step has waited for this reason; now, if it does not yet.
-    pub(super) fn waits_since(&self, place: usize, reason: WaitingReason) -> Timestamp {
-        let waiting = self.steps[place].waiting.as_ref().filter(|waiting| waiting.reason == reason.word());
+    /// The time since which a step has waited for this reason; now, if it does not wait for it yet.
+    pub(super) fn waits_since(&self, index: usize, reason: WaitingReason) -> Timestamp {
+        let waiting = self.steps[index].waiting.as_ref().filter(|waiting| waiting.reason == reason.as_str());
         waiting.and_then(|waiting| waiting.since.as_ref()).map_or(self.now, |since| since.0)
     }
 
-    /// Evaluate something of a step where it stands now.
+    /// Evaluates an expression or template of a step with the values known now.
     pub(super) fn evaluate<T>(
         &self,
-        place: usize,
+        index: usize,
         attempt: i64,
         what: impl FnOnce(&Scene<'_>) -> Result<T, Unready>,
     ) -> Result<T, Unready> {
         let document = |name: &str| {
-            let place = self.dag.find(name)?;
-            let seen = self.job(place)?;
+            let index = self.dag.find(name)?;
+            let seen = self.job(index)?;
             Some(outcome::document(&seen.job, &seen.all_pods(), None))
         };
         what(&Scene {
             flow: self.flow,
             steps: &self.steps,
-            step: place,
+            step: index,
             attempt,
             sources: &self.observed.sources,
             document: &document,
         })
     }
 
-    /// Delete the Job of a step's current attempt, if it is there and not going already.
-    pub(super) fn delete_job(&mut self, place: usize) {
-        if let Some(seen) = self.job(place)
+    /// Plans the deletion of the Job of a step's current attempt, if it exists and is not being deleted already.
+    pub(super) fn delete_job(&mut self, index: usize) {
+        if let Some(seen) = self.job(index)
             && !seen.job.deleting
             && seen.gone.is_none()
         {
@@ -274,163 +255,48 @@ impl<'a> Work<'a> {
             }
         }
     }
-
-    /// The plan.
-    pub(super) fn into_plan(mut self) -> Plan {
-        // A step that was stopped after its Job was asked for.
-        let steps = &self.steps;
-        self.actions.retain(|action| match action {
-            Action::CreateJob { step, .. } => steps[*step].phase == Some(StepPhase::Running),
-            _ => true,
-        });
-        if let Some(end) = &self.status.completion_time {
-            self.due = Some(after(end.0, self.policy.ttl));
-        }
-        std::mem::swap(&mut self.status.steps, &mut self.steps);
-        let changed = self.status != *self.before;
-        std::mem::swap(&mut self.status.steps, &mut self.steps);
-        self.write_late(changed);
-        if changed {
-            // It moves with the clock, so it is no reason to write.
-            let runs = self.status.start_time.is_some() && self.status.completion_time.is_none();
-            let end = estimate::end(&self.dag, &self.steps, &self.observed.took, self.now);
-            self.status.estimated_completion_time = end.filter(|_| runs).map(MicroTime);
-        }
-        self.status.steps = std::mem::take(&mut self.steps);
-        let events = events::between(self.flow, &self.before, &self.status);
-        let spent = prune::prunable(self.flow, &self.status, &self.observed.jobs);
-        let may_wait = changed && self.actions.is_empty() && self.status.phase == self.before.phase;
-        let Self { status, actions, due, needs, .. } = self;
-        Plan { status, may_wait, actions, due, needs, events, spent }
-    }
-
-    /// UIDs of Jobs are written along with what has to be written, or when they have waited long enough.
-    fn write_late(&mut self, changed: bool) {
-        let large = self.steps.len() > report::LARGE;
-        for place in 0..self.steps.len() {
-            let Some(seen) = self.job(place) else { continue };
-            let is_final = is_final(self.phase(place));
-            let Some(reference) = &mut self.steps[place].job_ref else { continue };
-            if reference.uid.is_some() || large && is_final {
-                continue;
-            }
-            let [settled, overdue] = [SETTLED, LATE].map(|span| after(seen.job.created, span));
-            if changed || overdue <= self.now {
-                reference.uid = Some(seen.job.uid.to_string());
-            } else {
-                self.wake(if settled > self.now { settled } else { overdue });
-            }
-        }
-    }
 }
 
-/// The Job of each step's current attempt. Whatever a Job says of itself, it is the one that the status names, or it is
-/// nobody's.
+/// Finds the Job of each step's current attempt. The status decides which Job that is, whatever a Job's labels say.
 fn referred<'a>(steps: &[StepStatus], observed: &'a Observed) -> HashMap<usize, &'a JobSeen> {
-    let places =
-        steps.iter().enumerate().filter_map(|(place, step)| Some((&*step.job_ref.as_ref()?.name, place)));
-    let places: HashMap<&str, usize> = places.collect();
+    let indexes =
+        steps.iter().enumerate().filter_map(|(index, step)| Some((&*step.job_ref.as_ref()?.name, index)));
+    let indexes: HashMap<&str, usize> = indexes.collect();
     let mut jobs: HashMap<usize, &JobSeen> = HashMap::new();
     for seen in &observed.jobs {
-        let Some(&place) = places.get(&*seen.job.name) else { continue };
-        let step = &steps[place];
+        let Some(&index) = indexes.get(&*seen.job.name) else { continue };
+        let step = &steps[index];
         if !refers(step, &seen.job) || is_refused(step, observed) {
             continue;
         }
-        // As long as its UID is not known, it has to say at least that it is this attempt's.
+        // As long as the status lacks the UID, the Job's labels have to agree.
         let knows_uid = step.job_ref.as_ref().is_some_and(|reference| reference.uid.is_some());
         if !knows_uid && (*seen.job.step != *step.name || Some(seen.job.attempt) != step.attempt) {
             continue;
         }
-        // One of this name was there and is gone: what has its name now is another one.
-        if seen.gone.is_some() || !jobs.contains_key(&place) {
-            jobs.insert(place, seen);
+        // If a Job of this name is gone, that was the step's Job, and the one that has the name now is another.
+        if seen.gone.is_some() || !jobs.contains_key(&index) {
+            jobs.insert(index, seen);
         }
     }
     jobs
 }
 
-/// Whether the step's status names this Job.
+/// Tells whether the step's status names this Job.
 pub(super) fn refers(step: &StepStatus, job: &Job) -> bool {
     let Some(reference) = &step.job_ref else { return false };
     *reference.name == *job.name && reference.uid.as_deref().is_none_or(|uid| *uid == *job.uid)
 }
 
-/// Whether the Job that has the name of the step's Job was found to be somebody else's.
+/// Tells whether the Job that has the name of the step's Job was found to belong to somebody else.
 fn is_refused(step: &StepStatus, observed: &Observed) -> bool {
     let refusal = || observed.refused.get(&(step.name.clone(), step.attempt.unwrap_or(1)));
-    step.reason.as_deref() == Some(NAME_CONFLICT)
+    step.reason() == Some(StepReason::NameConflict)
         || !observed.refused.is_empty()
             && refusal().is_some_and(|refusal| refusal.kind == RefusalKind::NameConflict)
 }
 
-/// How long a Job's UID may be missing in the status.
-const LATE: SignedDuration = SignedDuration::from_mins(1);
-/// How long after its creation a Job is looked at again: the shell knows by then whether a watch has shown it.
-const SETTLED: SignedDuration = SignedDuration::from_secs(10);
-
-/// Why a step waits, as `waiting.reason` says it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum WaitingReason {
-    Dependencies,
-    Approval,
-    Parallelism,
-    Retry,
-    Concurrency,
-    Suspended,
-    Reference,
-    Quota,
-    Unavailable,
-    Unschedulable,
-    ImagePull,
-    ContainerConfig,
-}
-
-impl WaitingReason {
-    pub(super) fn word(self) -> &'static str {
-        match self {
-            Self::Dependencies => "Dependencies",
-            Self::Approval => "Approval",
-            Self::Parallelism => "Parallelism",
-            Self::Retry => "Retry",
-            Self::Concurrency => "Concurrency",
-            Self::Suspended => "Suspended",
-            Self::Reference => "Reference",
-            Self::Quota => "Quota",
-            Self::Unavailable => "Unavailable",
-            Self::Unschedulable => "Unschedulable",
-            Self::ImagePull => "ImagePull",
-            Self::ContainerConfig => "ContainerConfig",
-        }
-    }
-
-    /// Dependencies say it by themselves, and most steps of a large flow wait for some.
-    fn has_since(self) -> bool {
-        self != Self::Dependencies
-    }
-}
-
-/// Whether a step waits for this reason.
-pub(super) fn is_waiting(step: &StepStatus, reason: WaitingReason) -> bool {
-    step.waiting.as_ref().is_some_and(|waiting| waiting.reason == reason.word())
-}
-
-/// Whether a phase is final.
-pub(super) fn is_final(phase: StepPhase) -> bool {
-    matches!(phase, StepPhase::Succeeded | StepPhase::Failed | StepPhase::Skipped | StepPhase::Cancelled)
-}
-
-/// A reference to a Job of the flow.
+/// Returns a reference to a Job of the flow by its name.
 pub(super) fn job_ref(name: String) -> ObjectRef {
     ObjectRef { name, ..ObjectRef::default() }
-}
-
-/// The longest message of a step, in bytes: a thousand of them have to fit beside each other.
-const LONGEST: usize = 512;
-
-fn cut(text: &str) -> String {
-    if text.len() <= LONGEST {
-        return text.to_owned();
-    }
-    format!("{}...", &text[..text.floor_char_boundary(LONGEST - 3)])
 }

@@ -1,12 +1,13 @@
 //! The planner against an interpreter that was written independently of it, on random flows.
 //!
-//! [`reference`] tells what becomes of a case, from the specification alone. [`world`] and [`drive`] play the cluster
-//! and the shell around the real planner, kindly or with every trouble that an engine meets; [`invariants`] hold of
-//! every single plan, and [`compare`] holds the end against the reference's. A case that fails is made smaller and
-//! printed with its seed; `HEADWORKS_SEED=N` runs that one case alone, `HEADWORKS_CASES=N` as many as there is time for.
+//! [`reference`] computes the end of a case from the specification alone. [`world`] and [`drive`] simulate the cluster
+//! and the controller around the real planner, without trouble or with every trouble that a controller meets;
+//! [`invariants`] are checked for every single plan, and [`compare`] compares the end with the reference's. A case that
+//! fails is made smaller and printed with its seed; `HEADWORKS_SEED=N` runs that case alone, `HEADWORKS_CASES=N` runs N
+//! cases.
 //!
-//! With trouble only those cases are compared whose end no pace can change ([`is_timeless`]); half of the cases are made
-//! so. The invariants hold of all.
+//! With trouble only those cases are compared whose end does not depend on timing ([`is_timeless`]); half of the cases
+//! are made so. The invariants are checked in all.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -38,7 +39,7 @@ fn jittered(case: &Case, step: usize, retry: i64) -> reference::Micros {
     i64::try_from(wait.as_micros()).expect("short")
 }
 
-/// Run a case, and say what is wrong.
+/// Runs a case. The error says what is wrong.
 fn check(case: &Case, planner: Planner, seed: u64, trouble: Trouble) -> Result<(), String> {
     let expected = reference::run(case, &|step, retry| jittered(case, step, retry));
     let run = || drive(case, planner, seed, trouble);
@@ -57,7 +58,7 @@ fn random_case(seed: u64, trouble: Trouble) -> Case {
     if trouble == Trouble::Much && seed.is_multiple_of(2) { generate::without_clocks(case) } else { case }
 }
 
-/// Find a case that fails, and make it small. Gives what to print.
+/// Finds a case that fails and makes it small. The error is the text to print.
 fn search(planner: Planner, seeds: std::ops::Range<u64>, trouble: Trouble) -> Result<(), String> {
     for seed in seeds {
         let mut case = random_case(seed, trouble);
@@ -83,7 +84,7 @@ fn search(planner: Planner, seeds: std::ops::Range<u64>, trouble: Trouble) -> Re
     Ok(())
 }
 
-/// So many seeds, or as many as `HEADWORKS_CASES` says, or only the one of `HEADWORKS_SEED`.
+/// Returns `count` seeds, or as many as `HEADWORKS_CASES` says, or only the one of `HEADWORKS_SEED`.
 fn seeds(count: u64) -> std::ops::Range<u64> {
     #[expect(clippy::disallowed_methods, reason = "a test that is run again by its seed")]
     let number = |name| std::env::var(name).ok().map(|text| text.parse().expect("a number"));

@@ -10,7 +10,10 @@ use crate::flows::api::{
 use crate::k8s::duration;
 use crate::k8s::hash;
 
-/// `spec.executionPolicy`, as it counts.
+/// A flow with more steps than this stores less of each in its status.
+pub(super) const LARGE: usize = 250;
+
+/// `spec.executionPolicy` with its defaults.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Policy<'a> {
     pub(super) concurrency: ConcurrencyPolicy,
@@ -52,10 +55,11 @@ impl<'a> Policy<'a> {
     }
 }
 
-/// How long to wait after an attempt failed before retry number `retry`, counted from 0.
+/// Returns the wait after a failed attempt before retry number `retry`, counted from 0.
 ///
-/// Fixed d; Linear d (n + 1); Exponential d factor^n, moved by at most 10 % either way. The move is derived from the
-/// flow, the step and the retry, so that planning again gives the same instant. None is longer than `maxDuration`.
+/// Fixed d; Linear d (n + 1); Exponential d factor^n, with a jitter of at most 10 % either way. The jitter is derived
+/// from the flow, the step and the retry, so that planning again gives the same instant. None is longer than
+/// `maxDuration`.
 pub fn backoff(policy: &RetryPolicy, flow_uid: &str, step: &str, retry: i64) -> SignedDuration {
     let none = Backoff::default();
     let backoff = policy.backoff.as_ref().unwrap_or(&none);
@@ -88,23 +92,34 @@ pub fn backoff(policy: &RetryPolicy, flow_uid: &str, step: &str, retry: i64) -> 
     SignedDuration::from_nanos(wait.min(longest))
 }
 
-/// Cut to what a status can hold, so that what is planned equals what is read back.
+/// Truncates a time to the microseconds that a status stores, so that a planned status equals the one read back.
 pub(super) fn microseconds(time: Timestamp) -> Timestamp {
     Timestamp::from_microsecond(time.as_microsecond()).unwrap_or(time)
 }
 
-/// `time + span`, at most the end of time.
+/// Adds a span to a time; the latest representable time if that overflows.
 pub(super) fn after(time: Timestamp, span: SignedDuration) -> Timestamp {
     time.checked_add(span).map_or(Timestamp::MAX, microseconds)
 }
 
-/// Seconds of the API as a span.
+/// Converts a number of seconds of the API to a span.
 pub(super) fn seconds(seconds: i64) -> SignedDuration {
     SignedDuration::from_secs(seconds)
 }
 
-/// As the status writes it.
+/// Converts a time to the form of a status field.
 #[expect(clippy::unnecessary_wraps, reason = "times of a status are optional")]
 pub(super) fn stamp(time: Timestamp) -> Option<MicroTime> {
     Some(MicroTime(time))
+}
+
+/// The longest message of a step, in bytes: a thousand of them have to fit into one status.
+pub(super) const LONGEST_MESSAGE: usize = 512;
+
+/// Cuts a text to at most `longest` bytes; the last three of a text that was cut are dots.
+pub(super) fn cut(text: &str, longest: usize) -> String {
+    if text.len() <= longest {
+        return text.to_owned();
+    }
+    format!("{}...", &text[..text.floor_char_boundary(longest - 3)])
 }

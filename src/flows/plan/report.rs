@@ -1,80 +1,83 @@
-//! What people read of a flow: its phase, its progress, its conditions, one sentence.
+//! The summary of a flow in its status: phase, progress, conditions, and a message of one sentence.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-use super::ledger::{RETRIES_USED_UP, WaitingReason, Work, is_final, is_waiting};
-use super::policy::stamp;
+use super::ledger::Ledger;
+use super::policy::{LARGE, cut, stamp};
+use super::reason::{NO_LONGER_VALID, Stop, is_waiting};
 use super::stop;
-use super::stop::Stop;
-use crate::flows::api::{FlowPhase, JobFlowStatus, Progress, StepPhase, StepStatus};
+use crate::flows::api::{
+    FlowPhase, FlowReason, JobFlowStatus, Progress, StepPhase, StepReason, StepStatus, WaitingReason,
+};
 use crate::flows::outline::count;
 use crate::k8s::duration;
 
-/// A flow with more steps than this keeps less of each in its status.
-pub(super) const LARGE: usize = 250;
-/// A status beyond this many bytes would soon be refused by the API server (etcd takes 1.5 MiB of the whole object).
+/// A flow whose steps take more bytes than this is failed: the API server would soon refuse its status (etcd takes
+/// 1.5 MiB for the whole object).
 const TOO_LARGE: usize = 1_000_000;
-/// The condition of a flow that goes on though its spec would not be admitted any more.
-pub(super) const NO_LONGER_VALID: &str = "SpecNoLongerValid";
-/// The longest sentence about a flow.
+/// The longest message about a flow, in bytes.
 const LONGEST: usize = 1_024;
 
-/// Say where the flow stands, from where its steps stand.
-pub(super) fn report(work: &mut Work<'_>) {
-    if size(work) > TOO_LARGE && work.stopped.is_none() {
-        work.stopped = Some(Stop::Broken {
-            reason: "StatusTooLarge",
+/// Sums up the flow from its steps.
+pub(super) fn report(ledger: &mut Ledger<'_>) {
+    if size(ledger) > TOO_LARGE && ledger.stopped.is_none() {
+        ledger.stopped = Some(Stop::Broken {
+            reason: FlowReason::StatusTooLarge.as_str(),
             message: "what is known of its steps does not fit into one object; hand less from step to step"
                 .to_owned(),
         });
-        stop::wind_down(work);
+        stop::wind_down(ledger);
     }
-    let over = (0..work.steps.len()).all(|place| is_final(work.phase(place)));
-    let (phase, reason, message) = if over { end(work) } else { middle(work) };
-    if over && work.status.completion_time.is_none() {
-        work.status.completion_time = stamp(work.now);
-        if let Some(start) = &work.status.start_time {
-            let nanoseconds = work.now.duration_since(start.0).as_nanos();
+    let over = ledger.all_final();
+    let (phase, reason, message) = if over { final_summary(ledger) } else { interim_summary(ledger) };
+    if over && ledger.status.completion_time.is_none() {
+        ledger.status.completion_time = stamp(ledger.now);
+        if let Some(start) = &ledger.status.start_time {
+            let nanoseconds = ledger.now.duration_since(start.0).as_nanos();
             let milliseconds = i64::try_from(nanoseconds / 1_000_000).unwrap_or(i64::MAX / 1_000_000);
-            work.status.duration = Some(duration::format(milliseconds * 1_000_000));
+            ledger.status.duration = Some(duration::format(milliseconds * 1_000_000));
         }
     }
-    if work.steps.len() > LARGE {
-        for step in work.steps.iter_mut().filter(|step| step.phase == Some(StepPhase::Succeeded)) {
+    // A large flow saves the bytes of UIDs that no later plan needs.
+    if ledger.steps.len() > LARGE {
+        for step in ledger.steps.iter_mut().filter(|step| step.phase == Some(StepPhase::Succeeded)) {
             if let Some(job) = &mut step.job_ref {
                 job.uid = None;
             }
         }
     }
-    tell(work, phase, reason, message);
+    summarize(ledger, phase, reason, message);
 }
 
-/// A flow that cannot be run, and may be mended.
-pub(super) fn refused(work: &mut Work<'_>, reason: &'static str, message: &str) {
-    tell(work, FlowPhase::Pending, reason, Some(message.to_owned()));
+/// Reports a flow whose spec cannot be run and may still be fixed.
+pub(super) fn invalid(ledger: &mut Ledger<'_>, reason: &'static str, message: &str) {
+    summarize(ledger, FlowPhase::Pending, reason, Some(message.to_owned()));
 }
 
-/// A flow that waits for its start.
-pub(super) fn not_started(work: &mut Work<'_>, reason: WaitingReason, message: &str) {
-    for place in 0..work.steps.len() {
-        if work.dag.dependencies(place).next().is_some() {
-            work.wait(place, WaitingReason::Dependencies, None, None);
+/// Reports a flow that waits for its start.
+pub(super) fn not_started(ledger: &mut Ledger<'_>, reason: WaitingReason, message: &str) {
+    for index in 0..ledger.steps.len() {
+        if ledger.dag.dependencies(index).next().is_some() {
+            ledger.wait(index, WaitingReason::Dependencies, None, None);
         } else {
-            work.wait(place, reason, Some(message.to_owned()), None);
+            ledger.wait(index, reason, Some(message.to_owned()), None);
         }
     }
-    let (phase, told) = match reason {
-        WaitingReason::Suspended => (FlowPhase::Suspended, "FlowSuspended"),
-        _ => (FlowPhase::Pending, "FlowPending"),
+    let (phase, ready_reason) = match reason {
+        WaitingReason::Suspended => (FlowPhase::Suspended, FlowReason::FlowSuspended.as_str()),
+        _ => (FlowPhase::Pending, FlowReason::FlowPending.as_str()),
     };
-    tell(work, phase, told, Some(message.to_owned()));
+    summarize(ledger, phase, ready_reason, Some(message.to_owned()));
 }
 
-fn end(work: &Work<'_>) -> (FlowPhase, &'static str, Option<String>) {
-    if let Some(stop) = &work.stopped {
+/// The phase, the reason of the condition Ready, and the message.
+type Summary = (FlowPhase, &'static str, Option<String>);
+
+fn final_summary(ledger: &Ledger<'_>) -> Summary {
+    if let Some(stop) = &ledger.stopped {
         let message = match stop {
             Stop::Deadline => {
-                let seconds = work.policy.deadline.map_or(0, |span| span.as_secs());
+                let seconds = ledger.policy.deadline.map_or(0, |span| span.as_secs());
                 format!("not done within activeDeadlineSeconds, {seconds} s")
             }
             Stop::Replaced(by) => format!("replaced by the flow {by:?}"),
@@ -82,18 +85,18 @@ fn end(work: &Work<'_>) -> (FlowPhase, &'static str, Option<String>) {
         };
         return (FlowPhase::Failed, stop.reason(), Some(message));
     }
-    let fatal = (0..work.steps.len()).filter(|place| work.is_fatal(*place));
-    // The first that failed, not the first in the document.
+    let fatal = (0..ledger.steps.len()).filter(|index| ledger.is_fatal(*index));
+    // The message names the step that failed first in time, not in the document.
     let first =
-        fatal.min_by_key(|&place| (work.steps[place].completion_time.as_ref().map(|time| time.0), place));
-    let Some(first) = first else { return (FlowPhase::Succeeded, "FlowSucceeded", None) };
-    let used_up =
-        (0..work.steps.len()).any(|place| work.steps[place].reason.as_deref() == Some(RETRIES_USED_UP));
-    let reason = if used_up { "BackoffLimitExceeded" } else { "FlowFailed" };
-    (FlowPhase::Failed, reason, Some(failure(&work.steps[first])))
+        fatal.min_by_key(|&index| (ledger.steps[index].completion_time.as_ref().map(|time| time.0), index));
+    let Some(first) = first else { return (FlowPhase::Succeeded, FlowReason::FlowSucceeded.as_str(), None) };
+    let used_up = |step: &StepStatus| step.reason() == Some(StepReason::FlowBackoffLimitExceeded);
+    let used_up = ledger.steps.iter().any(used_up);
+    let reason = if used_up { FlowReason::BackoffLimitExceeded } else { FlowReason::FlowFailed };
+    (FlowPhase::Failed, reason.as_str(), Some(failure(&ledger.steps[first])))
 }
 
-/// `step "load" failed: BackoffLimitExceeded: container "main" exited with 3`
+/// Formats a failure: `step "load" failed: BackoffLimitExceeded: container "main" exited with 3`
 fn failure(step: &StepStatus) -> String {
     let mut text = format!("step {:?} failed", step.name);
     for part in [&step.reason, &step.message].into_iter().flatten() {
@@ -103,78 +106,82 @@ fn failure(step: &StepStatus) -> String {
     text
 }
 
-fn middle(work: &Work<'_>) -> (FlowPhase, &'static str, Option<String>) {
-    let mut places = 0..work.steps.len();
-    let in_phase = |phase| places.clone().filter(move |place| work.phase(*place) == phase);
+fn interim_summary(ledger: &Ledger<'_>) -> Summary {
+    let mut indexes = 0..ledger.steps.len();
+    let in_phase = |phase| indexes.clone().filter(move |index| ledger.phase(*index) == phase);
     let running = in_phase(StepPhase::Running).count();
-    if work.is_suspended() {
+    if ledger.is_suspended() {
         let still = match running {
             0 => "suspended".to_owned(),
             n => format!("suspended; {} still running", count(n as u64, "step")),
         };
-        return (FlowPhase::Suspended, "FlowSuspended", Some(still));
+        return (FlowPhase::Suspended, FlowReason::FlowSuspended.as_str(), Some(still));
     }
-    let retry = places.clone().any(|place| is_waiting(&work.steps[place], WaitingReason::Retry));
-    if let Some(place) = in_phase(StepPhase::PendingApproval).next()
+    let retry = indexes.clone().any(|index| is_waiting(&ledger.steps[index], WaitingReason::Retry));
+    if let Some(index) = in_phase(StepPhase::PendingApproval).next()
         && running == 0
         && !retry
     {
-        let step = &work.steps[place];
+        let step = &ledger.steps[index];
         let asked = step.waiting.as_ref().and_then(|waiting| waiting.message.as_ref());
         let asked = asked.map_or_else(String::new, |message| format!(": {message}"));
         return (
             FlowPhase::Paused,
-            "FlowPaused",
+            FlowReason::FlowPaused.as_str(),
             Some(format!("waits for approval of step {:?}{asked}", step.name)),
         );
     }
-    // Why it is not moving: what fails already, then what waits for something other than its turn.
-    let fatal = places.clone().find(|place| work.is_fatal(*place)).map(|place| failure(&work.steps[place]));
-    let message = fatal.or_else(|| places.find_map(|place| held_up(&work.steps[place])));
-    (FlowPhase::Running, "FlowRunning", message)
+    // The message says what is wrong: first a step that has failed, then one that waits for more than its turn.
+    let fatal =
+        indexes.clone().find(|index| ledger.is_fatal(*index)).map(|index| failure(&ledger.steps[index]));
+    let message = fatal.or_else(|| indexes.find_map(|index| obstacle(&ledger.steps[index])));
+    (FlowPhase::Running, FlowReason::FlowRunning.as_str(), message)
 }
 
-/// `step "load": ImagePull: ...`, if something keeps it.
-fn held_up(step: &StepStatus) -> Option<String> {
+/// Formats what a step waits for, `step "load": ImagePull: ...`, if that is no part of the usual course.
+fn obstacle(step: &StepStatus) -> Option<String> {
     let waiting = step.waiting.as_ref()?;
-    if matches!(waiting.reason.as_str(), "Dependencies" | "Parallelism" | "Approval") {
+    if let Some(WaitingReason::Dependencies | WaitingReason::Parallelism | WaitingReason::Approval) =
+        step.waits_for()
+    {
         return None;
     }
     let what = waiting.message.as_ref().map_or_else(String::new, |message| format!(": {message}"));
     Some(format!("step {:?}: {}{what}", step.name, waiting.reason))
 }
 
-fn tell(work: &mut Work<'_>, phase: FlowPhase, reason: &'static str, message: Option<String>) {
-    let progress = progress(&work.steps);
-    let generation = work.flow.metadata.generation;
-    let now = work.now;
-    let (invalid, judged) = (stop::no_longer_valid(work), work.was_judged());
-    let status = &mut work.status;
+/// Writes phase, message, progress and conditions into the status. `reason` is that of the condition Ready.
+fn summarize(ledger: &mut Ledger<'_>, phase: FlowPhase, reason: &'static str, message: Option<String>) {
+    let progress = progress(&ledger.steps);
+    let generation = ledger.flow.metadata.generation;
+    let now = ledger.now;
+    let (invalid, judged) = (stop::no_longer_valid(ledger), ledger.was_judged());
+    let status = &mut ledger.status;
     status.phase = Some(phase);
-    status.message = message.map(|text| cut(&text));
+    status.message = message.map(|text| cut(&text, LONGEST));
     status.observed_generation = generation;
     status.progress = Some(progress);
-    let said = status.message.clone().unwrap_or_default();
-    let ready = matches!(reason, "FlowRunning" | "FlowSucceeded");
-    let mut tell = |kind: &str, on: bool| condition(status, kind, on, reason, &said, generation, now);
-    tell("Ready", ready);
+    let text = status.message.clone().unwrap_or_default();
+    let ready = matches!(FlowReason::parse(reason), FlowReason::FlowRunning | FlowReason::FlowSucceeded);
+    let mut set = |kind: &str, on: bool| set_condition(status, kind, on, reason, &text, generation, now);
+    set("Ready", ready);
     match phase {
-        FlowPhase::Succeeded => tell("Complete", true),
-        FlowPhase::Failed => tell("Failed", true),
+        FlowPhase::Succeeded => set("Complete", true),
+        FlowPhase::Failed => set("Failed", true),
         _ => {}
     }
     match invalid {
-        Some((reason, words)) => {
-            condition(status, NO_LONGER_VALID, true, reason, &cut(words), generation, now);
+        Some((reason, problems)) => {
+            set_condition(status, NO_LONGER_VALID, true, reason, &cut(problems, LONGEST), generation, now);
         }
-        // Else nobody has judged it, and what was said still holds.
+        // If the spec was not validated for this plan, the earlier verdict still holds.
         None if judged => status.conditions.retain(|condition| condition.type_ != NO_LONGER_VALID),
         None => {}
     }
 }
 
-/// Set a condition; its time moves only with its status.
-fn condition(
+/// Sets a condition. Its transition time changes only with its status.
+fn set_condition(
     status: &mut JobFlowStatus,
     kind: &str,
     on: bool,
@@ -183,14 +190,14 @@ fn condition(
     observed_generation: Option<i64>,
     now: jiff::Timestamp,
 ) {
-    let word = if on { "True" } else { "False" };
-    let old = status.conditions.iter().find(|condition| condition.type_ == kind && condition.status == word);
+    let value = if on { "True" } else { "False" };
+    let old = status.conditions.iter().find(|condition| condition.type_ == kind && condition.status == value);
     // Conditions have whole seconds.
     let since = old.map(|condition| condition.last_transition_time.clone());
     let whole = jiff::Timestamp::from_second(now.as_second()).unwrap_or(now);
     let condition = Condition {
         type_: kind.to_owned(),
-        status: word.to_owned(),
+        status: value.to_owned(),
         reason: reason.to_owned(),
         message: message.to_owned(),
         observed_generation,
@@ -221,8 +228,8 @@ fn progress(steps: &[StepStatus]) -> Progress {
     }
 }
 
-/// About how many bytes the steps take in the status.
-fn size(work: &Work<'_>) -> usize {
+/// Estimates the bytes that the steps take in the status.
+fn size(ledger: &Ledger<'_>) -> usize {
     let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
     let of = |step: &StepStatus| {
         let outputs = step.outputs.iter().flat_map(|outputs| &outputs.parameters);
@@ -231,12 +238,5 @@ fn size(work: &Work<'_>) -> usize {
         let job = step.job_ref.as_ref().map_or(0, |job| 24 + job.name.len() + text(&job.uid));
         120 + step.name.len() + text(&step.reason) + text(&step.message) + outputs + waiting + job
     };
-    work.steps.iter().map(of).sum()
-}
-
-fn cut(text: &str) -> String {
-    if text.len() <= LONGEST {
-        return text.to_owned();
-    }
-    format!("{}...", &text[..text.floor_char_boundary(LONGEST - 3)])
+    ledger.steps.iter().map(of).sum()
 }

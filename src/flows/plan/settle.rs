@@ -1,101 +1,98 @@
-//! Steps that run: how they ended, if they have; what keeps them; what is not there yet, or not any more.
+//! Steps that have started: their outcomes, approvals and timeouts, and what keeps their Jobs and pods from running.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 
-use super::ledger::{NAME_CONFLICT, RETRIES_USED_UP, WaitingReason, Work, is_waiting};
-use super::policy::{after, backoff, stamp};
-use super::{Action, Gone, JobSeen, RefusalKind};
-use crate::flows::api::{StepOutputs, StepPhase, defaults};
+use super::create::{PODLESS, create, next_read};
+use super::ledger::Ledger;
+use super::model::{Gone, JobSeen, RefusalKind};
+use super::policy::{LARGE, after, backoff};
+use super::reason::{UNSEEN, is_waiting};
+use crate::flows::api::{StepOutputs, StepPhase, StepReason, WaitingReason, defaults};
 use crate::flows::eval;
-use crate::flows::eval::Unready;
 use crate::flows::observed::PodWaitingKind;
 use crate::flows::outcome;
 use crate::flows::outcome::Outcome;
-use crate::names::APPROVED_BY_PREFIX;
+use crate::names::{APPROVED_BY_PREFIX, APPROVED_PREFIX};
 
-/// A pod that waits is told of once it has waited for this long: most start at once.
+/// A waiting pod is reported only after this long: most start immediately.
 const PATIENCE: SignedDuration = SignedDuration::from_secs(2);
-/// A Job without pods is asked about after this long: in a busy cluster it may just wait for its turn.
-const PODLESS: SignedDuration = SignedDuration::from_secs(5);
-
-/// What is said of a Job whose end nobody saw: it may have done its work.
-pub(super) const UNSEEN: &str = "its Job is gone, and how it ended was not seen";
-
-/// Pods that a Job has counted may be seen a little after the Job's end, or never if somebody deleted them: they are
-/// waited for for this long.
+/// Pods that a Job has counted may be seen a little after the Job's end, or never if somebody deleted them: wait this
+/// long for them.
 const PODS_LATE: SignedDuration = SignedDuration::from_secs(5);
 
-/// Take in what happened to every step that runs or waits for approval, in document order.
-pub(super) fn settle(work: &mut Work<'_>) {
-    for place in 0..work.steps.len() {
-        match work.phase(place) {
-            StepPhase::Running => running(work, place),
-            StepPhase::PendingApproval => approval(work, place),
-            // The wait for a retry or a reference is part of the step's time.
-            StepPhase::Pending if work.steps[place].start_time.is_some() => {
-                timed_out(work, place);
+/// Records what happened to every step that has started, in document order.
+pub(super) fn settle(ledger: &mut Ledger<'_>) {
+    for index in 0..ledger.steps.len() {
+        match ledger.phase(index) {
+            StepPhase::Running => settle_running(ledger, index),
+            StepPhase::PendingApproval => approval(ledger, index),
+            // A step that waits for a retry or a reference has started: its timeout covers that wait.
+            StepPhase::Pending if ledger.steps[index].start_time.is_some() => {
+                timed_out(ledger, index);
             }
             _ => {}
         }
     }
 }
 
-fn running(work: &mut Work<'_>, place: usize) {
-    let decided = work.job(place).and_then(|seen| seen.outcome(work.reads_job_status(place)));
+/// Records what happened to a running step. An outcome counts even if the timeout has passed since.
+fn settle_running(ledger: &mut Ledger<'_>, index: usize) {
+    let decided = ledger.job(index).and_then(|seen| seen.outcome(ledger.reads_job_status(index)));
     match decided {
-        Some(_) if pods_are_late(work, place) => {}
-        Some(outcome) => ended(work, place, outcome),
-        None if timed_out(work, place) => {}
-        None => match work.job(place) {
-            None => absent(work, place),
+        Some(_) if pods_are_late(ledger, index) => {}
+        Some(outcome) => attempt_ended(ledger, index, outcome),
+        None if timed_out(ledger, index) => {}
+        None => match ledger.job(index) {
+            None => job_missing(ledger, index),
             Some(seen) => match seen.gone {
-                None => keeps_waiting(work, place, seen),
-                Some(Gone::Seen) => lost(work, place, "its Job was deleted while it ran"),
-                Some(Gone::Missed) => lost(work, place, UNSEEN),
+                None => report_waiting_pod(ledger, index, seen),
+                Some(Gone::Seen) => job_lost(ledger, index, "its Job was deleted while it ran"),
+                Some(Gone::Missed) => job_lost(ledger, index, UNSEEN),
             },
         },
     }
 }
 
-/// Whether the Job has ended and its pods, which say what came of it, have still to be seen.
-fn pods_are_late(work: &mut Work<'_>, place: usize) -> bool {
-    let Some(seen) = work.job(place) else { return false };
+/// Tells whether the Job has ended and its pods, which hold its results, have not been seen yet.
+fn pods_are_late(ledger: &mut Ledger<'_>, index: usize) -> bool {
+    let Some(seen) = ledger.job(index) else { return false };
     let until = outcome::ahead_of_pods(&seen.job, &seen.all_pods()).map(|ended| after(ended, PODS_LATE));
-    let Some(until) = until.filter(|until| *until > work.now) else { return false };
-    work.wake(until);
+    let Some(until) = until.filter(|until| *until > ledger.now) else { return false };
+    ledger.requeue_at(until);
     true
 }
 
-fn ended(work: &mut Work<'_>, place: usize, outcome: Outcome) {
+/// Records the outcome of an attempt.
+fn attempt_ended(ledger: &mut Ledger<'_>, index: usize, outcome: Outcome) {
     match outcome {
         Outcome::Succeeded { pod, .. } => {
-            let outputs = match handed_on(work, place) {
+            let outputs = match step_outputs(ledger, index) {
                 Ok(outputs) => outputs,
                 Err(failure) => {
-                    return attempt_failed(work, place, failure.reason, failure.message, None);
+                    return attempt_failed(ledger, index, failure.reason, failure.message, None);
                 }
             };
-            work.end(place, StepPhase::Succeeded, None, None);
-            let step = &mut work.steps[place];
+            ledger.end(index, StepPhase::Succeeded, None, None);
+            let step = &mut ledger.steps[index];
             step.outputs = outputs.map(Box::new);
             step.exit_code = None;
             step.pod_uid = pod;
         }
         Outcome::Failed { reason, message, exit_code, pod, .. } => {
-            work.steps[place].pod_uid = pod;
-            attempt_failed(work, place, &reason, message, exit_code);
+            ledger.steps[index].pod_uid = pod;
+            attempt_failed(ledger, index, &reason, message, exit_code);
         }
     }
-    if work.steps.len() > super::report::LARGE {
-        work.steps[place].pod_uid = None;
+    if ledger.steps.len() > LARGE {
+        ledger.steps[index].pod_uid = None;
     }
 }
 
-/// The step's outputs, evaluated once.
-fn handed_on(work: &Work<'_>, place: usize) -> Result<Option<StepOutputs>, eval::Failure> {
-    let step = work.step(place);
+/// Evaluates the step's outputs.
+fn step_outputs(ledger: &Ledger<'_>, index: usize) -> Result<Option<StepOutputs>, eval::Failure> {
+    let step = ledger.step(index);
     let (Some(seen), true) =
-        (work.job(place), step.outputs.as_ref().is_some_and(|outputs| !outputs.parameters.is_empty()))
+        (ledger.job(index), step.outputs.as_ref().is_some_and(|outputs| !outputs.parameters.is_empty()))
     else {
         return Ok(None);
     };
@@ -103,74 +100,78 @@ fn handed_on(work: &Work<'_>, place: usize) -> Result<Option<StepOutputs>, eval:
     Ok(Some(StepOutputs { parameters, artifacts: Vec::new() }))
 }
 
-/// An attempt has failed: the step is tried again if it may be, else it has failed.
-pub(super) fn attempt_failed(
-    work: &mut Work<'_>,
-    place: usize,
+/// Records a failed attempt: the step is retried if it may be, otherwise it has failed.
+fn attempt_failed(
+    ledger: &mut Ledger<'_>,
+    index: usize,
     reason: &str,
     message: String,
     exit_code: Option<i64>,
 ) {
-    work.steps[place].exit_code = exit_code;
-    let attempt = work.steps[place].attempt.unwrap_or(1);
-    let policy = work.step(place).retry_policy.as_ref();
+    ledger.steps[index].exit_code = exit_code;
+    let attempt = ledger.steps[index].attempt.unwrap_or(1);
+    let policy = ledger.step(index).retry_policy.as_ref();
     let limit = policy.map_or(0, |policy| policy.limit.unwrap_or(defaults::RETRY_LIMIT));
-    let timeout = work.timeout(place);
-    // An attempt that ends with the last of its time has ended by itself, and there is no time for another.
-    let late = timeout.into_iter().chain(work.deadline()).any(|strikes| strikes <= work.now);
-    let Some(policy) = policy.filter(|_| attempt - 1 < limit && work.may_go_on() && !late) else {
-        return work.end(place, StepPhase::Failed, Some(reason), Some(message));
+    let timeout = ledger.timeout(index);
+    // An attempt that fails just when its time is up failed by itself, but there is no time for another.
+    let late = timeout.into_iter().chain(ledger.deadline()).any(|end| end <= ledger.now);
+    let Some(policy) = policy.filter(|_| attempt - 1 < limit && ledger.may_go_on() && !late) else {
+        return ledger.end(index, StepPhase::Failed, Some(reason), Some(message));
     };
-    if work.retries() >= work.policy.backoff_limit {
-        let what =
-            format!("{message}; the flow's backoffLimit of {} retries is used up", work.policy.backoff_limit);
-        return work.end(place, StepPhase::Failed, Some(RETRIES_USED_UP), Some(what));
+    // This limit is the flow's: one retry more than it allows fails the flow, even if the step may fail.
+    if ledger.retries() >= ledger.policy.backoff_limit {
+        let reason = StepReason::FlowBackoffLimitExceeded.as_str();
+        let what = format!(
+            "{message}; the flow's backoffLimit of {} retries is used up",
+            ledger.policy.backoff_limit
+        );
+        return ledger.end(index, StepPhase::Failed, Some(reason), Some(what));
     }
-    let until = after(work.now, backoff(policy, work.uid(), &work.step(place).name, attempt - 1));
-    let step = &mut work.steps[place];
+    let until = after(ledger.now, backoff(policy, ledger.uid(), &ledger.step(index).name, attempt - 1));
+    let step = &mut ledger.steps[index];
     step.phase = Some(StepPhase::Pending);
     step.reason = Some(reason.to_owned());
     step.message = None;
-    work.wait(place, WaitingReason::Retry, Some(message), Some(until));
+    ledger.wait(index, WaitingReason::Retry, Some(message), Some(until));
     if let Some(timeout) = timeout {
-        work.wake(timeout);
+        ledger.requeue_at(timeout);
     }
 }
 
-/// Whether the step's time is over; then it has failed, and its Job goes.
-fn timed_out(work: &mut Work<'_>, place: usize) -> bool {
-    let Some(strikes) = work.timeout(place) else { return false };
-    if strikes > work.now {
-        work.wake(strikes);
+/// Fails a step whose timeout has passed and deletes its Job. Returns false if there is time left.
+fn timed_out(ledger: &mut Ledger<'_>, index: usize) -> bool {
+    let Some(timeout) = ledger.timeout(index) else { return false };
+    if timeout > ledger.now {
+        ledger.requeue_at(timeout);
         return false;
     }
-    let span = work.step(place).timeout_seconds.unwrap_or_default();
-    work.delete_job(place);
-    let what = match (&work.steps[place].waiting, work.phase(place)) {
+    let span = ledger.step(index).timeout_seconds.unwrap_or_default();
+    ledger.delete_job(index);
+    let what = match (&ledger.steps[index].waiting, ledger.phase(index)) {
         (_, StepPhase::PendingApproval) => format!("nobody approved within {span} s"),
         (Some(waiting), _) => format!("not done within {span} s; it waited: {}", waiting.reason),
         _ => format!("not done within {span} s"),
     };
-    work.end(place, StepPhase::Failed, Some("StepTimeout"), Some(what));
+    ledger.end(index, StepPhase::Failed, Some(StepReason::StepTimeout.as_str()), Some(what));
     true
 }
 
-/// The Job is there and goes on; tell what keeps its pods from running.
-fn keeps_waiting(work: &mut Work<'_>, place: usize, seen: &JobSeen) {
+/// Records what keeps the pods of a Job that has not ended from running.
+fn report_waiting_pod(ledger: &mut Ledger<'_>, index: usize, seen: &JobSeen) {
     if seen.pods.is_empty() && seen.job.active == 0 && !seen.job.shape.suspended && !seen.job.deleting {
-        return without_pods(work, place, seen);
+        return report_missing_pods(ledger, index, seen);
     }
     let waiting = seen.pods.iter().filter(|pod| !pod.deleting).find_map(|pod| {
         let waiting = pod.waiting.as_ref()?;
         Some((waiting, waiting.since.unwrap_or(pod.created)))
     });
     let Some((waiting, since)) = waiting else {
-        work.steps[place].waiting = None;
+        ledger.steps[index].waiting = None;
         return;
     };
-    let told = after(since, PATIENCE);
-    if told > work.now {
-        work.wake(told);
+    let report_at = after(since, PATIENCE);
+    if report_at > ledger.now {
+        ledger.requeue_at(report_at);
         return;
     }
     let reason = match waiting.kind {
@@ -178,162 +179,113 @@ fn keeps_waiting(work: &mut Work<'_>, place: usize, seen: &JobSeen) {
         PodWaitingKind::ImagePull => WaitingReason::ImagePull,
         PodWaitingKind::ContainerConfig => WaitingReason::ContainerConfig,
     };
-    // The cluster's words change with every try; the first ones stay.
-    if !is_waiting(&work.steps[place], reason) {
-        work.wait(place, reason, Some(waiting.message.to_string()), None);
+    // The cluster's message changes with every try. The first one is kept, so that the status is not written each time.
+    if !is_waiting(&ledger.steps[index], reason) {
+        ledger.wait(index, reason, Some(waiting.message.to_string()), None);
     }
 }
 
-/// A Job that gets no pods: a quota or a policy is in the way, and only an Event of the Job controller says so.
-fn without_pods(work: &mut Work<'_>, place: usize, seen: &JobSeen) {
-    let asked = after(seen.job.created, PODLESS);
-    if asked > work.now {
-        return work.wake(asked);
+/// Records why a Job gets no pods, such as a quota or a policy. Only an Event of the Job controller says so.
+fn report_missing_pods(ledger: &mut Ledger<'_>, index: usize, seen: &JobSeen) {
+    let ask_at = after(seen.job.created, PODLESS);
+    if ask_at > ledger.now {
+        return ledger.requeue_at(ask_at);
     }
-    let Some(complaint) = work.observed.complaints.get(&*seen.job.uid) else {
-        work.needs.complaints.insert(seen.job.uid.to_string());
+    let Some(complaint) = ledger.observed.complaints.get(&*seen.job.uid) else {
+        ledger.needs.complaints.insert(seen.job.uid.to_string());
         return;
     };
-    work.wake(after(work.now, next_look(seen.job.created, work.now)));
+    ledger.requeue_at(after(ledger.now, next_read(seen.job.created, ledger.now)));
     let Some(message) = complaint else { return };
     let reason =
         if message.contains("exceeded quota") { WaitingReason::Quota } else { WaitingReason::Unavailable };
-    if !is_waiting(&work.steps[place], reason) {
-        work.wait(place, reason, Some(message.clone()), None);
+    if !is_waiting(&ledger.steps[index], reason) {
+        ledger.wait(index, reason, Some(message.clone()), None);
     }
 }
 
-/// The attempt is in the status, and its Job is not there: it was deleted, or has still to be created.
-fn absent(work: &mut Work<'_>, place: usize) {
-    let attempt = work.steps[place].attempt.unwrap_or(1);
-    let key = (work.step(place).name.clone(), attempt);
-    let known = work.steps[place].job_ref.as_ref().is_some_and(|job| job.uid.is_some());
-    if known {
-        return lost(work, place, UNSEEN);
+/// Handles an attempt that is in the status and whose Job is missing: it was deleted, or has still to be created.
+fn job_missing(ledger: &mut Ledger<'_>, index: usize) {
+    let attempt = ledger.steps[index].attempt.unwrap_or(1);
+    let key = (ledger.step(index).name.clone(), attempt);
+    let existed = ledger.steps[index].job_ref.as_ref().is_some_and(|job| job.uid.is_some());
+    if existed {
+        return job_lost(ledger, index, UNSEEN);
     }
-    if let Some(refusal) = work.observed.refused.get(&key) {
+    if let Some(refusal) = ledger.observed.refused.get(&key) {
         let message = refusal.message.clone();
         let reason = match refusal.kind {
             RefusalKind::NameConflict => {
-                return work.end(place, StepPhase::Failed, Some(NAME_CONFLICT), Some(message));
+                return ledger.end(
+                    index,
+                    StepPhase::Failed,
+                    Some(StepReason::NameConflict.as_str()),
+                    Some(message),
+                );
             }
             RefusalKind::Invalid => {
-                return work.end(place, StepPhase::Failed, Some("JobRefused"), Some(message));
+                return ledger.end(
+                    index,
+                    StepPhase::Failed,
+                    Some(StepReason::JobRefused.as_str()),
+                    Some(message),
+                );
             }
             RefusalKind::Quota => WaitingReason::Quota,
             RefusalKind::Transient => WaitingReason::Unavailable,
         };
-        if !may_still_start(work) {
-            return work.end(place, StepPhase::Cancelled, Some("FlowFailed"), Some(message));
+        // Once the flow is failing, the creation is not tried again: it would be a new start.
+        if !ledger.may_go_on() {
+            return ledger.end(
+                index,
+                StepPhase::Cancelled,
+                Some(StepReason::FlowFailed.as_str()),
+                Some(message),
+            );
         }
-        if !is_waiting(&work.steps[place], reason) {
-            work.wait(place, reason, Some(message), None);
+        if !is_waiting(&ledger.steps[index], reason) {
+            ledger.wait(index, reason, Some(message), None);
         }
-        if let Some(again) = refusal.again.filter(|again| *again > work.now) {
-            return work.wake(again);
-        }
-    }
-    create(work, place, attempt);
-}
-
-/// The Job of an attempt is gone, and what it came to is not known.
-fn lost(work: &mut Work<'_>, place: usize, how: &str) {
-    attempt_failed(work, place, "JobLost", how.to_owned(), None);
-}
-
-/// A refused Job is not tried for again once the flow fails: it would be a start.
-fn may_still_start(work: &Work<'_>) -> bool {
-    work.may_go_on()
-}
-
-/// Have the Job of a step created; what cannot be rendered fails the step. Whether it goes on.
-pub(super) fn create(work: &mut Work<'_>, place: usize, attempt: i64) -> bool {
-    match work.evaluate(place, attempt, eval::render) {
-        Ok(rendered) => {
-            let name = match &work.steps[place].job_ref {
-                Some(job) => job.name.clone(),
-                None => name(work, place, attempt, &rendered),
-            };
-            work.steps[place].job_ref.get_or_insert_with(|| super::ledger::job_ref(name.clone()));
-            // A Job that gets no pods is never heard of again.
-            work.wake(after(work.now, PODLESS));
-            work.actions.push(Action::CreateJob { step: place, attempt, name, rendered: Box::new(rendered) });
-            true
-        }
-        Err(unready) => {
-            unready_to_start(work, place, unready);
-            false
+        if let Some(again) = refusal.again.filter(|again| *again > ledger.now) {
+            return ledger.requeue_at(again);
         }
     }
+    create(ledger, index, attempt);
 }
 
-fn name(work: &Work<'_>, place: usize, attempt: i64, rendered: &eval::Rendered) -> String {
-    let spec = rendered.template.get("spec");
-    let field = |name: &str| spec.and_then(|spec| spec.get(name));
-    let indexed = field("completionMode").and_then(serde_json::Value::as_str) == Some("Indexed");
-    let completions = field("completions").and_then(serde_json::Value::as_i64).filter(|_| indexed);
-    let flow = work.flow.metadata.name.as_deref().unwrap_or_default();
-    crate::flows::job_name::job_name(flow, work.uid(), &work.step(place).name, attempt, completions)
+/// Fails an attempt whose Job is gone and whose outcome is not known.
+fn job_lost(ledger: &mut Ledger<'_>, index: usize, message: &str) {
+    attempt_failed(ledger, index, StepReason::JobLost.as_str(), message.to_owned(), None);
 }
 
-/// Something of the step cannot be evaluated.
-pub(super) fn unready_to_start(work: &mut Work<'_>, place: usize, unready: Unready) {
-    match unready {
-        Unready::Needs(sources) => work.needs.sources.extend(sources),
-        Unready::Unread => {
-            // Nothing to tell yet: it stands as it stood.
-            work.wake(after(work.now, SignedDuration::from_secs(1)));
-        }
-        Unready::Failed(failure) => {
-            if work.steps[place].start_time.is_none() {
-                work.steps[place].start_time = stamp(work.now);
-            }
-            work.end(place, StepPhase::Failed, Some(failure.reason), Some(failure.message));
-        }
-        Unready::Missing(what) => {
-            // The step's time runs while it waits.
-            if work.steps[place].start_time.is_none() {
-                work.steps[place].start_time = stamp(work.now);
-            }
-            work.wait(place, WaitingReason::Reference, Some(what), None);
-            let since = work.waits_since(place, WaitingReason::Reference);
-            work.wake(after(work.now, next_look(since, work.now)));
-            if let Some(strikes) = work.timeout(place) {
-                work.wake(strikes);
-            }
-        }
-    }
-}
-
-/// A ConfigMap or Secret is not watched (nobody may list Secrets): it is looked for again after half the time it has
-/// been missing, at least a second and at most half a minute.
-fn next_look(since: Timestamp, now: Timestamp) -> SignedDuration {
-    (now.duration_since(since) / 2).clamp(SignedDuration::from_secs(1), SignedDuration::from_secs(30))
-}
-
-/// A Manual step waits: was it decided?
-pub(super) fn approval(work: &mut Work<'_>, place: usize) {
-    let Some(approved) = decision(work, place) else {
-        timed_out(work, place);
+/// Ends a Manual step that was approved or rejected, or whose time is over.
+pub(super) fn approval(ledger: &mut Ledger<'_>, index: usize) {
+    let Some(approved) = decision(ledger, index) else {
+        timed_out(ledger, index);
         return;
     };
-    let step = &work.step(place).name;
+    let step = &ledger.step(index).name;
     let by = format!("{APPROVED_BY_PREFIX}{step}");
-    let annotations = work.flow.metadata.annotations.as_ref();
+    let annotations = ledger.flow.metadata.annotations.as_ref();
     let by = annotations.and_then(|annotations| annotations.get(&by)).cloned();
     if approved {
-        work.end(place, StepPhase::Succeeded, None, None);
+        ledger.end(index, StepPhase::Succeeded, None, None);
     } else {
         let who = by.as_deref().map_or_else(String::new, |who| format!(" by {who}"));
-        work.end(place, StepPhase::Failed, Some("Rejected"), Some(format!("rejected{who}")));
+        ledger.end(
+            index,
+            StepPhase::Failed,
+            Some(StepReason::Rejected.as_str()),
+            Some(format!("rejected{who}")),
+        );
     }
-    work.steps[place].approved_by = by;
+    ledger.steps[index].approved_by = by;
 }
 
-/// What the flow's annotations say of a Manual step.
-pub(super) fn decision(work: &Work<'_>, place: usize) -> Option<bool> {
-    let key = format!("{}{}", crate::names::APPROVED_PREFIX, work.step(place).name);
-    match work.flow.metadata.annotations.as_ref()?.get(&key)?.as_str() {
+/// Reads the decision about a Manual step from the flow's annotations: true if it was approved.
+pub(super) fn decision(ledger: &Ledger<'_>, index: usize) -> Option<bool> {
+    let key = format!("{}{}", APPROVED_PREFIX, ledger.step(index).name);
+    match ledger.flow.metadata.annotations.as_ref()?.get(&key)?.as_str() {
         "true" => Some(true),
         "false" => Some(false),
         _ => None,

@@ -1,112 +1,83 @@
-//! The end of a flow before the end of its steps: a failure, a deadline, a newer flow, a spec that cannot be run.
+//! Flows that end before their steps do: after a failure, at a deadline, for a newer flow, or for a spec that cannot be
+//! run.
 
-use super::advance::is_skipped_by_failure;
-use super::ledger::{WaitingReason, Work, is_final, is_waiting};
-use super::{Verdict, line};
-use crate::flows::api::{OnStepFailure, StepPhase};
+use super::concurrency;
+use super::ledger::Ledger;
+use super::model::Verdict;
+use super::reason::{Stop, is_waiting};
+use crate::flows::api::{OnStepFailure, StepPhase, StepReason, WaitingReason};
 use crate::flows::pinned;
 
-/// Why everything that runs is stopped.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Stop {
-    /// `activeDeadlineSeconds` is over.
-    Deadline,
-    /// A newer flow of the same key takes its place.
-    Replaced(String),
-    /// The spec was changed, past admission, into one that cannot be run.
-    Broken { reason: &'static str, message: String },
-}
-
-impl Stop {
-    /// The reason of the flow's condition Ready.
-    pub(super) fn reason(&self) -> &'static str {
-        match self {
-            Self::Deadline => "ActiveDeadlineExceeded",
-            Self::Replaced(_) => "Replaced",
-            Self::Broken { reason, .. } => reason,
-        }
-    }
-
-    /// The reason of a step that is stopped by it.
-    fn step_reason(&self) -> &'static str {
-        match self {
-            Self::Deadline => "DeadlineExceeded",
-            Self::Replaced(_) => "Replaced",
-            Self::Broken { .. } => "FlowFailed",
-        }
-    }
-}
-
-/// Whether something stops the flow that its own steps do not know of.
-pub(super) fn cause(work: &Work<'_>) -> Option<Stop> {
-    if let Verdict::Broken { reason, message } = &work.observed.verdict
-        && no_longer_valid(work).is_none()
+/// Returns an external reason to stop the flow: an invalid spec, or a newer flow that replaces it.
+pub(super) fn cause(ledger: &Ledger<'_>) -> Option<Stop> {
+    if let Verdict::Broken { reason, message } = &ledger.observed.verdict
+        && no_longer_valid(ledger).is_none()
     {
         return Some(Stop::Broken { reason, message: message.clone() });
     }
-    let newer = line::replaced_by(&work.observed.rivals, place_in_line(work))?;
+    let newer = concurrency::replaced_by(&ledger.observed.rivals, position(ledger))?;
     Some(Stop::Replaced(newer.name.clone()))
 }
 
-/// The validator's words about a flow that runs what it started with: rules have changed, the flow has not. Its work is
-/// not thrown away for that; a condition tells.
-pub(super) fn no_longer_valid<'w>(work: &Work<'w>) -> Option<(&'static str, &'w str)> {
-    let Verdict::Broken { reason, message } = &work.observed.verdict else { return None };
-    let same = work.has_started() && pinned::is_unchanged(work.flow, work.status.spec_hash.as_deref());
+/// Returns the validator's reason and message if the spec is the one that the flow started with: then only the
+/// rules have changed. Such a flow continues, and a condition reports it.
+pub(super) fn no_longer_valid<'w>(ledger: &Ledger<'w>) -> Option<(&'static str, &'w str)> {
+    let Verdict::Broken { reason, message } = &ledger.observed.verdict else { return None };
+    let same = ledger.has_started() && pinned::is_unchanged(ledger.flow, ledger.status.spec_hash.as_deref());
     same.then_some((*reason, message.as_str()))
 }
 
-pub(super) fn place_in_line<'w>(work: &Work<'w>) -> line::Place<'w> {
-    let created = work.flow.metadata.creation_timestamp.as_ref();
-    (created.map_or(jiff::Timestamp::UNIX_EPOCH, |time| time.0), work.uid())
+/// The position of the flow in the queue of its `concurrencyKey`.
+pub(super) fn position<'w>(ledger: &Ledger<'w>) -> concurrency::Position<'w> {
+    let created = ledger.flow.metadata.creation_timestamp.as_ref();
+    (created.map_or(jiff::Timestamp::UNIX_EPOCH, |time| time.0), ledger.uid())
 }
 
-/// Start nothing more, and stop what has to be stopped.
-pub(super) fn wind_down(work: &mut Work<'_>) {
-    let reason = work.stopped.as_ref().map_or("FlowFailed", Stop::step_reason);
-    let cancel = work.stopped.is_some() || work.policy.reaction == OnStepFailure::CancelRunning;
-    for place in 0..work.steps.len() {
-        match work.phase(place) {
+/// Starts nothing more, and stops the steps that have to be stopped.
+pub(super) fn wind_down(ledger: &mut Ledger<'_>) {
+    let reason = ledger.stopped.as_ref().map_or(StepReason::FlowFailed, Stop::step_reason).as_str();
+    let cancel = ledger.stopped.is_some() || ledger.policy.reaction == OnStepFailure::CancelRunning;
+    for index in 0..ledger.steps.len() {
+        match ledger.phase(index) {
             StepPhase::Running if cancel => {
-                work.delete_job(place);
-                work.end(place, StepPhase::Cancelled, Some(reason), None);
+                ledger.delete_job(index);
+                ledger.end(index, StepPhase::Cancelled, Some(reason), None);
             }
-            // It waits for something that will not matter any more.
-            StepPhase::PendingApproval => work.end(place, StepPhase::Cancelled, Some(reason), None),
-            StepPhase::Pending if is_waiting(&work.steps[place], WaitingReason::Retry) => {
-                let waiting = work.steps[place].waiting.take();
-                let why = work.steps[place].reason.take();
+            // An approval would change nothing any more, whatever the policy.
+            StepPhase::PendingApproval => ledger.end(index, StepPhase::Cancelled, Some(reason), None),
+            StepPhase::Pending if is_waiting(&ledger.steps[index], WaitingReason::Retry) => {
+                // There is no other attempt: the last one's failure becomes the step's.
+                let waiting = ledger.steps[index].waiting.take();
+                let why = ledger.steps[index].reason.take();
                 let message = waiting.and_then(|waiting| waiting.message);
-                work.end(place, StepPhase::Failed, why.as_deref(), message);
+                ledger.end(index, StepPhase::Failed, why.as_deref(), message);
             }
             _ => {}
         }
     }
-    for place in work.dag.topological().unwrap_or_else(|| (0..work.steps.len()).collect()) {
-        if work.phase(place) == StepPhase::Pending {
-            match upstream_failure(work, place) {
-                Some(upstream) => {
-                    let what = format!("step {upstream:?} did not succeed");
-                    work.end(place, StepPhase::Skipped, Some("UpstreamFailed"), Some(what));
+    // In topological order, so that a step sees that the one it depends on was skipped for an upstream failure.
+    for index in ledger.dag.topological().unwrap_or_else(|| (0..ledger.steps.len()).collect()) {
+        if ledger.phase(index) == StepPhase::Pending {
+            match upstream_failure(ledger, index) {
+                Some(upstream) => ledger.skip_behind(index, &upstream),
+                None => {
+                    ledger.end(index, StepPhase::Skipped, Some(StepReason::FlowFailed.as_str()), None);
                 }
-                None => work.end(place, StepPhase::Skipped, Some("FlowFailed"), None),
             }
         }
     }
 }
 
-/// The dependency that failed, was cancelled, or was skipped for such a one.
-fn upstream_failure(work: &Work<'_>, place: usize) -> Option<String> {
-    work.dag.dependencies(place).find_map(|dependency| {
-        let step = &work.steps[dependency];
-        let failed = match work.phase(dependency) {
-            StepPhase::Failed => work.is_fatal(dependency),
+/// Returns the first dependency that failed, was cancelled, or was skipped because of such a one.
+fn upstream_failure(ledger: &Ledger<'_>, index: usize) -> Option<String> {
+    ledger.dag.dependencies(index).find_map(|dependency| {
+        let step = &ledger.steps[dependency];
+        let failed = match ledger.phase(dependency) {
+            StepPhase::Failed => ledger.is_fatal(dependency),
             StepPhase::Cancelled => true,
-            StepPhase::Skipped => {
-                is_skipped_by_failure(step) && step.reason.as_deref() == Some("UpstreamFailed")
-            }
+            StepPhase::Skipped => step.reason() == Some(StepReason::UpstreamFailed),
             phase => {
-                debug_assert!(!is_final(phase) || phase == StepPhase::Succeeded);
+                debug_assert!(!phase.is_final() || phase == StepPhase::Succeeded);
                 false
             }
         };

@@ -1,53 +1,53 @@
-//! Client required: Events, one after the other, behind everything else. Best effort.
+//! Events about sources, for people. They never hold up a write: they have a queue of their own. Client required.
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
-use kube::runtime::events::{Event, EventType, Recorder, Reporter};
-use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
+use crate::cluster::events::{ClusterEvent, EventQueue, Writer};
 use crate::leaders::plan::notes::Note;
 
-/// Events that wait at most: more would tell of a time that is long past.
-const WAITING: usize = 4_096;
+/// The most Events that wait to be written: more would tell of a time that is long past.
+const QUEUE: usize = 4_096;
+/// The longest note, in characters.
+const NOTE: usize = 1_000;
 
-/// Where Events go.
+/// Accepts the Events of sources.
 #[derive(Clone)]
-pub(crate) struct Events(mpsc::Sender<Note>);
+pub(crate) struct Events(EventQueue);
 
 impl Events {
+    /// Starts a task that writes Events for as long as somebody may publish some.
     pub(crate) fn start(client: Client) -> Self {
-        let (out, mut notes) = mpsc::channel(WAITING);
-        tokio::spawn(async move {
-            let reporter =
-                Reporter { controller: "headworks".to_owned(), instance: std::env::var("HOSTNAME").ok() };
-            let recorder = Recorder::new(client, reporter);
-            while let Some(note) = notes.recv().await {
-                let Note::Event { source, uid, warning, reason, message } = note else { continue };
-                let reference = ObjectReference {
-                    api_version: Some("v1".to_owned()),
-                    kind: Some("Service".to_owned()),
-                    name: Some(source.name.to_string()),
-                    namespace: Some(source.namespace.to_string()),
-                    uid: Some(uid.to_string()),
-                    ..ObjectReference::default()
-                };
-                let event = Event {
-                    type_: if warning { EventType::Warning } else { EventType::Normal },
-                    reason,
-                    note: Some(message.chars().take(1_000).collect()),
-                    action: "Route".to_owned(),
-                    secondary: None,
-                };
-                if recorder.publish(&event, &reference).await.is_err() {
-                    tracing::debug!(service = %source, "an event could not be written");
-                }
-            }
-        });
-        Self(out)
+        let never = CancellationToken::new();
+        Self(EventQueue::start(Writer::counted(client), QUEUE, never, |service, _| {
+            let name = |name: &Option<String>| name.clone().unwrap_or_default();
+            let service = format!("{}/{}", name(&service.namespace), name(&service.name));
+            tracing::debug!(%service, "an event could not be written");
+        }))
     }
 
+    /// Publishes a note, if it is an Event.
     pub(crate) fn publish(&self, note: Note) {
-        if self.0.try_send(note).is_err() {
+        let Note::Event { source, uid, warning, reason, message } = note else { return };
+        let event = ClusterEvent {
+            regarding: ObjectReference {
+                api_version: Some("v1".to_owned()),
+                kind: Some("Service".to_owned()),
+                name: Some(source.name.to_string()),
+                namespace: Some(source.namespace.to_string()),
+                uid: Some(uid.to_string()),
+                ..ObjectReference::default()
+            },
+            related: None,
+            warning,
+            reason,
+            action: "Route",
+            note: message.chars().take(NOTE).collect(),
+            at: Timestamp::now(),
+        };
+        if !self.0.publish(event) {
             tracing::debug!("too many events wait; one is dropped");
         }
     }

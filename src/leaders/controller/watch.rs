@@ -13,7 +13,8 @@ use kube::{Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 
-use crate::cluster::client::Patience;
+use crate::cluster::watch_backoff::WatchBackoff;
+use crate::cluster::watch_errors::Redacted;
 use crate::leaders::plan::key::Key;
 use crate::leaders::plan::model::{Node, Rival};
 use crate::leaders::plan::state::Change;
@@ -141,7 +142,7 @@ impl Watches {
         K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
     {
         let mut listed: HashSet<Key> = HashSet::new();
-        let mut stream = std::pin::pin!(watcher(api, config).backoff(Patience::default()));
+        let mut stream = std::pin::pin!(watcher(api, config).backoff(WatchBackoff::default()));
         while let Some(event) = stream.next().await {
             let now = Timestamp::now();
             let heard = match event {
@@ -161,7 +162,7 @@ impl Watches {
                     [all].into_iter().chain(told.listing.map(Heard::Listed)).collect()
                 }
                 Err(error) => {
-                    tracing::warn!(kind = %K::kind(&()), error = word(&error), "a watch failed and is begun again");
+                    tracing::warn!(kind = %K::kind(&()), error = %Redacted(&error), "watch failed, restarting");
                     continue;
                 }
             };
@@ -171,16 +172,5 @@ impl Watches {
                 }
             }
         }
-    }
-}
-
-/// Never the error itself: it may quote what could not be decoded.
-fn word(error: &watcher::Error) -> &'static str {
-    match error {
-        watcher::Error::InitialListFailed(_) => "list failed",
-        watcher::Error::WatchStartFailed(_) => "watch refused",
-        watcher::Error::WatchError(_) => "watch expired",
-        watcher::Error::WatchFailed(_) => "connection lost",
-        watcher::Error::NoResourceVersion => "no resource version",
     }
 }

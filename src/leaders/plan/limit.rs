@@ -3,53 +3,61 @@
 //! A second wall: a plan that is never content, or somebody who undoes whatever is written, would else cost as many writes
 //! as the API server answers. No failover in honest use comes near it.
 
-use jiff::{SignedDuration, Timestamp};
+use std::time::Duration;
 
-/// How many writes may follow each other at once.
-const BURST: i32 = 100;
-/// After that, one in this time; and what was used comes back at this rate.
-const EVERY: SignedDuration = SignedDuration::from_secs(1);
+use jiff::Timestamp;
+
+use crate::pacing::TokenBucket;
+
+/// Writes that may follow each other immediately.
+const BURST: u32 = 100;
+/// After that, one write in this time.
+const EVERY: Duration = Duration::from_secs(1);
 
 /// The writes of one kind.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Limit {
-    /// When everything that was used will have come back.
-    full: Option<Timestamp>,
-    /// Whether it was told that writes wait.
+    bucket: TokenBucket,
+    /// Whether it was reported that writes wait.
     told: bool,
 }
 
+impl Default for Limit {
+    fn default() -> Self {
+        Self { bucket: TokenBucket::new(BURST, EVERY), told: false }
+    }
+}
+
+/// The clock of the bucket: the time since the epoch.
+fn clock(now: Timestamp) -> Duration {
+    Duration::try_from(now.as_duration()).unwrap_or(Duration::ZERO)
+}
+
 impl Limit {
-    fn used(&self, now: Timestamp) -> SignedDuration {
-        self.full.map_or(SignedDuration::ZERO, |full| full.duration_since(now).max(SignedDuration::ZERO))
-    }
-
-    /// Let time pass. A clock that was set back holds nothing up.
+    /// Lets time pass. A clock that was set back holds nothing up.
     pub(crate) fn look(&mut self, now: Timestamp) {
-        let used = self.used(now);
-        if used > EVERY * (BURST + 1) {
-            self.full = now.checked_add(EVERY * BURST).ok();
-        }
-        self.told &= used > EVERY * (BURST / 2);
+        let now = clock(now);
+        self.told &= !self.bucket.is_half_full(now);
+        self.bucket.correct(now);
     }
 
-    /// A write is sent.
+    /// Records that a write is sent.
     pub(crate) fn spend(&mut self, now: Timestamp) {
-        self.full = now.checked_add(self.used(now).saturating_add(EVERY)).ok();
+        self.bucket.spend(clock(now));
     }
 
-    /// Until when the next write has to wait, if it has to.
+    /// Returns until when the next write has to wait, if it has to.
     pub(crate) fn until(&self, now: Timestamp) -> Option<Timestamp> {
-        let wait = self.used(now).saturating_sub(EVERY * (BURST - 1));
-        if wait.is_positive() { now.checked_add(wait).ok() } else { None }
+        let wait = self.bucket.wait(clock(now));
+        if wait.is_zero() { None } else { now.checked_add(wait).ok() }
     }
 
-    /// Note that it is told that writes wait. Gives whether that is news.
+    /// Records that it is reported that writes wait. Returns whether that is news.
     pub(crate) fn tell(&mut self) -> bool {
         !std::mem::replace(&mut self.told, true)
     }
 
-    /// Whether writes have been waiting of late.
+    /// Tells whether writes have been waiting of late.
     pub(crate) fn is_told(&self) -> bool {
         self.told
     }

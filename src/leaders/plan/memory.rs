@@ -1,10 +1,13 @@
 //! What is remembered of one source between its events. Lost with the process, and not missed: everything that
 //! matters is in the objects.
 
-use jiff::{SignedDuration, Timestamp};
+use std::time::Duration;
+
+use jiff::Timestamp;
 
 use super::incumbent::Incumbent;
 use super::limit::Limit;
+use crate::pacing::Backoff;
 
 /// Kinds of writes, each of which waits after its own failures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,11 +51,13 @@ impl Kind {
         }
     }
 
-    /// Waits after the first failure and at most, in milliseconds. A failover must not wait for long.
-    fn limits(self) -> (i64, i64) {
+    /// The waits after failures. A failover must not wait for long.
+    fn backoff(self) -> Backoff {
         match self {
-            Self::Slice => (20, 5_000),
-            Self::Service | Self::Source => (500, 60_000),
+            Self::Slice => Backoff { first: Duration::from_millis(20), longest: Duration::from_secs(5) },
+            Self::Service | Self::Source => {
+                Backoff { first: Duration::from_millis(500), longest: Duration::from_mins(1) }
+            }
         }
     }
 }
@@ -103,11 +108,9 @@ impl Memory {
 
     /// A write failed: the next one waits, twice as long as before.
     pub fn failed(&mut self, kind: Kind, now: Timestamp) {
-        let (first, last) = kind.limits();
         let wait = &mut self.waits[kind as usize];
-        let length = first.saturating_mul(1 << wait.failures.min(20)).min(last);
+        wait.until = now.checked_add(kind.backoff().after(wait.failures)).ok();
         wait.failures = wait.failures.saturating_add(1);
-        wait.until = now.checked_add(SignedDuration::from_millis(length)).ok();
     }
 
     /// A write came too late: try again at once, but not for ever.

@@ -79,7 +79,7 @@ fn the_time_that_an_approval_took_is_told_apart() {
     assert!(!shown(&registry).contains("team-a"));
 }
 
-/// What the page says is what a scrape says: names, types, labels and HELP are taken from one.
+/// The page and a scrape agree: names, types, labels and HELP are taken from one.
 #[test]
 fn the_page_of_metrics_tells_what_is_registered() {
     let mut registry = Registry::default();
@@ -93,7 +93,7 @@ fn the_page_of_metrics_tells_what_is_registered() {
     calls.touch();
     let metrics = Metrics::registered(&mut registry, &calls);
     metrics.touch();
-    let text = shown(&registry) + &standing::example();
+    let text = shown(&registry) + &gauges::example();
     let page = page(&text);
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md");
     if std::env::var_os("HEADWORKS_WRITE_DOCS").is_some() {

@@ -18,8 +18,8 @@ fn key(name: &str) -> FlowKey {
     FlowKey { namespace: "default".to_owned(), name: name.to_owned() }
 }
 
-/// What tells an object from all others, where all are called by their UIDs.
-fn id(name: &str) -> Id {
+/// The identity of an object whose name is its UID.
+fn id(name: &str) -> Box<str> {
     observed::id("default", name, name)
 }
 
@@ -110,7 +110,7 @@ fn with_a_job(phase: &str) -> Cache {
 #[test]
 fn of_a_spent_job_nothing_is_kept_and_nothing_is_told() {
     let cache = with_a_job("Succeeded");
-    cache.spend(&id("flow"), &["job".into()]);
+    cache.prune(&id("flow"), &["job".into()]);
     assert!(cache.snapshot(&key("flow")).unwrap().observed.jobs.is_empty());
     assert!(cache.lock().jobs.is_empty() && cache.lock().pods.is_empty() && cache.lock().leaving.is_empty());
     // The Job controller goes on writing.
@@ -128,7 +128,7 @@ fn a_pod_of_a_spent_job_is_kept_until_it_ends() {
     let cache = with_a_job("Running");
     cache.flow(flow("newer", 2, "Pending"), Verdict::Sound, 0);
     cache.flow(flow("flow", 3, "Succeeded"), Verdict::Sound, 0);
-    cache.spend(&id("flow"), &["job".into()]);
+    cache.prune(&id("flow"), &["job".into()]);
     assert!(stands_in_the_way(&cache), "its pod still runs");
     cache.pod(pod("another", "job", "Pending"), 0);
     assert!(!cache.pod(pod("pod", "job", "Succeeded"), 0).is_empty());
@@ -140,7 +140,7 @@ fn a_pod_of_a_spent_job_is_kept_until_it_ends() {
 }
 
 #[test]
-fn a_job_whose_step_is_over_is_spent_whoever_wrote_so() {
+fn a_job_whose_step_is_over_is_pruned_whoever_wrote_so() {
     let over = || {
         let mut view = flow("flow", 2, "Running");
         let status = json!({"phase": "Running", "steps": [
@@ -172,7 +172,7 @@ fn a_job_whose_step_is_over_is_spent_whoever_wrote_so() {
 #[test]
 fn a_spent_job_that_a_list_lacks_is_forgotten() {
     let cache = with_a_job("Succeeded");
-    cache.spend(&id("flow"), &["job".into()]);
+    cache.prune(&id("flow"), &["job".into()]);
     let watch = Watch { kind: Kind::Job, scope: 0 };
     for there in [true, false] {
         cache.list_begins(watch);
@@ -196,7 +196,7 @@ fn a_change_waits_since_it_was_first_seen_and_never_since_the_future() {
 }
 
 /// An object of another namespace, or under another name, that names the same owner by its UID.
-fn elsewhere(of: &str) -> Id {
+fn elsewhere(of: &str) -> Box<str> {
     of.replacen("default", "elsewhere", 1).into()
 }
 
@@ -256,7 +256,7 @@ fn what_is_deleted_is_known_as_it_was_last() {
     assert_eq!(seen.job.conditions[0].kind, JobConditionKind::Complete);
     assert_eq!(seen.all_pods().len(), 1);
     // Until its step is over.
-    cache.spend(&id("flow"), &["job".into()]);
+    cache.prune(&id("flow"), &["job".into()]);
     let index = cache.lock();
     assert!(index.lost.is_empty() && index.ended.is_empty() && index.owners.is_empty());
 }
@@ -321,7 +321,7 @@ fn pods_that_are_gone_are_remembered_within_bounds() {
     cache.pod(pod("x", "unknown", "Succeeded"), 0);
     cache.pod_deleted(pod("x", "unknown", "Succeeded"));
     assert!(cache.lock().pods.is_empty());
-    cache.spend(&id("flow"), &["job".into()]);
+    cache.prune(&id("flow"), &["job".into()]);
     assert!(cache.lock().ended.is_empty());
 }
 
@@ -337,7 +337,7 @@ fn of_jobs_that_are_gone_no_more_are_kept_than_the_flow_may_make() {
         }
     }
     let index = cache.lock();
-    assert_eq!(index.lost[&id("flow")].len(), 1);
+    assert_eq!(index.lost[&*id("flow")].len(), 1);
     assert_eq!(index.owners.len(), 2, "the one that is there, and the one that is gone");
 }
 

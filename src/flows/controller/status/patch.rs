@@ -1,12 +1,12 @@
-//! The status of a flow, written as a JSON patch of what changed, under a test of the resourceVersion.
+//! The JSON patch of a status: only what changed, guarded by a test of the resourceVersion. Pure.
 
 use serde_json::{Value, json};
 
 use crate::flows::api::JobFlowStatus;
 
-/// The operations that lead from one status to the next; `None` if they are the same.
+/// Returns the operations that lead from one status to the next; `None` if they are the same.
 ///
-/// Steps are replaced one by one: of a flow with a thousand steps, a write names those that moved.
+/// Steps are replaced one by one: the write of a flow with a thousand steps holds only those that changed.
 pub(super) fn patch(
     version: &str,
     before: Option<&JobFlowStatus>,
@@ -34,20 +34,20 @@ pub(super) fn patch(
 }
 
 fn steps(before: &JobFlowStatus, after: &JobFlowStatus, operations: &mut Vec<Value>) {
-    let same_places = before.steps.len() == after.steps.len()
+    let same_steps = before.steps.len() == after.steps.len()
         && before.steps.iter().zip(&after.steps).all(|(was, is)| was.name == is.name);
-    if !same_places {
+    if !same_steps {
         operations.push(json!({"op": "add", "path": "/status/steps", "value": after.steps}));
         return;
     }
-    for (place, (was, is)) in before.steps.iter().zip(&after.steps).enumerate() {
+    for (index, (was, is)) in before.steps.iter().zip(&after.steps).enumerate() {
         if was != is {
-            operations.push(json!({"op": "replace", "path": format!("/status/steps/{place}"), "value": is}));
+            operations.push(json!({"op": "replace", "path": format!("/status/steps/{index}"), "value": is}));
         }
     }
 }
 
-/// The fields of a status but for its steps.
+/// Returns the fields of a status without its steps.
 fn fields(status: &JobFlowStatus) -> serde_json::Map<String, Value> {
     let rest = status.clone_without_steps();
     match serde_json::to_value(&rest) {

@@ -1,4 +1,4 @@
-//! Planners that are broken on purpose: the oracle has to see it.
+//! Planners that are broken on purpose: the oracle has to detect each of them.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::flows::api::{FlowPhase, JobFlow, StepPhase};
 use crate::flows::observed::Job;
 use crate::flows::plan::{Action, Observed, Plan, plan};
 
-/// Whether some case shows what is wrong with a planner.
+/// Tells whether some case reveals that a planner is broken.
 fn is_caught(planner: Planner, trouble: Trouble) -> bool {
     (0..300).any(|seed| {
         let case = super::random_case(seed, trouble);

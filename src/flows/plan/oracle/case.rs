@@ -1,6 +1,6 @@
 //! A case: a flow, and the script that its Jobs and approvers follow.
 //!
-//! Steps are known by their place. Times of the script are milliseconds since the flow was created.
+//! Steps are known by their index. Times of the script are milliseconds since the flow was created.
 
 use std::fmt;
 
@@ -15,13 +15,13 @@ pub(super) struct Case {
     /// `activeDeadlineSeconds`.
     pub(super) deadline: Option<i64>,
     pub(super) reaction: Option<OnStepFailure>,
-    /// When `suspend` is true: from the first instant until before the second. Ascending, apart from each other.
+    /// The times in which `suspend` is true: from the first instant until before the second. Ascending, with gaps.
     pub(super) suspended: Vec<(i64, i64)>,
     /// `ttlSecondsAfterFinished`.
     pub(super) ttl: Option<i64>,
 }
 
-/// A step and what becomes of it.
+/// A step and its script.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Step {
     pub(super) manual: bool,
@@ -33,9 +33,9 @@ pub(super) struct Step {
     pub(super) retry: Option<Retry>,
     /// `backoffLimit` of the Job's template.
     pub(super) job_backoff_limit: Option<i64>,
-    /// What the attempts do; the last entry stands for all that follow. None: a second, and success.
+    /// The attempts; the last entry stands for all that follow. Without any: a second, and success.
     pub(super) attempts: Vec<Attempt>,
-    /// When the flow is annotated with a verdict on this step, and with which.
+    /// The time at which the flow is annotated with a decision on this step, and the decision.
     pub(super) verdict: Option<(i64, bool)>,
 }
 
@@ -44,9 +44,9 @@ pub(super) struct Step {
 pub(super) enum When {
     Always,
     Never,
-    /// Whether the phase of a step that is done before is this one.
+    /// True if an earlier step has this phase.
     Is(usize, StepPhase),
-    /// Whether it is another one.
+    /// True if it has another one.
     IsNot(usize, StepPhase),
 }
 
@@ -62,14 +62,14 @@ pub(super) struct Retry {
     pub(super) longest: Option<i64>,
 }
 
-/// One attempt: how long its Job runs, and how that ends.
+/// One attempt: the running time of its Job, and its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Attempt {
     pub(super) lasts: i64,
     pub(super) end: End,
 }
 
-/// How a Job ends.
+/// The end of a Job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
     Success,
@@ -79,7 +79,7 @@ pub(super) enum End {
 }
 
 impl Case {
-    /// Whether the flow is suspended at this instant, in milliseconds.
+    /// Tells whether the flow is suspended at this instant, in milliseconds.
     pub(super) fn is_suspended(&self, at: i64) -> bool {
         self.suspended.iter().any(|&(from, until)| from <= at && at < until)
     }
@@ -89,7 +89,7 @@ impl Case {
         format!("s{step}")
     }
 
-    /// Every step that is done before `step` starts.
+    /// Lists every step that is done before `step` starts.
     pub(super) fn ancestors(&self, step: usize) -> Vec<usize> {
         let mut found = Vec::new();
         let mut next = self.steps[step].after.clone();
@@ -105,7 +105,7 @@ impl Case {
 }
 
 impl Step {
-    /// What an attempt does, counted from 1.
+    /// The script of an attempt, counted from 1.
     pub(super) fn attempt(&self, number: i64) -> Attempt {
         let index = usize::try_from(number - 1).expect("attempts count from 1");
         let all = &self.attempts;
@@ -113,7 +113,7 @@ impl Step {
     }
 }
 
-/// One line for the policy and one for each step: what is needed to follow the case by hand.
+/// One line for the policy and one for each step: enough to follow the case by hand.
 impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(

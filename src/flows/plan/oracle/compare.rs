@@ -1,4 +1,4 @@
-//! The planner's last status against the reference.
+//! Comparison of the planner's last status with the reference.
 
 use super::case::Case;
 use super::ending::{Ending, FlowWhy, StepEnding, Why};
@@ -6,7 +6,7 @@ use super::manifest::micros;
 use super::reference::Micros;
 use crate::flows::api::{FlowPhase, JobFlowStatus, OnStepFailure, StepPhase, StepStatus, defaults};
 
-/// What has to agree.
+/// The fields that have to agree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Extent {
     /// Phases, reasons, attempts and times.
@@ -15,9 +15,9 @@ pub(super) enum Extent {
     Ends,
 }
 
-/// Whether the end of a case is the same at whatever pace it runs: no clock strikes, the retries of all are not used
-/// up, and either a failure stops nothing else or there was none that was not tolerated. Then the end of each step is
-/// a function of the ends of those before it.
+/// Tells whether the end of a case is independent of timing: there is no timeout or deadline, the retries of all steps
+/// are not used up, and either a failure stops nothing else or every failure was tolerated. Then the end of each step
+/// follows from the ends of those before it.
 pub(super) fn is_timeless(case: &Case, ending: &Ending) -> bool {
     let clocks = case.deadline.is_some() || case.steps.iter().any(|step| step.timeout.is_some());
     let limit = |retry: super::case::Retry| retry.limit.unwrap_or(defaults::RETRY_LIMIT);
@@ -26,7 +26,7 @@ pub(super) fn is_timeless(case: &Case, ending: &Ending) -> bool {
     !clocks && !stops && retries <= case.backoff_limit.unwrap_or(defaults::BACKOFF_LIMIT)
 }
 
-/// Say what differs.
+/// Compares, and lists the differences.
 pub(super) fn compare(expected: &Ending, found: &JobFlowStatus, extent: Extent) -> Result<(), String> {
     if found.steps.is_empty() && expected.started.is_none() {
         return Ok(());
@@ -82,13 +82,13 @@ fn is_reason(expected: &StepEnding, found: Option<&str>) -> bool {
     let word = match expected.why {
         Why::JobLost => "JobLost",
         Why::StepTimeout => "StepTimeout",
-        // Not the word of a Job that has used up its own limit.
+        // Not the reason of a Job that has used up its own limit.
         Why::BackoffLimitExceeded => "FlowBackoffLimitExceeded",
         Why::Rejected => "Rejected",
         Why::UpstreamFailed => "UpstreamFailed",
         Why::FlowFailed => "FlowFailed",
         Why::Deadline => "DeadlineExceeded",
-        // The Job's own word, or the planner's.
+        // The Job's own reason, or the planner's.
         Why::JobFailed | Why::WhenFalse => return found.is_some_and(|found| !OURS.contains(&found)),
         Why::Nothing => return found.is_none_or(|found| !OURS.contains(&found)),
     };

@@ -1,4 +1,4 @@
-//! The shell around the planner: look, plan, store, act, and wait until something happens or the plan is due.
+//! The controller around the planner: observe, plan, store, act, and wait until something happens or the plan is due.
 
 use super::case::Case;
 use super::invariants;
@@ -12,17 +12,17 @@ use crate::flows::plan::{Action, Observed, Plan};
 /// The planner, or one that is broken on purpose.
 pub(super) type Planner = fn(&JobFlow, &Observed, jiff::Timestamp) -> Plan;
 
-/// What goes wrong around the planner.
+/// The trouble around the planner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Trouble {
-    /// Nothing: everything is seen and done at once.
+    /// None: everything is seen and done immediately.
     None,
-    /// Jobs are seen late, writes fail, the program dies between its writes, wakes late, and Jobs that are over are
-    /// deleted.
+    /// Jobs are seen late, writes fail, the program crashes between its writes and plans late, and Jobs that have ended
+    /// are deleted.
     Much,
 }
 
-/// Run a case to its end. Gives the last status, or what was wrong.
+/// Runs a case to its end, and returns the last status. The error says what was wrong.
 pub(super) fn drive(
     case: &Case,
     planner: Planner,
@@ -30,30 +30,30 @@ pub(super) fn drive(
     trouble: Trouble,
 ) -> Result<JobFlowStatus, String> {
     let world = World::new(case, Rng::new(seed), trouble == Trouble::Much);
-    let mut shell = Shell { world, planner, trouble };
-    // Far more instants than any case has.
+    let mut controller = Controller { world, planner, trouble };
+    // No case has nearly as many instants.
     for _ in 0..5_000 {
-        let at = shell.world.now;
-        let next = shell.settle().map_err(|wrong| format!("at {at} µs: {wrong}"))?;
+        let at = controller.world.now;
+        let next = controller.settle().map_err(|wrong| format!("at {at} µs: {wrong}"))?;
         match next {
-            Some(next) => shell.world.move_to(next),
-            None if shell.world.is_over() != shell.world.deleted => {
+            Some(next) => controller.world.move_to(next),
+            None if controller.world.is_over() != controller.world.deleted => {
                 return Err("the flow is over and never deleted".to_owned());
             }
-            None => return Ok(shell.world.status()),
+            None => return Ok(controller.world.status()),
         }
     }
     Err("it goes on and on".to_owned())
 }
 
-struct Shell<'a> {
+struct Controller<'a> {
     world: World<'a>,
     planner: Planner,
     trouble: Trouble,
 }
 
-impl Shell<'_> {
-    /// Plan until nothing changes any more; gives the instant of the next plan.
+impl Controller<'_> {
+    /// Plans until nothing changes any more, and returns the instant of the next plan.
     fn settle(&mut self) -> Result<Option<Micros>, String> {
         let most = 20 + 4 * self.world.case.steps.len();
         let mut first = true;
@@ -61,9 +61,9 @@ impl Shell<'_> {
             let observed = self.world.observed();
             let plan = self.plan(&observed)?;
             if self.chance(10) {
-                // The write fails: a conflict, or the program dies.
+                // The write fails: a conflict, or the program crashes.
                 if self.chance(50) {
-                    self.world.die();
+                    self.world.crash();
                 }
                 continue;
             }
@@ -71,13 +71,13 @@ impl Shell<'_> {
             if !changed && !plan.events.is_empty() {
                 return Err(format!("events without a change: {:?}", plan.events));
             }
-            self.settled(&observed, &plan)?;
-            self.world.spend(&plan.spent);
+            self.is_stable(&observed, &plan)?;
+            self.world.prune(&plan.prunable);
             let mut acted = false;
             for action in &plan.actions {
                 if self.chance(15) {
-                    // The program dies: the rest is not done, and is planned again.
-                    self.world.die();
+                    // The program crashes: the rest is not done, and is planned again.
+                    self.world.crash();
                     acted = true;
                     break;
                 }
@@ -102,7 +102,7 @@ impl Shell<'_> {
             if first {
                 continue;
             }
-            // Nobody has to plan again because of what the plan did itself: it is due when something is.
+            // No plan is needed because of what this one did itself: its `due` has to cover that.
             if self.trouble == Trouble::None && self.world.rng.chance(50) {
                 return self.sleep(&plan);
             }
@@ -110,9 +110,9 @@ impl Shell<'_> {
         Err(format!("still something to do after {most} plans"))
     }
 
-    /// Its status is stored: on the same world another plan writes nothing, whatever state the world is in. Else a plan
-    /// would follow its own writes for ever.
-    fn settled(&self, observed: &Observed, plan: &Plan) -> Result<(), String> {
+    /// Checks that another plan on the same state writes nothing once the status is stored, whatever that state is.
+    /// Otherwise each write would cause another plan for ever.
+    fn is_stable(&self, observed: &Observed, plan: &Plan) -> Result<(), String> {
         let again = (self.planner)(&self.world.flow, observed, self.world.timestamp());
         // What is due at this very instant comes with the next plan.
         if again.status != plan.status && plan.due.is_none_or(|due| due > self.world.timestamp()) {
@@ -121,7 +121,7 @@ impl Shell<'_> {
         Ok(())
     }
 
-    /// Nothing is left to do: hold that against the world, and find the next instant.
+    /// Checks that really nothing is left to do, and finds the next instant.
     fn rest(&mut self, plan: &Plan) -> Result<Option<Micros>, String> {
         invariants::at_rest(&self.world)?;
         let next = self.sleep(plan)?;
@@ -131,7 +131,7 @@ impl Shell<'_> {
         Ok(next.map(|next| next + late))
     }
 
-    /// Nothing is left to do now; find the next instant.
+    /// Finds the next instant; nothing is left to do now.
     fn sleep(&mut self, plan: &Plan) -> Result<Option<Micros>, String> {
         let now = self.world.now;
         let due = plan.due.map(micros);
@@ -141,7 +141,7 @@ impl Shell<'_> {
         Ok(self.world.next().into_iter().chain(due).min())
     }
 
-    /// Between now and then no plan may want anything: else this one was due earlier.
+    /// Checks that no plan between now and then wants anything: else this one was due earlier.
     fn nothing_until(&mut self, next: Option<Micros>) -> Result<(), String> {
         const LONG: Micros = 400 * 86_400 * 1_000_000;
         let now = self.world.now;
@@ -170,8 +170,8 @@ impl Shell<'_> {
         let plan = (self.planner)(&self.world.flow, observed, now);
         if self.world.rng.chance(10) {
             let again = (self.planner)(&self.world.flow, observed, now);
-            let same = (&again.status, &again.actions, again.due, &again.events, &again.spent)
-                == (&plan.status, &plan.actions, plan.due, &plan.events, &plan.spent);
+            let same = (&again.status, &again.actions, again.due, &again.events, &again.prunable)
+                == (&plan.status, &plan.actions, plan.due, &plan.events, &plan.prunable);
             if !same {
                 return Err("two plans of one world differ".to_owned());
             }

@@ -1,20 +1,20 @@
-//! How a case ends, in the words of the specification.
+//! The end of a case, in the terms of the specification.
 
 use super::reference::Micros;
 use crate::flows::api::StepPhase;
 
-/// How a flow ended, or where it stands when nothing can happen any more.
+/// The end of a flow, or its last state if nothing can happen any more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Ending {
     pub(super) steps: Vec<StepEnding>,
     pub(super) started: Option<Micros>,
-    /// When it was over, and why it failed, if it did.
+    /// The time of its end, and the reason of its failure, if it failed.
     pub(super) over: Option<(Micros, Option<FlowWhy>)>,
     /// The first step that failed and was not tolerated.
     pub(super) failed: Option<usize>,
 }
 
-/// How a step ended.
+/// The end of a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct StepEnding {
     pub(super) phase: StepPhase,
@@ -25,10 +25,10 @@ pub(super) struct StepEnding {
     pub(super) ended: Option<Micros>,
 }
 
-/// Why a step ended as it did.
+/// The reason of a step's end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Why {
-    /// It has not ended, or nothing is to be explained.
+    /// It has not ended, or needs no reason.
     Nothing,
     /// Its Job failed.
     JobFailed,
@@ -42,7 +42,7 @@ pub(super) enum Why {
     Deadline,
 }
 
-/// Why a flow failed.
+/// The reason of a flow's failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FlowWhy {
     StepFailed,

@@ -6,7 +6,7 @@ use super::case::{Attempt, Case, End, Retry, Step, When};
 use super::rng::Rng;
 use crate::flows::api::{BackoffType, OnStepFailure, StepPhase};
 
-/// A case. Dependencies point both up and down the document.
+/// Makes a case. Dependencies point both up and down the document.
 pub(super) fn case(rng: &mut Rng) -> Case {
     let n =
         usize::try_from(if rng.chance(90) { rng.between(1, 7) } else { rng.between(8, 14) }).expect("few");
@@ -39,7 +39,8 @@ pub(super) fn case(rng: &mut Rng) -> Case {
     case
 }
 
-/// The same without what makes its end a question of time: timeouts, the deadline, and a limit on the retries of all.
+/// Removes everything that makes the end depend on time: timeouts, the deadline, and the limit on the retries of all
+/// steps.
 pub(super) fn without_clocks(mut case: Case) -> Case {
     for step in &mut case.steps {
         step.timeout = None;
@@ -80,7 +81,7 @@ fn when(rng: &mut Rng, ancestors: &[usize]) -> When {
     }
 }
 
-/// A `retryPolicy`.
+/// Makes a `retryPolicy`.
 pub(super) fn retry(rng: &mut Rng) -> Retry {
     use BackoffType::{Exponential, Fixed, Linear};
     Retry {
@@ -105,7 +106,7 @@ fn halves(rng: &mut Rng, from: i64, to: i64) -> i64 {
     rng.between(from, to) * 500
 }
 
-/// Cases that are a little smaller than this one, the much smaller ones first.
+/// Lists cases that are a little smaller than this one, the much smaller ones first.
 pub(super) fn smaller(case: &Case) -> Vec<Case> {
     let mut all = Vec::new();
     for i in 0..case.steps.len() {
@@ -155,7 +156,7 @@ fn simple(retry: Retry) -> Retry {
     Retry { limit: retry.limit, kind: Some(BackoffType::Fixed), ..Retry::default() }
 }
 
-/// The case without a step: what waited for it waits for what it waited for.
+/// Removes a step from a case: its dependants get its dependencies.
 fn without(case: &Case, gone: usize) -> Case {
     let mut copy = case.clone();
     let before = copy.steps.remove(gone).after;

@@ -1,11 +1,11 @@
-//! What holds of every plan, whatever happens around it.
+//! Invariants of every plan, whatever happens around it.
 
 use super::case::{Case, End};
 use super::world::World;
 use crate::flows::api::{FlowPhase, JobFlowStatus, StepPhase, StepStatus};
 use crate::flows::plan::{Action, Needs, Plan};
 
-/// Hold a plan against the status that it starts from.
+/// Checks a plan against the status that it starts from.
 pub(super) fn of_plan(world: &World<'_>, plan: &Plan) -> Result<(), String> {
     let (before, after) = (world.status(), &plan.status);
     if plan.needs != Needs::default() {
@@ -35,7 +35,7 @@ pub(super) fn of_plan(world: &World<'_>, plan: &Plan) -> Result<(), String> {
     actions_are_sound(plan)
 }
 
-/// Nothing is left to do at this instant: nothing may run that should not.
+/// Checks a state in which nothing is left to do: no Job may run that should not.
 pub(super) fn at_rest(world: &World<'_>) -> Result<(), String> {
     let status = world.status();
     for job in world.jobs.iter().filter(|job| job.is_live(world.now)) {
@@ -66,7 +66,7 @@ fn is_final(step: &StepStatus) -> bool {
 
 fn step_moves_forward(old: &StepStatus, new: &StepStatus) -> Result<(), String> {
     let name = &new.name;
-    // Whose Job it was may be learned late.
+    // The UID of the Job may be recorded late.
     let mut known = old.clone();
     if let (Some(job), Some(now)) = (&mut known.job_ref, &new.job_ref) {
         job.uid = job.uid.take().or_else(|| now.uid.clone());
@@ -89,7 +89,7 @@ fn step_moves_forward(old: &StepStatus, new: &StepStatus) -> Result<(), String> 
     Ok(())
 }
 
-/// What becomes of a step comes from the Job that its status names, whatever other Jobs say.
+/// Checks that the outcome of a step is that of the Job that its status names, whatever other Jobs say.
 fn outcome_is_its_jobs(world: &World<'_>, old: &StepStatus, new: &StepStatus) -> Result<(), String> {
     let Some(reference) = &new.job_ref else { return Ok(()) };
     let name = &new.name;
@@ -113,12 +113,15 @@ fn outcome_is_its_jobs(world: &World<'_>, old: &StepStatus, new: &StepStatus) ->
         _ => return Ok(()),
     };
     if ended && (job.end != end || !job.has_shown_its_end(world.now)) {
-        return Err(format!("{name} is told to have come to {end:?}, and its Job came to {:?}", job.end));
+        return Err(format!(
+            "{name} is reported to have ended in {end:?}, and its Job ended in {:?}",
+            job.end
+        ));
     }
     Ok(())
 }
 
-/// Whether a step may start where this plan starts it.
+/// Checks that a step may start if this plan starts it.
 fn starts_may_happen(
     world: &World<'_>,
     old: Option<&StepStatus>,
@@ -167,8 +170,8 @@ fn counts_agree(status: &JobFlowStatus) -> Result<(), String> {
         (progress.skipped_steps, phase(StepPhase::Skipped), "skippedSteps"),
         (progress.running_steps, phase(StepPhase::Running), "runningSteps"),
     ];
-    match expected.iter().find(|(said, counted, _)| said != counted) {
-        Some((said, counted, name)) => Err(format!("{name} is {said}, and there are {counted}")),
+    match expected.iter().find(|(stated, counted, _)| stated != counted) {
+        Some((stated, counted, name)) => Err(format!("{name} is {stated}, and there are {counted}")),
         None => Ok(()),
     }
 }
@@ -176,7 +179,7 @@ fn counts_agree(status: &JobFlowStatus) -> Result<(), String> {
 fn flow_phase_agrees(world: &World<'_>, status: &JobFlowStatus) -> Result<(), String> {
     let running = status.steps.iter().filter(|step| step.phase == Some(StepPhase::Running)).count();
     if world.case.parallelism.is_some_and(|most| i64::try_from(running).expect("few") > most) {
-        return Err(format!("{running} steps run at once"));
+        return Err(format!("{running} steps run at the same time"));
     }
     let over = matches!(status.phase, Some(FlowPhase::Succeeded | FlowPhase::Failed));
     if over != status.completion_time.is_some() {

@@ -1,4 +1,4 @@
-//! A Job of the simulated cluster, and what is seen of it.
+//! A Job of the simulated cluster, and the state of it that is visible.
 
 use std::sync::Arc;
 
@@ -11,11 +11,11 @@ use crate::flows::observed::{
 };
 use crate::flows::plan::{Gone, JobSeen};
 
-/// How long the Job controller takes from a pod's end to the Job's condition.
+/// The time that the Job controller takes from a pod's end to the Job's condition.
 const BATCH: Micros = 1_000_000;
-/// How long before a Job's end its target condition can be seen.
+/// The time before a Job's end at which its target condition becomes visible.
 const NOTICE: Micros = 200_000;
-/// How long a Job that is being deleted is still there.
+/// The time for which a Job that is being deleted still exists.
 const LINGER: Micros = 700_000;
 
 /// A Job.
@@ -25,23 +25,23 @@ pub(super) struct Real {
     pub(super) uid: String,
     pub(super) step: usize,
     pub(super) attempt: i64,
-    /// What it was made from.
+    /// The template that it was created from.
     pub(super) rendered: Box<Rendered>,
     pub(super) backoff_limit: i64,
     pub(super) created: Micros,
     pub(super) ends: Micros,
     pub(super) end: End,
-    /// When it was deleted, by whomever.
+    /// The time of its deletion, by anybody.
     pub(super) deleted: Option<Micros>,
-    /// How it shows itself.
+    /// The way in which it is observed.
     pub(super) manner: Manner,
 }
 
-/// What differs from Job to Job without changing how it ends.
+/// Differences between Jobs that do not change their ends.
 #[derive(Clone, Copy, Debug, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "they have nothing to do with each other")]
 pub(super) struct Manner {
-    /// How late everything about it is seen.
+    /// The delay with which everything about it is seen.
     pub(super) lag: Micros,
     /// Its pod is seen, so that the condition is a second late; else only conditions are.
     pub(super) by_pod: bool,
@@ -49,29 +49,29 @@ pub(super) struct Manner {
     pub(super) turns: bool,
     /// It announces its end.
     pub(super) announces: bool,
-    /// It is still there for a while when it is deleted.
+    /// It still exists for a while after its deletion.
     pub(super) lingers: bool,
-    /// It is deleted in the very moment in which its condition tells of its end, as by a TTL of 0.
+    /// It is deleted in the moment in which its condition reports its end, as with a TTL of 0.
     pub(super) swept: bool,
-    /// There is another Job that says it is the one of this attempt, and tells of another end.
+    /// There is another Job that claims to be the one of this attempt, and reports another end.
     pub(super) doubled: bool,
 }
 
-/// What is seen of a Job.
+/// The visible state of a Job.
 pub(super) enum Seen {
     Nothing,
     There(JobSeen),
-    /// It was there: the last of it.
+    /// It existed: its last state.
     Gone(JobSeen),
 }
 
 impl Real {
-    /// Whether it runs, truly.
+    /// Tells whether it really runs.
     pub(super) fn is_live(&self, now: Micros) -> bool {
         now < self.ends && self.deleted.is_none_or(|deleted| now < deleted)
     }
 
-    /// Whether its end can have been seen.
+    /// Tells whether its end is visible by now.
     pub(super) fn has_shown_its_end(&self, now: Micros) -> bool {
         let end = self.deleted.map_or(self.ends, |deleted| deleted.min(self.ends));
         end + self.manner.lag <= now
@@ -115,7 +115,7 @@ impl Real {
         if self.is_seen_by_pod() { self.ends + BATCH } else { self.ends }
     }
 
-    /// When it is deleted by itself.
+    /// The time at which it is deleted without an action of the planner.
     pub(super) fn goes_by_itself(&self) -> Option<Micros> {
         match self.end {
             End::Lost => Some(self.ends),
@@ -123,7 +123,7 @@ impl Real {
         }
     }
 
-    /// Another Job that says it is this attempt's: under another name, or under this one once it is free.
+    /// Makes another Job that claims to be this attempt's: under another name, or under this one once it is free.
     pub(super) fn double(&self, now: Micros, same_name: bool) -> JobSeen {
         let ours = self.job(now);
         let (kind, reason) = match self.end {
@@ -141,7 +141,7 @@ impl Real {
         i64::midpoint(self.created, self.ends)
     }
 
-    /// A failed pod decides alone only where the Job makes no other.
+    /// Tells whether its pod is seen. A failed pod decides alone only where the Job creates no other.
     fn is_seen_by_pod(&self) -> bool {
         self.manner.by_pod && (self.end != End::Failure || self.backoff_limit == 0)
     }

@@ -17,7 +17,7 @@ pub(super) fn instant(at: Micros) -> Timestamp {
     Timestamp::constant(1_800_000_000, 0) + SignedDuration::from_micros(at)
 }
 
-/// Where an instant lies in its case. What is finer than a microsecond is not lost but late.
+/// Converts a time to an instant of its case. A fraction of a microsecond is rounded up.
 pub(super) fn micros(at: Timestamp) -> Micros {
     let since = at.duration_since(instant(0));
     let whole = i64::try_from(since.as_micros()).expect("cases are short");

@@ -1,11 +1,11 @@
-//! The execution semantics once more, as simply as they can be told: one instant after the other, every rule applied to
-//! every step, nothing remembered but what the rules speak of.
+//! The execution semantics a second time, as simple as possible: one instant after the other, every rule applied to
+//! every step, with no state but what the rules mention.
 //!
-//! Written from the specification, not from the planner. Slow, and meant to be: where the two disagree, this one should
-//! be the easier to check against the text.
+//! It was written from the specification, not from the planner, and is slow on purpose: where the two disagree, this
+//! one should be the easier to check against the text.
 //!
-//! What is visible at one instant is taken in this order: what happened to the steps that have started,
-//! the deadline, the reaction to failures, then whatever can start. Within each of these the document's order holds.
+//! Everything visible at one instant is applied in this order: changes of the steps that have started, the deadline,
+//! the reaction to failures, then the steps that can start. Within each of these the document's order holds.
 
 use super::case::{Attempt, Case, End, Retry, When};
 use super::ending::{Ending, FlowWhy, StepEnding, Why};
@@ -14,13 +14,13 @@ use crate::flows::api::{BackoffType, OnStepFailure, StepPhase, defaults};
 #[cfg(test)]
 mod tests;
 
-/// Since the flow was created. Waits with jitter are no whole milliseconds.
+/// Microseconds since the flow was created. Waits with jitter are not whole milliseconds.
 pub(super) type Micros = i64;
 
-/// How long a step waits before its retry `n`, counted from 0, where that is jittered.
+/// Returns the wait of a step before its retry `n`, counted from 0, if that wait has jitter.
 pub(super) type Jittered<'a> = &'a dyn Fn(usize, i64) -> Micros;
 
-/// Follow a case to its end.
+/// Follows a case to its end.
 pub(super) fn run(case: &Case, jittered: Jittered<'_>) -> Ending {
     let fresh = State { stage: Stage::Idle, attempts: 0, started: None };
     let steps = vec![fresh; case.steps.len()];
@@ -42,7 +42,7 @@ pub(super) fn run(case: &Case, jittered: Jittered<'_>) -> Ending {
     run.ending()
 }
 
-/// How long a policy waits before retry `n`, counted from 0; no jitter.
+/// Returns the wait of a policy before retry `n`, counted from 0; without jitter.
 #[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "waits are short")]
 pub(super) fn wait(retry: &Retry, n: i64) -> Micros {
     let first = retry.wait.unwrap_or(1_000) * 1_000;
@@ -56,7 +56,7 @@ pub(super) fn wait(retry: &Retry, n: i64) -> Micros {
     wait.min(retry.longest.unwrap_or(600_000) * 1_000)
 }
 
-/// Where a step stands.
+/// The state of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     Idle,
@@ -78,37 +78,37 @@ struct Run<'a> {
     jittered: Jittered<'a>,
     steps: Vec<State>,
     started: Option<Micros>,
-    /// A failure that was not tolerated.
+    /// True once a step failed and its failure was not tolerated.
     failed: bool,
-    /// The retries of all steps were used up, and one more was wanted.
+    /// True once the retries of all steps were used up and one more was wanted.
     exceeded: bool,
-    /// The deadline.
+    /// True once the deadline has passed.
     struck: bool,
     over: Option<Micros>,
 }
 
 impl Run<'_> {
-    /// Everything that happens at one instant.
+    /// Applies everything that happens at one instant.
     fn settle(&mut self, now: Micros) {
         if self.over.is_some() {
             return;
         }
         let suspended = self.case.is_suspended(now.div_euclid(1_000));
         if self.started.is_none() {
-            // A flow that is created suspended starts when it is resumed (rulings 23).
+            // A flow that is created suspended starts when it is resumed, and its deadline counts from then.
             if suspended {
                 return;
             }
             self.started = Some(now);
         }
-        (0..self.steps.len()).for_each(|i| self.take_news(i, now));
+        (0..self.steps.len()).for_each(|i| self.take_changes(i, now));
         if self.deadline().is_some_and(|deadline| deadline <= now) && !self.all_done() {
             self.strike_deadline(now);
         }
         self.react(now);
         if !suspended {
-            // What needs no slot happens at once, before one of these steps (an approval that was refused beforehand)
-            // can stop another.
+            // Steps that need no slot pass first, all of them, before one of them (an approval that was refused
+            // beforehand) can stop another.
             while self.pass_one(now) {}
             self.react(now);
             self.fill_slots(now);
@@ -118,9 +118,9 @@ impl Run<'_> {
         }
     }
 
-    /// What happened to a step that has started and is not done: its Job ended (Execution 3) or an approver spoke
-    /// (Execution 7); else it timed out, which allows no retry; else its Job was deleted (Execution 4).
-    fn take_news(&mut self, i: usize, now: Micros) {
+    /// Applies what happened to a step that has started and is not done. The first that holds counts: its Job ended or
+    /// an approver decided; it timed out, which allows no retry; its Job was deleted, which is a failed attempt.
+    fn take_changes(&mut self, i: usize, now: Micros) {
         let timed_out = self.timeout(i).is_some_and(|end| end <= now);
         let stage = self.steps[i].stage;
         match stage {
@@ -137,7 +137,7 @@ impl Run<'_> {
         }
     }
 
-    /// An attempt failed: is there another?
+    /// Records a failed attempt: either there is another, or the step has failed.
     fn fail_attempt(&mut self, i: usize, why: Why, now: Micros) {
         let retries = self.steps[i].attempts - 1;
         let limit = self.case.steps[i].retry.map_or(0, |retry| retry.limit.unwrap_or(defaults::RETRY_LIMIT));
@@ -153,14 +153,14 @@ impl Run<'_> {
         }
     }
 
-    /// Retries that were made or are going to be.
+    /// Counts the retries that were made or are going to be.
     fn retries_of_all(&self) -> i64 {
         let made = self.steps.iter().map(|state| (state.attempts - 1).max(0)).sum::<i64>();
         let waiting = self.steps.iter().filter(|state| matches!(state.stage, Stage::Retrying { .. })).count();
         made + i64::try_from(waiting).expect("few")
     }
 
-    /// How long before retry `n`, counted from 0.
+    /// Returns the wait before retry `n`, counted from 0.
     fn wait(&self, i: usize, n: i64) -> Micros {
         let retry = self.case.steps[i].retry.expect("only steps with a policy retry");
         match retry.kind {
@@ -169,7 +169,7 @@ impl Run<'_> {
         }
     }
 
-    /// Whether the flow is annotated with a verdict on a Manual step.
+    /// Applies the decision on a Manual step, if the flow is annotated with one.
     fn take_verdict(&mut self, i: usize, now: Micros) -> bool {
         let Some((_, approved)) = self.case.steps[i].verdict.filter(|&(at, _)| at * 1_000 <= now) else {
             return false;
@@ -182,7 +182,7 @@ impl Run<'_> {
         true
     }
 
-    /// When the step times out: from its first start, whatever it does in between.
+    /// The time at which the step times out, counted from its first start, whatever it does in between.
     fn timeout(&self, i: usize) -> Option<Micros> {
         if matches!(self.steps[i].stage, Stage::Idle | Stage::Done { .. }) {
             return None;
@@ -194,7 +194,8 @@ impl Run<'_> {
         Some(self.started? + self.case.deadline? * 1_000_000)
     }
 
-    /// `activeDeadlineSeconds`, rulings 21.
+    /// Applies `activeDeadlineSeconds`: running steps and approvals are cancelled, waits for a retry end as failures,
+    /// and the flow has failed.
     fn strike_deadline(&mut self, now: Micros) {
         (self.failed, self.struck) = (true, true);
         for i in 0..self.steps.len() {
@@ -209,7 +210,8 @@ impl Run<'_> {
         }
     }
 
-    /// What failures do to other steps: `onStepFailure`, rulings 21, and Execution 1.
+    /// Applies failures to other steps. `onStepFailure` decides on steps that run and on the start of others; waits for
+    /// approval or a retry end; a step behind a failure is skipped for that, even if the flow is stopping.
     fn react(&mut self, now: Micros) {
         if self.is_stopping() {
             for i in 0..self.steps.len() {
@@ -235,7 +237,7 @@ impl Run<'_> {
         }
     }
 
-    /// Whether a step waits, through steps that have not started either, for one that will never be done.
+    /// Tells whether a step waits, directly or through steps that have not started, for one that will never be done.
     fn is_behind_a_failure(&self, i: usize) -> bool {
         self.case.steps[i].after.iter().any(|&dependency| match self.steps[dependency].stage {
             Stage::Idle => self.is_behind_a_failure(dependency),
@@ -244,7 +246,7 @@ impl Run<'_> {
         })
     }
 
-    /// Whether a step counts as done for those that wait for it.
+    /// Tells whether a step counts as done for those that wait for it.
     fn is_good(&self, i: usize) -> bool {
         match self.steps[i].stage {
             Stage::Done { phase: StepPhase::Succeeded, .. } => true,
@@ -256,7 +258,7 @@ impl Run<'_> {
         }
     }
 
-    /// Let the first step pass that is ready and needs no place among those that run. False if there is none.
+    /// Lets the first ready step pass that needs no slot. Returns false if there is none.
     fn pass_one(&mut self, now: Micros) -> bool {
         for i in 0..self.steps.len() {
             if !self.is_ready(i) {
@@ -280,7 +282,7 @@ impl Run<'_> {
         self.steps[i].stage == Stage::Idle && self.case.steps[i].after.iter().all(|&i| self.is_good(i))
     }
 
-    /// `when`.
+    /// Evaluates `when`.
     fn is_wanted(&self, i: usize) -> bool {
         let phase = |i: usize| match self.steps[i].stage {
             Stage::Done { phase, .. } => phase,
@@ -294,7 +296,7 @@ impl Run<'_> {
         }
     }
 
-    /// Start what is ready, and what is to be tried again, as far as `parallelism` allows.
+    /// Starts ready steps and due retries as far as `parallelism` allows.
     fn fill_slots(&mut self, now: Micros) {
         for i in 0..self.steps.len() {
             let running = self.steps.iter().filter(|s| matches!(s.stage, Stage::Running { .. })).count();
@@ -310,7 +312,7 @@ impl Run<'_> {
         }
     }
 
-    /// A step failed for good.
+    /// Ends a step as failed.
     fn fail(&mut self, i: usize, why: Why, now: Micros) {
         self.finish(i, StepPhase::Failed, why, now);
         self.failed |= !self.case.steps[i].tolerated;
@@ -324,7 +326,7 @@ impl Run<'_> {
         self.case.reaction.unwrap_or(OnStepFailure::FinishRunning)
     }
 
-    /// Whether nothing new may start.
+    /// Tells whether nothing new may start.
     fn is_stopping(&self) -> bool {
         self.struck || self.failed && self.reaction() != OnStepFailure::RunIndependent
     }
@@ -352,7 +354,7 @@ impl Run<'_> {
         instants.into_iter().filter(|&instant| instant > now).min()
     }
 
-    /// The earliest, and of several at one instant the first in the document.
+    /// The step that failed first, and of several at one instant the first in the document.
     fn first_failed(&self) -> Option<usize> {
         let failed = |i: usize| match self.steps[i].stage {
             Stage::Done { phase: StepPhase::Failed, at, .. } if !self.is_good(i) => Some((at, i)),

@@ -28,7 +28,7 @@ impl Rng {
         list[usize::try_from(self.next() % list.len() as u64).expect("an index")]
     }
 
-    /// Something in so many of a hundred cases.
+    /// Makes something with this probability in percent.
     pub(super) fn maybe<T>(&mut self, percent: i64, make: impl FnOnce(&mut Self) -> T) -> Option<T> {
         self.chance(percent).then(|| make(self))
     }

@@ -16,29 +16,29 @@ use crate::names;
 /// A flow in its cluster.
 pub(super) struct World<'a> {
     pub(super) case: &'a Case,
-    /// As the API server has it.
+    /// The flow as stored by the API server.
     pub(super) flow: JobFlow,
     pub(super) jobs: Vec<Real>,
     pub(super) now: Micros,
-    /// Whether its time came and it was deleted.
+    /// True once its TTL has passed and it was deleted.
     pub(super) deleted: bool,
     pub(super) rng: Rng,
-    /// Whether what happens is seen late.
+    /// True if changes are seen late.
     lags: bool,
-    /// UIDs of Jobs that the shell has forgotten.
-    spent: BTreeSet<Box<str>>,
+    /// UIDs of Jobs that the controller has pruned.
+    pruned: BTreeSet<Box<str>>,
 }
 
 impl<'a> World<'a> {
     pub(super) fn new(case: &'a Case, rng: Rng, lags: bool) -> Self {
         let flow = manifest::flow(case);
         let mut world =
-            Self { case, flow, jobs: Vec::new(), now: 0, deleted: false, rng, lags, spent: BTreeSet::new() };
+            Self { case, flow, jobs: Vec::new(), now: 0, deleted: false, rng, lags, pruned: BTreeSet::new() };
         world.move_to(0);
         world
     }
 
-    /// Let time pass.
+    /// Lets time pass.
     pub(super) fn move_to(&mut self, now: Micros) {
         self.now = now;
         let ms = now.div_euclid(1_000);
@@ -56,7 +56,7 @@ impl<'a> World<'a> {
         }
     }
 
-    /// When something happens next, or is seen to have happened.
+    /// The next instant at which something happens or becomes visible.
     pub(super) fn next(&self) -> Option<Micros> {
         let people = self.case.suspended.iter().flat_map(|&(from, until)| [from, until]);
         let verdicts =
@@ -78,7 +78,7 @@ impl<'a> World<'a> {
         matches!(phase, Some(FlowPhase::Succeeded | FlowPhase::Failed))
     }
 
-    /// What the shell knows.
+    /// The state that the controller knows.
     pub(super) fn observed(&mut self) -> Observed {
         let mut observed = Observed::default();
         for i in self.rng.shuffled(self.jobs.len()) {
@@ -87,36 +87,36 @@ impl<'a> World<'a> {
             let free = matches!(seen, Seen::Gone(_));
             match seen {
                 Seen::Nothing => continue,
-                Seen::There(_) | Seen::Gone(_) if self.spent.contains(&*job.uid) => {}
+                Seen::There(_) | Seen::Gone(_) if self.pruned.contains(&*job.uid) => {}
                 Seen::There(seen) | Seen::Gone(seen) => observed.jobs.push(seen),
             }
             if job.manner.doubled {
                 let double = job.double(self.now, free);
-                if !self.spent.contains(&double.job.uid) {
-                    let place = if self.rng.chance(50) { observed.jobs.len() } else { 0 };
-                    observed.jobs.insert(place, double);
+                if !self.pruned.contains(&double.job.uid) {
+                    let index = if self.rng.chance(50) { observed.jobs.len() } else { 0 };
+                    observed.jobs.insert(index, double);
                 }
             }
         }
         observed
     }
 
-    /// Forget the Jobs that a plan has no more use for.
-    pub(super) fn spend(&mut self, jobs: &[Box<str>]) {
-        self.spent.extend(jobs.iter().cloned());
+    /// Forgets the Jobs that no later plan needs.
+    pub(super) fn prune(&mut self, jobs: &[Box<str>]) {
+        self.pruned.extend(jobs.iter().cloned());
     }
 
-    /// The program starts again, and knows nothing.
-    pub(super) fn die(&mut self) {
-        self.spent.clear();
+    /// Restarts the program, which has forgotten everything.
+    pub(super) fn crash(&mut self) {
+        self.pruned.clear();
     }
 
-    /// Store the status. False if nothing changes.
+    /// Stores the status. Returns false if nothing changes.
     pub(super) fn store(&mut self, status: &JobFlowStatus) -> Result<bool, String> {
         if self.flow.status.as_ref() == Some(status) {
             return Ok(false);
         }
-        // The API server gives back what JSON can say: a status that is finer would be written again and again.
+        // The API server returns what JSON can express: a status of higher precision would be written again and again.
         if self.rng.chance(25) {
             let json = serde_json::to_value(status).expect("a status is JSON");
             let stored: JobFlowStatus = serde_json::from_value(json).expect("what was written is read back");
@@ -128,9 +128,10 @@ impl<'a> World<'a> {
         Ok(true)
     }
 
-    /// Do what a plan says. False if that changes nothing.
+    /// Carries out an action. Returns false if that changes nothing.
     pub(super) fn act(&mut self, action: &Action) -> Result<bool, String> {
         match action {
+            Action::CreateResources => return Err("no flow here has resource templates".to_owned()),
             Action::CreateJob { step, attempt, name, rendered } => {
                 self.create(*step, *attempt, name, rendered)
             }
@@ -244,7 +245,7 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Somebody deletes Jobs that nobody waits for any more.
+    /// Deletes, as a user might, Jobs that no step waits for any more.
     pub(super) fn tidy(&mut self) {
         let status = self.status();
         let current: BTreeMap<usize, Option<i64>> =
@@ -258,7 +259,7 @@ impl<'a> World<'a> {
         }
     }
 
-    /// `now` as a plan takes it.
+    /// The current time in the form that a plan takes.
     pub(super) fn timestamp(&self) -> jiff::Timestamp {
         instant(self.now)
     }

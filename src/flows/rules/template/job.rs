@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-use super::pod;
 use super::scope::{MAX_INT32, Scope, conflict, is_expression, objects, one_of, text, whole, within};
+use super::{metadata, pod};
 use crate::flows::api::defaults;
 use crate::flows::rules::failure;
 use crate::flows::rules::failure::Rule;

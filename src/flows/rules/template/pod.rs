@@ -1,6 +1,6 @@
 //! The pod of a Job (`ValidatePodSpec`).
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use serde_json::{Map, Value};
 

@@ -1,4 +1,4 @@
-//! The rules one by one, reckoned by hand.
+//! The rules one by one, calculated by hand.
 
 use super::*;
 use crate::flows::plan::oracle::case::{Retry, Step};
@@ -13,7 +13,7 @@ fn flow(steps: &[Step]) -> Case {
     Case { steps: steps.to_vec(), ..Case::default() }
 }
 
-/// A step whose attempts last so many milliseconds; a negative number fails.
+/// Makes a step from the milliseconds of its attempts; a negative number fails.
 fn step(attempts: &[i64], after: &[usize]) -> Step {
     let attempt =
         |&ms: &i64| Attempt { lasts: ms.abs(), end: if ms < 0 { End::Failure } else { End::Success } };
@@ -29,7 +29,7 @@ fn fixed(limit: i64, wait: i64) -> Retry {
     Retry { limit: Some(limit), kind, wait: Some(wait), ..Retry::default() }
 }
 
-/// Hold steps against (phase, reason, attempts, milliseconds of start and end; -1 is never).
+/// Checks steps against (phase, reason, attempts, milliseconds of start and end; -1 is never).
 fn assert_steps(case: &Case, expected: &[(StepPhase, Why, i64, i64, i64)]) -> Ending {
     let ending = ending(case);
     let ms = |at: Option<Micros>| at.map_or(-1, |at| at / 1_000);

@@ -1,38 +1,38 @@
-//! Flows of one `concurrencyKey`: who goes first, and who is stopped.
+//! Flows of one `concurrencyKey`: the order in which they start, and which of them is replaced.
 
-use super::Rival;
+use super::model::Rival;
 use crate::flows::api::ConcurrencyPolicy;
 
-/// A flow's place in line: by creation, equal times by UID.
-pub(super) type Place<'a> = (jiff::Timestamp, &'a str);
+/// A flow's position in the queue of its key: by creation time, equal times by UID.
+pub(super) type Position<'a> = (jiff::Timestamp, &'a str);
 
-/// The flow that has to be over before one at `place` may start, if there is one.
+/// Returns the flow that has to be over before the one at `position` may start, if there is one.
 ///
-/// Forbid and Replace wait alike; the difference is that Replace stops the older ones, which they see for themselves
-/// by [`replaced_by`]. A flow holds the line from its start to its end; before, only what is sound and not suspended
-/// stands in it.
+/// Forbid and Replace wait in the same way; the difference is that Replace stops the older flows, which they find out
+/// themselves by [`replaced_by`]. A flow blocks the others from its start to its end; before its start, only a flow
+/// that is valid and not suspended is queued.
 pub(super) fn blocked_by<'r>(
     rivals: &'r [Rival],
-    place: Place<'_>,
+    position: Position<'_>,
     policy: ConcurrencyPolicy,
 ) -> Option<&'r Rival> {
     if policy == ConcurrencyPolicy::Allow {
         return None;
     }
     let ahead = |rival: &&Rival| {
-        !rival.over && (rival.started || rival.in_line && (rival.created, rival.uid.as_str()) < place)
+        !rival.over && (rival.started || rival.queued && (rival.created, rival.uid.as_str()) < position)
     };
-    // Whoever runs is named before whoever waits.
+    // A flow that runs is named before one that waits.
     rivals.iter().filter(ahead).min_by_key(|rival| (!rival.started, rival.created, rival.uid.clone()))
 }
 
-/// The newer flow that takes the place of one at `place`, if there is one.
-pub(super) fn replaced_by<'r>(rivals: &'r [Rival], place: Place<'_>) -> Option<&'r Rival> {
+/// Returns the newer flow that replaces the one at `position`, if there is one.
+pub(super) fn replaced_by<'r>(rivals: &'r [Rival], position: Position<'_>) -> Option<&'r Rival> {
     let takes_over = |rival: &&Rival| {
         rival.replaces
             && !rival.over
-            && (rival.started || rival.in_line)
-            && (rival.created, rival.uid.as_str()) > place
+            && (rival.started || rival.queued)
+            && (rival.created, rival.uid.as_str()) > position
     };
     rivals.iter().find(takes_over)
 }
@@ -50,12 +50,12 @@ mod tests {
             created: Timestamp::from_second(second).unwrap(),
             started: false,
             over: false,
-            in_line: true,
+            queued: true,
             replaces: false,
         }
     }
 
-    fn me(second: i64) -> Place<'static> {
+    fn me(second: i64) -> Position<'static> {
         (Timestamp::from_second(second).unwrap(), "m")
     }
 
@@ -78,7 +78,7 @@ mod tests {
 
     #[test]
     fn a_suspended_flow_holds_the_line_only_once_it_has_started() {
-        let waiting = Rival { in_line: false, ..rival("a", 1) };
+        let waiting = Rival { queued: false, ..rival("a", 1) };
         assert_eq!(blocked_by(std::slice::from_ref(&waiting), me(5), ConcurrencyPolicy::Forbid), None);
         let running = Rival { started: true, ..waiting };
         assert!(blocked_by(&[running], me(5), ConcurrencyPolicy::Forbid).is_some());
@@ -90,7 +90,7 @@ mod tests {
         assert!(replaced_by(std::slice::from_ref(&newer), me(5)).is_some());
         assert_eq!(replaced_by(std::slice::from_ref(&newer), me(10)), None);
         assert_eq!(replaced_by(&[Rival { over: true, ..newer.clone() }], me(5)), None);
-        assert_eq!(replaced_by(&[Rival { in_line: false, ..newer.clone() }], me(5)), None);
+        assert_eq!(replaced_by(&[Rival { queued: false, ..newer.clone() }], me(5)), None);
         assert_eq!(replaced_by(&[Rival { replaces: false, ..newer }], me(5)), None);
     }
 }

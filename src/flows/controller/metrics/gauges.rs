@@ -1,41 +1,64 @@
-//! What stands at the time of a scrape: flows, steps, approvals, the queue.
+//! Gauges, derived from the cache at each scrape: flows, steps, approvals, the queue.
 //!
-//! Only the replica that runs flows tells it: the others know the same flows, and a sum would count them twice.
+//! Only the replica that runs flows exports those of flows: the others know the same flows, and a sum would count them
+//! twice.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::sync::atomic::Ordering;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue, EncodeLabelSet};
 use prometheus_client::metrics::MetricType;
 
-use super::{ApiCalls, Metrics, NamespaceLabels, PhaseLabels};
+use crate::cluster::api_calls::ApiCalls;
 use crate::flows::api::{FlowPhase, StepPhase};
 use crate::flows::controller::watch::Watches;
 
-/// How long the counters of a namespace without flows are kept: long enough to be scraped.
+/// Counters of a namespace without flows are kept for so long, so that they are scraped.
 const KEPT: Duration = Duration::from_hours(1);
 
-/// What is looked at.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct NamespaceLabels {
+    pub(super) namespace: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct PhaseLabels {
+    pub(super) namespace: String,
+    pub(super) phase: &'static str,
+}
+
+/// State that is not exported as a series.
 #[derive(Default)]
-pub(super) struct Source {
-    /// Nothing before the engine is made.
+pub(super) struct Shared {
+    /// Engines at work in this process: one or none.
+    pub(super) at_work: AtomicU64,
+    /// Steps with a Job that ended.
+    pub(super) steps: AtomicU64,
+    /// Set once the engine is made.
     watches: OnceLock<Watches>,
-    /// When each namespace was last heard of.
+    /// The time at which each namespace last had a flow or an event.
     seen: Mutex<HashMap<String, Instant>>,
 }
 
-impl Source {
-    pub(super) fn set(&self, watches: Watches) {
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Shared")
+    }
+}
+
+impl Shared {
+    /// Sets the watches whose cache the gauges are derived from.
+    pub(super) fn derive_from(&self, watches: Watches) {
         // A second engine on the same metrics would be a second set of watches on the same flows.
         let _ = self.watches.set(watches);
     }
 
-    /// Something is counted for this namespace.
-    pub(super) fn heard_of(&self, namespace: &str) {
+    /// Records that something is counted for this namespace.
+    pub(super) fn saw(&self, namespace: &str) {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         match seen.get_mut(namespace) {
             Some(last) => *last = Instant::now(),
@@ -44,15 +67,17 @@ impl Source {
     }
 }
 
-/// The collector.
-pub(super) struct Standing {
-    metrics: Metrics,
+/// The collector of the gauges.
+pub(super) struct FlowGauges {
+    shared: Arc<Shared>,
     calls: ApiCalls,
+    /// Removes the counters of a namespace.
+    forget: Box<dyn Fn(&str) + Send + Sync>,
 }
 
-impl fmt::Debug for Standing {
+impl fmt::Debug for FlowGauges {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Standing")
+        f.write_str("FlowGauges")
     }
 }
 
@@ -66,18 +91,21 @@ struct Sums {
     steps: BTreeMap<(String, &'static str), i64>,
     approvals: BTreeMap<String, i64>,
     malformed: BTreeMap<String, i64>,
-    remembered: Vec<(&'static str, usize)>,
+    cached: Vec<(&'static str, usize)>,
 }
 
-/// What is remembered.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct KindLabels {
     kind: &'static str,
 }
 
-impl Standing {
-    pub(super) fn new(metrics: Metrics, calls: ApiCalls) -> Self {
-        Self { metrics, calls }
+impl FlowGauges {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        calls: ApiCalls,
+        forget: impl Fn(&str) + Send + Sync + 'static,
+    ) -> Self {
+        Self { shared, calls, forget: Box::new(forget) }
     }
 
     fn sums(watches: &Watches) -> Sums {
@@ -94,8 +122,8 @@ impl Standing {
             *sums.approvals.entry(namespace()).or_default() += 0;
             let mut by_phase = BTreeMap::<&str, i64>::new();
             // A flow that has not started has no steps in its status yet.
-            for place in 0..flow.spec.steps.len() {
-                let step = status.and_then(|status| status.steps.get(place));
+            for index in 0..flow.spec.steps.len() {
+                let step = status.and_then(|status| status.steps.get(index));
                 *by_phase.entry(step_phase(step.and_then(|step| step.phase))).or_default() += 1;
             }
             for (phase, count) in by_phase {
@@ -108,35 +136,34 @@ impl Standing {
         sums
     }
 
-    /// Counters of a namespace go some time after its last flow.
+    /// Removes the counters of namespaces some time after their last flow.
     fn forget(&self, sums: &Sums, now: Instant) {
-        let source = &self.metrics.shared.standing;
         for namespace in sums.approvals.keys() {
-            source.heard_of(namespace);
+            self.shared.saw(namespace);
         }
-        let mut seen = source.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = self.shared.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.retain(|namespace, last| {
             let keep = now.duration_since(*last) < KEPT;
             if !keep {
-                self.metrics.forget(namespace);
+                (self.forget)(namespace);
             }
             keep
         });
     }
 }
 
-impl Collector for Standing {
+impl Collector for FlowGauges {
     fn encode(&self, encoder: DescriptorEncoder) -> fmt::Result {
-        let shared = &self.metrics.shared;
-        let Some(watches) = shared.standing.watches.get() else { return Ok(()) };
-        // Of flows the leader alone tells, or each would be counted by every replica.
+        let shared = &self.shared;
+        let Some(watches) = shared.watches.get() else { return Ok(()) };
+        // Only the leader exports flows, or every replica would count each.
         if shared.at_work.load(Ordering::Relaxed) == 0 {
-            return remembered(&mut Out(encoder), watches.cache.sizes());
+            return cached(&mut Out(encoder), watches.cache.sizes());
         }
         let mut sums = Self::sums(watches);
         self.forget(&sums, Instant::now());
         sums.queue_depth = i64::try_from(watches.queue.len()).unwrap_or(i64::MAX);
-        sums.remembered = watches.cache.sizes().to_vec();
+        sums.cached = watches.cache.sizes().to_vec();
         sums.queue_age = watches.queue.age().as_secs_f64();
         let steps = shared.steps.load(Ordering::Relaxed);
         #[expect(clippy::cast_precision_loss, reason = "a ratio")]
@@ -147,10 +174,10 @@ impl Collector for Standing {
     }
 }
 
-fn remembered(out: &mut Out<'_>, sizes: impl IntoIterator<Item = (&'static str, usize)>) -> fmt::Result {
+fn cached(out: &mut Out<'_>, sizes: impl IntoIterator<Item = (&'static str, usize)>) -> fmt::Result {
     let sizes = sizes.into_iter();
     out.gauges(
-        "headworks_remembered",
+        "headworks_cached_objects",
         "Objects that each replica keeps in memory, by kind; of a Job whose step is over (spent) its UID alone",
         sizes.map(|(kind, count)| (KindLabels { kind }, i64::try_from(count).unwrap_or(i64::MAX))),
     )
@@ -175,7 +202,7 @@ impl Sums {
             "Flows that cannot be read and are not run",
             self.malformed.into_iter().map(by_namespace),
         )?;
-        remembered(&mut out, self.remembered)?;
+        cached(&mut out, self.cached)?;
         out.gauge(
             "zen_flow_step_execution_queue_depth",
             "Flows that wait for a worker to take their next steps",
@@ -219,12 +246,12 @@ impl Out<'_> {
     }
 }
 
-/// The phase of a flow as a label; what has none yet is Pending.
+/// Returns the phase of a flow as a label; a flow without one is Pending.
 fn flow_phase(phase: Option<FlowPhase>) -> &'static str {
     phase.unwrap_or(FlowPhase::Pending).as_str()
 }
 
-/// The phase of a step as a label; what has none yet is Pending.
+/// Returns the phase of a step as a label; a step without one is Pending.
 pub(super) fn step_phase(phase: Option<StepPhase>) -> &'static str {
     phase.unwrap_or(StepPhase::Pending).as_str()
 }
@@ -236,7 +263,7 @@ impl Collector for Sums {
     }
 }
 
-/// The text of a scrape in which every kind of series stands.
+/// Returns the text of a scrape with a series of each kind.
 #[cfg(test)]
 pub(super) fn example() -> String {
     let by_phase: BTreeMap<_, _> = [(("x".to_owned(), "x"), 1)].into();
@@ -247,7 +274,7 @@ pub(super) fn example() -> String {
         steps: by_phase,
         approvals: by_namespace.clone(),
         malformed: by_namespace,
-        remembered: vec![("x", 1)],
+        cached: vec![("x", 1)],
         ..Sums::default()
     }));
     let mut text = String::new();

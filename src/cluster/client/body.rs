@@ -1,4 +1,4 @@
-//! The body of an answer: each frame is a sign of life, and too long a silence is its end.
+//! The body of an answer: each frame is a sign of life, and too long a silence ends it.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -10,21 +10,21 @@ use tokio::time::{Instant, Sleep, sleep};
 use tower::BoxError;
 
 use super::ages::Asked;
-use super::{Silence, Told};
+use super::connections::{Connection, Silence};
 
 /// A body with a bound on silence.
-pub(super) struct Heard {
-    /// `None` once it has ended, in whatever way: its connection is closed, or free for the next call.
+pub(super) struct WatchedBody {
+    /// `None` once it has ended in any way, so that its connection is closed, or free for the next call.
     body: Option<Body>,
     bound: Duration,
     limit: Pin<Box<Sleep>>,
     asked: Option<Asked>,
-    told: Told,
+    connection: Connection,
 }
 
-impl Heard {
-    pub(super) fn new(body: Body, bound: Duration, asked: Option<Asked>, told: Told) -> Self {
-        Self { body: Some(body), bound, limit: Box::pin(sleep(bound)), asked, told }
+impl WatchedBody {
+    pub(super) fn new(body: Body, bound: Duration, asked: Option<Asked>, connection: Connection) -> Self {
+        Self { body: Some(body), bound, limit: Box::pin(sleep(bound)), asked, connection }
     }
 
     fn end(&mut self) {
@@ -35,7 +35,7 @@ impl Heard {
     }
 }
 
-impl HttpBody for Heard {
+impl HttpBody for WatchedBody {
     type Data = bytes::Bytes;
     type Error = BoxError;
 
@@ -75,7 +75,7 @@ impl HttpBody for Heard {
                         "a watch fell silent and is begun again"
                     );
                 }
-                this.told.silent();
+                this.connection.suspect();
                 this.end();
                 Poll::Ready(Some(Err(Silence(this.bound).into())))
             }
