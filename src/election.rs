@@ -23,8 +23,8 @@
 //! # Guarantees
 //! - At most one candidate leads at any moment, as long as no two monotonic clocks drift apart by more than a
 //!   twentieth and all candidates use the same [`Timing`] (or longer leases). A claim ends at [`Claim::Leading`]'s
-//!   `until` whether or not anybody runs the code that would say so.
-//! - A holder that renews is not robbed; one that died is replaced after the lease's duration and one retry, one
+//!   `until` whether or not any code runs to announce it.
+//! - A holder that renews keeps the Lease; one that died is replaced after the lease's duration and one retry, one
 //!   that released its Lease after one retry.
 //! - Every call ends: kube sets no read timeout, this module does.
 //!

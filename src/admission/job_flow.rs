@@ -100,7 +100,7 @@ impl JobFlows {
 
     fn updated(&self, object: &Value, old: &Value, mut problems: Problems) -> Findings {
         update::changes(object, old, &mut problems);
-        // Metadata alone cannot make a spec wrong: only the rules about metadata apply.
+        // A change of metadata cannot make the spec wrong: only the rules about metadata apply.
         let same_spec = canonical::same_spec(object, old);
         let rules = |object: &Value| {
             if same_spec {

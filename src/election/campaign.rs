@@ -132,8 +132,10 @@ impl Campaign {
             return Next::Wait { until };
         }
         let request = match &self.seen {
+            // The known record may be stale: writing over it would only conflict.
             _ if !self.current => Request::Read,
             None => Request::Write { version: None, acquired: None, transitions: 0 },
+            // A renewal, or a Lease that already carries our name, after an unknown result.
             Some((record, _)) if record.holder == self.identity => Request::Write {
                 version: Some(record.version.clone()),
                 acquired: record.acquired,
@@ -143,6 +145,7 @@ impl Campaign {
                 Request::Write {
                     version: Some(record.version.clone()),
                     acquired: None,
+                    // The holder changes, which is what `leaseTransitions` counts.
                     transitions: record.transitions.saturating_add(1),
                 }
             }
@@ -165,11 +168,12 @@ impl Campaign {
             Response::Written(record) if record.holder == self.identity => {
                 self.see(record, now);
                 self.conflicted = false;
-                // From when it was sent: the others cannot have seen it before. An answer that comes too late to lead
-                // by changes nothing, and the next write is due immediately.
+                // The claim counts from the sending: the others cannot have seen the write before that. A response
+                // that comes too late changes nothing, and the next write is due immediately.
                 self.due = sent + self.timing.retry();
                 let until = sent + self.timing.renew();
                 if now < until {
+                    // A claim that had run out in between is a new term, even if nobody else led.
                     if self.leading.is_none_or(|before| before <= now) {
                         self.term += 1;
                     }
@@ -181,6 +185,7 @@ impl Campaign {
                 let free = record.holder.is_empty();
                 self.see(record, now);
                 self.may_hold = ours;
+                // Somebody took the name out: the term ends, whatever time it had left.
                 if self.leading.is_some() && !ours {
                     self.step_down(now);
                 }
@@ -251,12 +256,12 @@ impl Campaign {
     }
 
     /// Returns when the Lease may be taken from a record that has not changed since `at`. The longer of two spans, its
-    /// own and ours: a record that was edited by hand must not make two leaders.
+    /// own and that of [`Timing`]: a record that was edited by hand must not make two leaders.
     fn expiry(&self, record: &Record, at: Instant) -> Instant {
         at + record.lease.unwrap_or_default().clamp(self.timing.lease(), Timing::LONGEST)
     }
 
-    /// Between three quarters of the retry period and the whole, so that candidates spread.
+    /// Draws a pause between three quarters of the retry period and all of it, so that candidates spread.
     fn pause(&mut self) -> Duration {
         self.pauses += 1;
         let mut hasher = DefaultHasher::new();

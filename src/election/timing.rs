@@ -16,7 +16,7 @@ pub enum TimingError {
     /// Leases are written in whole seconds, and one of over an hour would outlive every patience.
     #[error("the lease duration {0:?} must be between 1s and 1h")]
     Lease(Duration),
-    /// Otherwise another might lead before we know that we do not any more.
+    /// Otherwise another candidate might lead before this one knows that its term is over.
     #[error(
         "the renew deadline {renew:?} must be at most nine tenths of the lease duration {lease:?}, since clocks drift"
     )]

@@ -31,7 +31,7 @@ pub struct Quantity(Amount);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Amount {
-    /// In billionths.
+    /// A number of billionths.
     Nano(i128),
     /// A number that no `i128` holds: `0.DIGITS * 10^magnitude`, digits without zeros at either end.
     Huge { negative: bool, magnitude: i64, digits: Box<[u8]> },
@@ -102,7 +102,7 @@ impl Quantity {
         }
     }
 
-    /// -1, 0 or 1.
+    /// Returns the sign: -1, 0 or 1.
     pub fn signum(&self) -> i32 {
         match &self.0 {
             Amount::Nano(nano) => nano.signum() as i32,

@@ -134,7 +134,7 @@ fn weight(value: &dyn Val) -> u64 {
     }
 }
 
-/// The same of JSON.
+/// The cost of a JSON value, counted in the same way.
 fn json(value: &Value) -> u64 {
     match value {
         Value::String(text) => VALUE + size(text.len()),

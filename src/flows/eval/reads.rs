@@ -10,9 +10,9 @@ use crate::flows::{declared, jsonpath};
 /// The parts of a step's result document that are read, by its own outputs and by the inputs of other steps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reads {
-    /// Anything.
+    /// True if anything of the document is read.
     pub document: bool,
-    /// Values from the Job's status.
+    /// True if anything of the Job's status is read.
     pub job_status: bool,
 }
 

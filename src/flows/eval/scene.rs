@@ -14,7 +14,7 @@ pub struct Scene<'a> {
     pub flow: &'a JobFlow,
     /// The status of its steps, by their index in `flow.spec.steps`.
     pub steps: &'a [StepStatus],
-    /// The step, by its place.
+    /// The index of the step.
     pub step: usize,
     /// The attempt that is about to start, counted from 1.
     pub attempt: i64,

@@ -77,7 +77,7 @@ impl Type {
         matches!(self, Self::Text | Self::Bytes | Self::List)
     }
 
-    /// For a person.
+    /// Names the type, for people.
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Unknown => "a value",
