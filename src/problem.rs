@@ -308,7 +308,7 @@ fn elide_middle(text: &str, chars: usize) -> String {
     if count <= chars {
         return text.to_owned();
     }
-    // `spec.steps[17]` says which step; the end says what of it.
+    // `spec.steps[17]` names the step; the end of the path names the field. The middle goes first.
     let step = text.find(']').map_or(0, |at| at + 1);
     let head = if (1..=chars / 2).contains(&step) { step } else { (chars - 3) / 2 };
     let tail = chars - 3 - head;

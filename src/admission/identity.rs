@@ -38,7 +38,7 @@ pub fn stamps(object: &Value, old: Option<&Value>, user: &str) -> Vec<(String, S
         let stamp = format!("{APPROVED_BY_PREFIX}{step}");
         let unchanged = old.is_some_and(|old| get(old, key) == value.as_str());
         match old.filter(|_| unchanged) {
-            // An approval that was set while nobody was there to stamp it stays without a name.
+            // An approval that was stored while the webhook was down keeps no name.
             Some(old) => stamps.extend(get(old, &stamp).map(|by| (stamp, by.to_owned()))),
             None => stamps.push((stamp, user.to_owned())),
         }
@@ -55,11 +55,11 @@ pub fn check(object: &Value, old: Option<&Value>, user: &str, stamped: bool, out
     let metadata = Place::ROOT.field("metadata");
     let place = metadata.field("annotations");
     for (key, value) in annotations(object).into_iter().flatten().filter(|(key, _)| is_stamp(key)) {
-        let said = value.as_str();
+        let given = value.as_str();
         let right = expected.iter().find(|(name, _)| name == key).map(|(_, by)| by.as_str());
         let stored = old.and_then(|old| get(old, key));
-        let as_stored = !stamped && stored.is_some() && said == stored;
-        if said != right && !as_stored {
+        let as_stored = !stamped && stored.is_some() && given == stored;
+        if given != right && !as_stored {
             out.push(
                 Problem::forbidden(
                     code::FORGED_STAMP,
@@ -99,7 +99,7 @@ pub fn stamp(object: &Value, old: Option<&Value>, user: &str) -> Vec<PatchOperat
         Some(Value::Object(there)) => there,
         Some(_) => return Vec::new(),
     };
-    // RFC 6901, 3.
+    // JSON Pointer escapes: RFC 6901, section 3.
     let path = |key: &str| format!("{PLACE}/{}", key.replace('~', "~0").replace('/', "~1"));
     let stale = there.keys().filter(|key| is_stamp(key) && !stamps.iter().any(|(name, _)| name == *key));
     let mut changes: Vec<PatchOperation> =

@@ -17,7 +17,7 @@ use super::campaign::{Campaign, Next, Record, Request, Response};
 /// True time, from the beginning of the simulation.
 type Time = Duration;
 
-/// As tight as is allowed.
+/// The tightest timing that is allowed.
 fn timing() -> Timing {
     let [lease, renew, retry] = [15_000, 13_500, 500].map(Duration::from_millis);
     Timing::new(lease, renew, retry).unwrap()
@@ -44,7 +44,7 @@ struct Weather {
 
 const CALM: Weather = Weather { lost: 0, mute: 0, way: 50, cut: 0, stall: 0, die: 0, end: 0 };
 
-/// So that a seed is the whole story.
+/// All randomness, so that a seed determines the whole run.
 struct Dice(SplitMix64);
 
 impl Dice {
@@ -196,7 +196,7 @@ impl World {
         match event {
             Event::Step { who, life } if life == self.lives[who] => self.step(who),
             Event::Arrive { who, life, number, name, request, sent, back } => {
-                // The sender may be gone; what it sent arrives all the same.
+                // The sender may be gone; its request arrives all the same.
                 let response = self.serve(request, &name);
                 if let Some(back) = back {
                     self.push(self.now + back, Event::Response { who, life, number, sent, response });
@@ -322,7 +322,7 @@ proptest! {
         prop_assert!(led || weather.lost + weather.mute > 50 || weather.way > 5_000 || weather.cut > 3, "the storm was too much for anybody");
 
         world.weather = CALM;
-        // What is under way yet may be a stall of a minute, or a late call. Then: a lease that runs out by a slow
+        // A stall of a minute, or a late request, may still be under way. Then: a lease that runs out by a slow
         // clock, the calls' limit and a retry.
         let calm = world.now + Duration::from_mins(1) + Duration::from_secs(15 + 14 + 7 + 2) * 20 / 19;
         world.run_until(calm, |_| {});

@@ -71,7 +71,7 @@ pub(crate) fn unsorted(object: Value, options: &Options) -> Checked {
     approvals::check(&object, &mut problems);
     let has_spec = object.get("spec").is_some_and(Value::is_object);
     let flow = fields::read(object, &mut problems);
-    // Without a spec there is nothing to say but that.
+    // Without a spec, its absence is the only problem.
     if has_spec {
         let dag = Dag::new(&flow.spec.steps);
         let subject = Subject::new(&flow, &dag, options);

@@ -207,7 +207,7 @@ impl<'a> Reader<'a> {
             let built = self.node(event, &inner)?;
             size += built.size + 1;
             if merge {
-                // What is merged counts where it stands, as in go-yaml 2: later keys win.
+                // Merged keys count at the place of the merge, as in go-yaml 2: later keys win.
                 if !merge_into(&mut map, &mut places, &built) {
                     return self.fault(&inner, "`<<` merges an object or a list of objects");
                 }

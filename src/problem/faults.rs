@@ -143,7 +143,7 @@ fn fix(found: &Value, shape: &Shape, path: &FieldPath) -> Option<String> {
         (Shape::Text { .. }, Value::Number(_)) if matches!(name, "duration" | "maxDuration") => {
             Some(format!("write it with a unit, as in \"{found}s\""))
         }
-        // What was written is not known: 1.10 has become 1.1, and 0022 has become 18.
+        // The user's spelling is lost by now: 1.10 has become 1.1, and 0022 has become 18.
         (Shape::Text { .. }, Value::Number(_)) => Some("put it in quotes".to_owned()),
         (Shape::Text { .. }, Value::Bool(_)) if name == "when" => {
             Some(format!("write \"{found}\", in quotes"))

@@ -281,7 +281,7 @@ impl Shape {
                     && list.len() > *max
                 {
                     report.fault(place, self, Fault::TooMany { found: list.len(), max: *max });
-                    // What is beyond is not looked at, here or behind: a million entries have to cost no more.
+                    // Entries beyond the limit are not looked at: a million of them must not cost more.
                     list = &list[..*max];
                     mended = Some(list.to_vec());
                 }
@@ -306,7 +306,7 @@ impl Shape {
         report: &mut dyn Report,
     ) -> Outcome {
         let mut mended: Option<Map<String, Value>> = None;
-        // What is there, not what could be there: a pod has a few of the forty fields it may have.
+        // Walks the fields that are there, not those that could be: a pod has a few of the forty fields it may have.
         for (key, value) in map {
             let Some(field) = fields.get(key) else {
                 if !fields.open {

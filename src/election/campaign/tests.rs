@@ -205,7 +205,7 @@ fn a_holder_whose_name_was_taken_off_or_whose_lease_was_deleted_begins_another_t
         let mut hand = Hand::leading();
         hand.after(RETRY).answer(Response::Conflict).answer(response);
         assert!(!hand.campaign.claim().holds(hand.now));
-        // What was read is fresh: it is written over at once.
+        // The record that was read is fresh: it is written over immediately.
         assert!(matches!(hand.request(), Request::Write { acquired: None, .. }));
         hand.answer(Response::Written(held("me", 6)));
         assert_eq!(hand.campaign.claim().term(), Some(2));

@@ -17,7 +17,7 @@ use super::template::JobTemplate;
      "message": "a step of type Job needs a template", "reason": "FieldValueRequired", "fieldPath": ".template"}
 ]))]
 pub struct Step {
-    // What few steps have is boxed, here and in the status: the engine keeps flows by the thousand.
+    // Fields that few steps have are boxed, here and in the status: the controller caches thousands of flows.
     /// A DNS label, unique in the flow.
     #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub name: String,

@@ -102,7 +102,7 @@ mod tests {
         ) {
             let (mut text, mut expected) = (String::new(), String::new());
             for (around, value) in &parts {
-                // What the author wrote is expanded by itself: a bracket of his must not belong to a `$` before.
+                // The author's text is expanded by itself: a bracket in it must not belong to a `$` before it.
                 text.push_str(around);
                 expected.push_str(&expand(around));
                 push(&mut text, value);

@@ -38,7 +38,7 @@ impl Reader<'_> {
             (Err(lack), _) => return Err(lack),
         };
         let declared = parameter.value_type();
-        // What is JSON already would be read as the text of JSON otherwise.
+        // Otherwise a value that is JSON already would be parsed as the text of JSON.
         if declared == ValueType::Json && parameter.expression().is_some() && !value.is_string() {
             self.count(value.to_string().len(), &place)?;
             return Ok(value);

@@ -140,7 +140,7 @@ impl<'t, 'a> Writer<'_, 't, 'a> {
         let mut missing = None;
         for name in self.promised() {
             match self.reader.parameter(name) {
-                // Of an `optional` source: it matters only where it is used.
+                // A value from an `optional` source may be absent: it matters only where it is used.
                 Ok(_) => {}
                 Err(Lack::Absent(_)) if self.is_optional(name) => {}
                 Err(Lack::Missing(what)) => missing = missing.or(Some(what)),

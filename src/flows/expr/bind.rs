@@ -148,8 +148,8 @@ mod tests {
     /// Names the readings x and y.
     fn rename(tree: &mut IdedExpr) {
         match &mut tree.expr {
-            Expr::Ident(name) if place(name).is_some() => {
-                *name = ["x", "y"][place(name).unwrap()].to_owned();
+            Expr::Ident(name) if slot_index(name).is_some() => {
+                *name = ["x", "y"][slot_index(name).unwrap()].to_owned();
             }
             Expr::Comprehension(inner) => {
                 rename(&mut inner.iter_range);

@@ -17,7 +17,7 @@ pub(super) fn fault(query: &str) -> Option<(usize, String, &'static str)> {
     // The last character that is no blank, and whether a blank follows it.
     let (mut last, mut blank) = (None, false);
     let mut word = 0;
-    // Where the last number ends.
+    // The end of the last number.
     let mut counted = 0;
     for (at, c) in query.char_indices() {
         if let Some(open) = quote {

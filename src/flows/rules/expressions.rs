@@ -34,8 +34,8 @@ pub fn check(subject: &Subject<'_>, spec: &Place<'_>, out: &mut Problems) {
         checker.step(&list.index(i));
         read.push(checker.references);
     }
-    // What could not be read may read anything, and so may what will stand in its place: while there is an error
-    // nothing is called unused.
+    // An expression that could not be read may read anything, and so may its correction: while there is an error,
+    // nothing is reported as unused.
     if !out.iter().any(Problem::is_error) {
         usage::check(subject, spec, &read, out);
     }

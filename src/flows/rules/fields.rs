@@ -30,7 +30,7 @@ pub fn job_flow() -> &'static Shape {
             ("kind", text(), false),
             ("metadata", kubernetes::<ObjectMeta>(), false),
             ("spec", Shape::compile(&schemars::schema_for!(JobFlowSpec).to_value(), order::fields), true),
-            // Ours to write, and read leniently: what an older or newer headworks wrote there is no user's mistake.
+            // Written by headworks, and not checked: fields of an older or newer version are no user's mistake.
             ("status", Shape::Any, false),
         ])
         .graft("spec.steps.[].template", kubernetes::<Job>())
@@ -69,7 +69,8 @@ pub fn read(object: Value, out: &mut Problems) -> JobFlow {
     for (step, template) in spec.steps.iter_mut().zip(templates) {
         step.template = template.map(JobTemplate::from);
     }
-    // What has the right shape decodes, but for texts with a format (times), which the API server has judged.
+    // A value of the right shape can be decoded, except for texts with a format (times), which the API server has
+    // checked.
     let metadata = serde_json::from_value(object["metadata"].take()).unwrap_or_default();
     JobFlow { metadata, spec, status: None }
 }
@@ -164,7 +165,7 @@ impl Report for Faults<'_> {
                 Problem::warning(code::UNKNOWN_TEMPLATE_FIELD, place, "no field that Kubernetes 1.33 knows")
                     .maybe_hint(self.out.did_you_mean(&name, known.names()))
             }
-            // Our schema is older than the cluster: Kubernetes has come to fill in True here.
+            // The schema is older than the cluster: newer versions of Kubernetes fill in True here.
             Fault::Missing if is_pod_condition(&path) => return false,
             // Names and expressions have rules of their own.
             Fault::TooLong { .. } if has_own_length(&path) => return true,
