@@ -29,7 +29,8 @@ pub struct Observed {
     /// The Job controller's last message about pods that it could not create, by the Job's UID; `None` if there was
     /// none.
     pub complaints: BTreeMap<String, Option<String>>,
-    /// The outcome of [`Action::CreateResources`], once it was carried out for this plan.
+    /// The objects of the resource templates, or why they could not be created: the outcome of
+    /// [`Action::CreateResources`], `None` until it was carried out for this plan.
     pub resources: Option<Result<Vec<ObjectRef>, Refusal>>,
     /// The API server's answer to the last try at creating a Job, by (step, attempt).
     pub refused: BTreeMap<(String, i64), Refusal>,

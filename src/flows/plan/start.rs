@@ -2,7 +2,7 @@
 //! templates.
 
 use super::ledger::Ledger;
-use super::model::RefusalKind;
+use super::model::{Action, RefusalKind};
 use super::policy::stamp;
 use super::reason::Stop;
 use super::stop::{cause, position, wind_down};
