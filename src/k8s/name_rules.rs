@@ -62,8 +62,8 @@ pub fn qualified_name(key: &str) -> Option<String> {
     None
 }
 
-/// Whether a label of a Job's pods is one that the API server writes, from the Job's own name and uid: another value is
-/// refused (`generateSelector`, `validateGeneratedSelector` of `k8s.io/kubernetes/pkg/apis/batch`).
+/// Tests whether a label of a Job's pods is one that the API server writes, from the Job's own name and uid: another
+/// value is refused (`generateSelector`, `validateGeneratedSelector` of `k8s.io/kubernetes/pkg/apis/batch`).
 pub fn is_generated_label(key: &str) -> bool {
     matches!(key.strip_prefix("batch.kubernetes.io/").unwrap_or(key), "controller-uid" | "job-name")
 }

@@ -14,7 +14,7 @@ use crate::names::LEADER_PREFIX;
 use crate::names::leader;
 use crate::problem::code;
 use crate::problem::faults::{Faults, in_order, kubernetes};
-use crate::problem::field_path::{Path, Place};
+use crate::problem::field_path::{FieldPath, Place};
 use crate::problem::schema::Shape;
 use crate::problem::{Problem, Problems};
 
@@ -53,7 +53,7 @@ fn judge(object: &Value, old: Option<&Value>) -> Vec<Problem> {
     }
     let mut out = Problems::new();
     shape().check(object, &Place::ROOT, &mut Faults { out: &mut out });
-    let malformed: HashSet<Path> = out.iter().map(|problem| problem.field.clone()).collect();
+    let malformed: HashSet<FieldPath> = out.iter().map(|problem| problem.field.clone()).collect();
     let mut rules = Problems::new();
     annotations::check(object, annotations, &mut rules);
     spec(object, &mut rules);

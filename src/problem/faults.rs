@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde_json::Value;
 
 use super::code::{self, Code};
-use super::field_path::{Path, Place, Segment};
+use super::field_path::{FieldPath, Place, Segment};
 use super::schema::{Fault, Report, Shape};
 use super::{Problem, Problems};
 use crate::k8s::duration;
@@ -72,7 +72,7 @@ pub(crate) fn problem(
             };
             let what = format!("must be {wanted}, not {not}");
             let problem = Problem::wrong_type(codes.wrong_type, place, shown(found), what);
-            problem.maybe_hint(cure(found, shape, &path))
+            problem.maybe_hint(fix(found, shape, &path))
         }
         Fault::Unknown { known } => {
             let name = path.0.last().map(segment_name).unwrap_or_default();
@@ -134,7 +134,7 @@ fn kind(value: &Value) -> &'static str {
 }
 
 /// A hint for a value of the wrong type, where the fix is plain.
-fn cure(found: &Value, shape: &Shape, path: &Path) -> Option<String> {
+fn fix(found: &Value, shape: &Shape, path: &FieldPath) -> Option<String> {
     let name = match path.0.last() {
         Some(Segment::Field(name)) => name.as_str(),
         _ => "",
@@ -143,7 +143,7 @@ fn cure(found: &Value, shape: &Shape, path: &Path) -> Option<String> {
         (Shape::Text { .. }, Value::Number(_)) if matches!(name, "duration" | "maxDuration") => {
             Some(format!("write it with a unit, as in \"{found}s\""))
         }
-        // What was written is not known: 1.10 has become 1.1, and 0022 has become 18.
+        // The user's spelling is lost by now: 1.10 has become 1.1, and 0022 has become 18.
         (Shape::Text { .. }, Value::Number(_)) => Some("put it in quotes".to_owned()),
         (Shape::Text { .. }, Value::Bool(_)) if name == "when" => {
             Some(format!("write \"{found}\", in quotes"))
@@ -177,7 +177,7 @@ fn cure(found: &Value, shape: &Shape, path: &Path) -> Option<String> {
     }
 }
 
-fn missing(path: &Path, shape: &Shape) -> String {
+fn missing(path: &FieldPath, shape: &Shape) -> String {
     match path.0.last() {
         Some(Segment::Field(name)) if name == "template" => {
             "`template` is needed: the pod's own fields, such as containers, go into template.spec".to_owned()

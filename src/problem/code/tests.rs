@@ -31,7 +31,7 @@ fn every_page_explains_shows_and_cures_on_one_screen() {
 /// The codes found in the example of a page.
 fn found(entry: &Entry) -> Vec<Code> {
     let object = |text: &str| -> Value {
-        // What makes an object too large would make its page too long.
+        // An example of an object that is too large would make its page too long.
         let text = text.replace("(65 KiB of text)", &"x".repeat(65 << 10));
         let mut documents = manifest::read(&text);
         assert_eq!(documents.len(), 1, "{}: {documents:?}", entry.code);

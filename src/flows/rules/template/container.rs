@@ -4,8 +4,10 @@ use std::collections::HashSet;
 
 use serde_json::{Map, Value};
 
-use super::pod::Pod;
-use super::{Scope, env, image, is_expression, label, mounts, needed, one_of, resources, risk, text, within};
+use super::scope::{
+    Pod, Scope, conflict, is_expression, label, needed, objects, one_of, text, twice, within,
+};
+use super::{env, image, mounts, resources, risk};
 use crate::k8s::name_rules::port_name;
 use crate::problem::Problem;
 use crate::problem::code;
@@ -48,7 +50,7 @@ pub(super) fn check(
                 if init && !sidecar =>
             {
                 scope.push(
-                    super::conflict(&place, "an init container runs to its end and takes no probes or hooks")
+                    conflict(&place, "an init container runs to its end and takes no probes or hooks")
                         .hint("remove it, or make it a sidecar with restartPolicy: Always"),
                 );
             }
@@ -66,14 +68,14 @@ pub(super) fn check(
 
 fn ports(list: &Value, here: &Place<'_>, scope: &mut Scope<'_, '_>) {
     let mut names = HashSet::new();
-    for (i, port) in super::objects(Some(list)) {
+    for (i, port) in objects(Some(list)) {
         let place = here.index(i);
         if let Some(name) = text(port, "name").filter(|name| !name.is_empty() && !is_expression(name)) {
             let name_place = place.field("name");
             if let Some(wrong) = port_name(name) {
                 scope.push(Problem::invalid(code::TEMPLATE_NAME, &name_place, name, wrong));
             } else if !names.insert(name) {
-                scope.push(super::twice(
+                scope.push(twice(
                     code::TEMPLATE_DUPLICATE,
                     &name_place,
                     name,

@@ -1,4 +1,4 @@
-//! Reads a raw object: types, unknown fields, enums and bounds, all told at once.
+//! Reads a raw object, and reports every wrong type, unknown field, enum and bound together.
 //!
 //! The schema is the CRD's own, with the schemas of Kubernetes grafted in where a user's Job template,
 //! `PersistentVolumeClaim` or `ConfigMap` stands. The family of a problem follows from where it is.
@@ -17,7 +17,7 @@ use crate::names;
 use crate::problem::code;
 use crate::problem::faults;
 use crate::problem::faults::{Codes, kubernetes};
-use crate::problem::field_path::{Path, Place, Segment};
+use crate::problem::field_path::{FieldPath, Place, Segment};
 use crate::problem::schema::{Fault, Report, Shape};
 use crate::problem::{Problem, Problems};
 
@@ -30,7 +30,7 @@ pub fn job_flow() -> &'static Shape {
             ("kind", text(), false),
             ("metadata", kubernetes::<ObjectMeta>(), false),
             ("spec", Shape::compile(&schemars::schema_for!(JobFlowSpec).to_value(), order::fields), true),
-            // Ours to write, and read leniently: what an older or newer headworks wrote there is no user's mistake.
+            // Written by headworks, and not checked: fields of an older or newer version are no user's mistake.
             ("status", Shape::Any, false),
         ])
         .graft("spec.steps.[].template", kubernetes::<Job>())
@@ -40,7 +40,7 @@ pub fn job_flow() -> &'static Shape {
     &SHAPE
 }
 
-/// Read a `JobFlow` as far as it can be read, and tell what could not.
+/// Reads a `JobFlow` as far as it can be read, and reports the parts that could not.
 pub fn read(object: Value, out: &mut Problems) -> JobFlow {
     let root = Place::ROOT;
     if !object.is_object() {
@@ -69,12 +69,13 @@ pub fn read(object: Value, out: &mut Problems) -> JobFlow {
     for (step, template) in spec.steps.iter_mut().zip(templates) {
         step.template = template.map(JobTemplate::from);
     }
-    // What has the right shape decodes, but for texts with a format (times), which the API server has judged.
+    // A value of the right shape can be decoded, except for texts with a format (times), which the API server has
+    // checked.
     let metadata = serde_json::from_value(object["metadata"].take()).unwrap_or_default();
     JobFlow { metadata, spec, status: None }
 }
 
-/// Take the template out of every step.
+/// Takes the template out of every step.
 fn take_templates(spec: &mut Value) -> Vec<Option<Value>> {
     let steps = spec.get_mut("steps").and_then(Value::as_array_mut);
     let take =
@@ -82,7 +83,7 @@ fn take_templates(spec: &mut Value) -> Vec<Option<Value>> {
     steps.into_iter().flatten().map(take).collect()
 }
 
-/// Decode what has the right shape. Should shape and decoder ever disagree, that is said instead of admitted.
+/// Decodes a value of the right shape. Should shape and decoder ever disagree, that is reported, and not admitted.
 fn decode<T: DeserializeOwned + Default>(value: Value, place: &Place<'_>, out: &mut Problems) -> T {
     serde_json::from_value(value).unwrap_or_else(|error| {
         out.push(Problem::invalid(code::WRONG_TYPE, place, "...", format!("cannot be decoded: {error}")));
@@ -92,14 +93,14 @@ fn decode<T: DeserializeOwned + Default>(value: Value, place: &Place<'_>, out: &
 
 /// Turns faults of shape into problems of the family that the place belongs to.
 pub struct Faults<'a> {
-    /// Where they go.
+    /// Receives the problems.
     pub out: &'a mut Problems,
 }
 
-/// How the faults of one part of a flow are reported.
+/// The way in which the faults of one part of a flow are reported.
 struct Family {
     codes: Codes,
-    /// Unknown fields are told as a warning: the cluster may be newer than our schema.
+    /// Unknown fields are only warned of: the cluster may be newer than our schema.
     lenient: bool,
     /// A whole value may be an expression.
     expressions: bool,
@@ -131,7 +132,7 @@ const RESOURCE: Family = Family {
     expressions: false,
 };
 
-fn family(path: &Path) -> &'static Family {
+fn family(path: &FieldPath) -> &'static Family {
     let field = |i: usize| match path.0.get(i) {
         Some(Segment::Field(name)) => name.as_str(),
         _ => "",
@@ -164,8 +165,8 @@ impl Report for Faults<'_> {
                 Problem::warning(code::UNKNOWN_TEMPLATE_FIELD, place, "no field that Kubernetes 1.33 knows")
                     .maybe_hint(self.out.did_you_mean(&name, known.names()))
             }
-            // Our schema is older than the cluster: Kubernetes has come to fill in True here.
-            Fault::Missing if path.to_string().contains(".onPodConditions[") => return false,
+            // The schema is older than the cluster: newer versions of Kubernetes fill in True here.
+            Fault::Missing if is_pod_condition(&path) => return false,
             // Names and expressions have rules of their own.
             Fault::TooLong { .. } if has_own_length(&path) => return true,
             fault => faults::problem(self.out, &family.codes, place, shape, fault),
@@ -175,8 +176,14 @@ impl Report for Faults<'_> {
     }
 }
 
-/// Whether this is the field `raw` of a step's template, with which zen-flow takes a Job as text.
-fn is_raw(path: &Path) -> bool {
+/// Tests whether a path leads into an entry of a list `onPodConditions`.
+fn is_pod_condition(path: &FieldPath) -> bool {
+    let into = |pair: &[Segment]| matches!(pair, [Segment::Field(name), Segment::Index(_)] if name == "onPodConditions");
+    path.0.windows(2).any(into)
+}
+
+/// Tests whether this is the field `raw` of a step's template, with which zen-flow takes a Job as text.
+fn is_raw(path: &FieldPath) -> bool {
     matches!(path.0.as_slice(), [_, _, _, Segment::Field(field), Segment::Field(name) | Segment::Key(name)]
         if field == "template" && name == "raw")
 }
@@ -195,7 +202,8 @@ impl Faults<'_> {
     }
 }
 
-/// Whether a text is one expression and nothing else, as far as its ends tell. What is inside is judged as an expression.
+/// Tests whether a text is one expression and nothing else, as far as its ends show. The inside is checked as an
+/// expression.
 fn is_whole(text: &str) -> bool {
     let braces = text.starts_with("{{") && text.ends_with("}}") && text.matches("{{").count() == 1;
     // zen-flow's spelling of a parameter.
@@ -203,8 +211,8 @@ fn is_whole(text: &str) -> bool {
     braces || shell.is_some_and(|(_, after)| after.is_empty())
 }
 
-/// Whether another rule tells of a text at `path` that it is too long.
-fn has_own_length(path: &Path) -> bool {
+/// Tests whether another rule reports a text at `path` that is too long.
+fn has_own_length(path: &FieldPath) -> bool {
     let field = |back: usize| match path.0.iter().rev().nth(back) {
         Some(Segment::Field(name)) => name.as_str(),
         _ => "",
