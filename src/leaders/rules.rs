@@ -3,6 +3,8 @@
 //! A Service is judged only when it carries a `zen-lead.io/` annotation; any other passes unread. The pods of the
 //! cluster are not known here: a caller that knows them asks for the [`outlook`] as well.
 
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
 use std::collections::HashSet;
 use std::sync::LazyLock;
 
@@ -19,9 +21,11 @@ use crate::problem::schema::Shape;
 use crate::problem::{Problem, Problems};
 
 mod annotations;
+mod fields;
 mod outlook;
 mod owned;
 
+use fields::{annotation, text};
 pub use outlook::{SelectedPods, outlook};
 
 /// Reports every problem of a Service that is about to be written, in the order of the schema. `old` is the object that
@@ -71,14 +75,6 @@ fn shape() -> &'static Shape {
 fn leader_annotations(object: &Value) -> Option<&Map<String, Value>> {
     let annotations = object.get("metadata")?.get("annotations")?.as_object()?;
     annotations.keys().any(|key| key.starts_with(LEADER_PREFIX)).then_some(annotations)
-}
-
-fn annotation<'a>(object: &'a Value, key: &str) -> Option<&'a str> {
-    text(object.get("metadata")?.get("annotations")?, key)
-}
-
-fn text<'a>(value: &'a Value, field: &str) -> Option<&'a str> {
-    value.get(field)?.as_str()
 }
 
 fn spec(object: &Value, out: &mut Problems) {

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::annotation;
+use super::fields::annotation;
 use crate::names::leader;
 use crate::problem::Problem;
 use crate::problem::code;
