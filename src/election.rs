@@ -1,4 +1,4 @@
-//! Which replica leads: a campaign for one `coordination.k8s.io/v1` Lease.
+//! Leader election of the replicas: a campaign for one `coordination.k8s.io/v1` Lease.
 //!
 //! [`Election::run`] campaigns for ever and shows how it stands as a [`Claim`]; [`while_leading`] runs a future as long
 //! as the claim holds, and again at the next win. Losing stops that future and nothing else: the campaign goes on.
@@ -23,8 +23,8 @@
 //! # Guarantees
 //! - At most one candidate leads at any moment, as long as no two monotonic clocks drift apart by more than a
 //!   twentieth and all candidates use the same [`Timing`] (or longer leases). A claim ends at [`Claim::Leading`]'s
-//!   `until` whether or not anybody runs the code that would say so.
-//! - A holder that renews is not robbed; one that died is replaced after the lease's duration and one retry, one
+//!   `until` whether or not any code runs to announce it.
+//! - A holder that renews keeps the Lease; one that died is replaced after the lease's duration and one retry, one
 //!   that released its Lease after one retry.
 //! - Every call ends: kube sets no read timeout, this module does.
 //!
@@ -47,7 +47,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use campaign::{Answer, Campaign, Next};
+use campaign::{Campaign, Next, Response};
 use lease::{LeaseError, Leases};
 
 mod campaign;
@@ -73,7 +73,7 @@ pub struct Election {
 }
 
 impl Election {
-    /// Prepare a candidate; calls nobody. `identity` must be no other process's: see [`identity`].
+    /// Prepares a candidate, without a call. `identity` must be no other process's: see [`identity`].
     pub fn new(client: Client, namespace: &str, name: &str, identity: &str, timing: Timing) -> Self {
         Self {
             leases: Leases::new(client, namespace, name, identity, timing),
@@ -85,27 +85,27 @@ impl Election {
         }
     }
 
-    /// Keep these numbers from now on.
+    /// Counts in these metrics from now on.
     #[must_use]
     pub fn with_metrics(self, metrics: Metrics) -> Self {
         Self { metrics, ..self }
     }
 
-    /// Lead only while `fit` says so: who is not fit gives up its term, and writes the Lease no more. It is not released,
-    /// but runs out, so that what was on its way has ended when another leads.
+    /// Leads only while `fit` returns true: a candidate that is not fit gives up its term, and does not write the
+    /// Lease. It is not released, but runs out, so that what was on its way has ended when another leads.
     #[must_use]
     pub fn while_fit(self, fit: impl Fn() -> bool + Send + Sync + 'static) -> Self {
         Self { fit: Box::new(fit), ..self }
     }
 
-    /// How the campaign stands, now and later. Before [`run`](Self::run), and after it, nobody leads here.
+    /// Returns the state of the campaign, now and later. Before [`run`](Self::run), and after it, nobody leads here.
     pub fn claim(&self) -> watch::Receiver<Claim> {
         self.claim.subscribe()
     }
 
-    /// Campaign until `stopped`, then release the Lease if it is held, so that a successor need not wait.
+    /// Campaigns until `stopped`, then releases the Lease if it is held, so that a successor need not wait.
     ///
-    /// Stop what writes as the leader *before* `stopped`: after the release another leads at once.
+    /// Stop what writes as the leader *before* `stopped`: after the release another candidate leads immediately.
     pub async fn run(self, stopped: CancellationToken) {
         let Self { mut leases, identity, timing, claim, metrics, fit } = self;
         let mut campaign = Campaign::new(identity, timing, Instant::now());
@@ -115,7 +115,7 @@ impl Election {
             }
             let next = campaign.next(Instant::now());
             show(&claim, &metrics, campaign.claim());
-            let call = match next {
+            let request = match next {
                 Next::Wait { until } => {
                     tokio::select! {
                         biased;
@@ -123,23 +123,23 @@ impl Election {
                         () = sleep_until(until) => continue,
                     }
                 }
-                Next::Call(call) => call,
+                Next::Send(request) => request,
             };
             let sent = Instant::now();
             let deadline = campaign.deadline(sent);
-            let answer = tokio::select! {
+            let response = tokio::select! {
                 biased;
                 () = stopped.cancelled() => break,
-                answer = leases.call(call, deadline) => answer,
+                response = leases.send(request, deadline) => response,
             };
-            let answer = answer.unwrap_or_else(|error| {
+            let response = response.unwrap_or_else(|error| {
                 metrics.failed(error.category());
                 match error {
-                    LeaseError::Conflict => Answer::Beaten,
-                    _ => Answer::Unknown,
+                    LeaseError::Conflict => Response::Conflict,
+                    _ => Response::Unknown,
                 }
             });
-            campaign.told(sent, Instant::now(), answer);
+            campaign.handle(sent, Instant::now(), response);
         }
         show(&claim, &metrics, Claim::Following { holder: None });
         if campaign.may_hold() {
@@ -148,10 +148,10 @@ impl Election {
     }
 }
 
-/// How long a shutdown may be held up by the release.
+/// The longest time that the release may hold up a shutdown.
 const RELEASE: Duration = Duration::from_secs(3);
 
-/// Make a claim known, if it is another than before.
+/// Publishes a claim if it has changed, and logs the change.
 fn show(sender: &watch::Sender<Claim>, metrics: &Metrics, claim: Claim) {
     sender.send_if_modified(|known| {
         if *known == claim {
@@ -162,7 +162,7 @@ fn show(sender: &watch::Sender<Claim>, metrics: &Metrics, claim: Claim) {
             match &claim {
                 Claim::Leading { .. } => tracing::info!("leading"),
                 Claim::Following { holder } if was.is_some() => {
-                    tracing::warn!(holder = holder.as_deref().unwrap_or(""), "leading no more");
+                    tracing::warn!(holder = holder.as_deref().unwrap_or(""), "lost leadership");
                 }
                 Claim::Following { .. } => {}
             }

@@ -7,16 +7,18 @@
 //! stands twice, and content after the end of a document.
 //!
 //! ```
-//! use headworks::{flow::path::Path, manifest};
+//! use headworks::{manifest, problem::field_path::FieldPath};
 //! let document = manifest::read("spec:\n  suspend: yes\n").remove(0).unwrap();
 //! assert_eq!(document.value["spec"]["suspend"], true);
-//! let position = document.locate(&Path::parse("spec.suspend")).unwrap();
+//! let position = document.locate(&FieldPath::parse("spec.suspend")).unwrap();
 //! assert_eq!((position.line, position.column), (2, 12));
 //! ```
 
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
 use serde_json::Value;
 
-use crate::problem::field_path::Path;
+use crate::problem::field_path::FieldPath;
 
 mod build;
 mod positions;
@@ -39,19 +41,19 @@ pub struct Document {
 }
 
 impl Document {
-    /// Where the value at `path` is written; if there is none, where the nearest part around it is. Objects and lists
+    /// Finds the position of the value at `path`; if there is none, of the nearest part around it. Objects and lists
     /// are found by their key, and so are keys that the user chose, as in `labels[team]`.
-    pub fn locate(&self, path: &Path) -> Option<Position> {
+    pub fn locate(&self, path: &FieldPath) -> Option<Position> {
         self.positions.locate(path, false)
     }
 
-    /// Where the key of the value at `path` is written, for problems of the key itself.
-    pub fn locate_key(&self, path: &Path) -> Option<Position> {
+    /// Finds the position of the key of the value at `path`, for problems of the key itself.
+    pub fn locate_key(&self, path: &FieldPath) -> Option<Position> {
         self.positions.locate(path, true)
     }
 
     /// The same positions for one entry of a `List`.
-    pub fn item(&self, path: &Path) -> Option<Positions> {
+    pub fn item(&self, path: &FieldPath) -> Option<Positions> {
         self.positions.at(path)
     }
 
@@ -67,15 +69,15 @@ impl Document {
 pub struct Unreadable {
     /// Its place in the file, from 1.
     pub number: usize,
-    /// Where, from 1.
+    /// Line, from 1.
     pub line: usize,
-    /// Where, in characters, from 1.
+    /// Column, in characters, from 1.
     pub column: usize,
-    /// What is wrong, for the user.
+    /// Description of the mistake, for the user.
     pub message: String,
 }
 
-/// Read the bytes of a file: UTF-8, at most [`MAX_BYTES`].
+/// Reads the bytes of a file: UTF-8, at most [`MAX_BYTES`].
 pub fn read_bytes(bytes: &[u8]) -> Vec<Result<Document, Unreadable>> {
     let unreadable =
         |line, column, message: String| vec![Err(Unreadable { number: 1, line, column, message })];
@@ -109,7 +111,7 @@ pub fn utf8(bytes: Vec<u8>) -> Vec<u8> {
         .into_bytes()
 }
 
-/// Read every document of a text. One that cannot be read does not hide the others.
+/// Reads every document of a text. One that cannot be read does not hide the others.
 pub fn read(text: &str) -> Vec<Result<Document, Unreadable>> {
     let lines = split::Lines::new(text);
     let mut documents = Vec::new();

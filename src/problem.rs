@@ -1,6 +1,6 @@
-//! What a user wrote wrong, where, and what to do about it.
+//! Mistakes in what a user wrote: description, place and fix.
 //!
-//! A [`Problem`] is not an error of the program: rules collect them, all at once, and one rendering serves the
+//! A [`Problem`] is not an error of the program: rules collect all of them, and one rendering serves the
 //! webhook, the command line, conditions and events:
 //!
 //! ```
@@ -18,6 +18,7 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 pub mod code;
+pub(crate) mod faults;
 pub mod field_path;
 pub mod pattern;
 pub mod schema;
@@ -30,15 +31,15 @@ use std::fmt;
 use serde_json::Value;
 
 use code::Code;
-use field_path::{Path, Place, one_line};
+use field_path::{FieldPath, Place, one_line};
 use suggest::did_you_mean;
 
-/// Whether an object with this problem is refused.
+/// The consequence of a problem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
     /// The object is refused.
     Error,
-    /// The object is admitted and the user is told.
+    /// The object is admitted and the user is warned.
     Warning,
 }
 
@@ -82,7 +83,7 @@ impl Reason {
     }
 
     /// The words with which Kubernetes opens a message of this kind.
-    pub fn words(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Required => "Required value",
             Self::Invalid | Self::TypeInvalid => "Invalid value",
@@ -99,19 +100,19 @@ impl Reason {
 /// One mistake (or one doubtful thing) in an object.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Problem {
-    /// Refused or only told.
+    /// Error or warning.
     pub severity: Severity,
     /// The stable number, explained by `headworks explain`.
     pub code: Code,
     /// The kind of mistake.
     pub reason: Reason,
-    /// Where.
-    pub field: Path,
+    /// The field.
+    pub field: FieldPath,
     /// The value that is there, if it says something.
     pub value: Option<Value>,
-    /// What is wrong.
+    /// Description of the mistake.
     pub what: String,
-    /// What to do about it.
+    /// A fix, if one is known.
     pub hint: Option<String>,
 }
 
@@ -199,19 +200,19 @@ impl Problem {
         Self::new(Reason::TypeInvalid, code, place, Some(value.into()), what)
     }
 
-    /// Something to be told, not to be refused. Its code is one of HW9xx.
+    /// A warning: the object is admitted. Its code is one of HW9xx.
     pub fn warning(code: Code, place: &Place<'_>, what: impl Into<String>) -> Self {
         Self { severity: Severity::Warning, ..Self::new(Reason::Invalid, code, place, None, what) }
     }
 
-    /// Add what to do.
+    /// Adds a fix.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 
-    /// Add what to do, if there is something to say.
+    /// Adds a fix, if there is one.
     #[must_use]
     pub fn maybe_hint(self, hint: Option<impl Into<String>>) -> Self {
         match hint {
@@ -220,7 +221,7 @@ impl Problem {
         }
     }
 
-    /// Whether the object is refused for it.
+    /// Tests whether the object is refused for it.
     pub fn is_error(&self) -> bool {
         self.severity == Severity::Error
     }
@@ -234,7 +235,7 @@ impl Problem {
     pub fn message(&self) -> String {
         let mut text = String::with_capacity(120);
         if self.is_error() {
-            text.push_str(self.reason.words());
+            text.push_str(self.reason.as_str());
             text.push_str(": ");
             if let Some(value) = &self.value {
                 text.push_str(&render_value(value));
@@ -258,7 +259,8 @@ impl Problem {
     }
 }
 
-/// The field first, at most [`WARNING_CHARS`] characters, the code at the end kept: kubectl prints warnings on one line.
+/// The field first, at most [`WARNING_CHARS`] characters, the code at the end kept: kubectl prints warnings on one
+/// line.
 pub fn warning_line(field: &str, message: &str) -> String {
     let line = format!("{field}: {message}");
     if line.chars().count() <= WARNING_CHARS {
@@ -306,7 +308,7 @@ fn elide_middle(text: &str, chars: usize) -> String {
     if count <= chars {
         return text.to_owned();
     }
-    // `spec.steps[17]` says which step; the end says what of it.
+    // `spec.steps[17]` names the step; the end of the path names the field. The middle goes first.
     let step = text.find(']').map_or(0, |at| at + 1);
     let head = if (1..=chars / 2).contains(&step) { step } else { (chars - 3) / 2 };
     let tail = chars - 3 - head;
@@ -315,7 +317,7 @@ fn elide_middle(text: &str, chars: usize) -> String {
     format!("{start}...{end}")
 }
 
-/// Of errors, and of warnings, no more are kept: nobody reads them, and a hostile object could make millions.
+/// The most errors, and the most warnings, that are kept: nobody reads more, and a hostile object could make millions.
 pub const MOST_PROBLEMS: usize = 10_000;
 /// The most comparisons of names that all suggestions together may cost.
 const MOST_COMPARISONS: usize = 250_000;
@@ -324,19 +326,19 @@ const MOST_COMPARISONS: usize = 250_000;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Problems {
     list: Vec<Problem>,
-    /// The places of the first of `list`, as many as there were when somebody asked last: few flows make anybody ask.
-    told: RefCell<(HashSet<Path>, usize)>,
+    /// Paths of the first N problems, built on first use: most flows never need this lookup.
+    paths: RefCell<(HashSet<FieldPath>, usize)>,
     errors: usize,
     compared: Cell<usize>,
 }
 
 impl Problems {
-    /// None yet.
+    /// An empty list.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Add one. Beyond [`MOST_PROBLEMS`] of its severity it is passed over.
+    /// Adds a problem, unless there are [`MOST_PROBLEMS`] of its severity already.
     pub fn push(&mut self, problem: Problem) {
         let alike = if problem.is_error() { self.errors } else { self.list.len() - self.errors };
         if alike >= MOST_PROBLEMS {
@@ -346,19 +348,19 @@ impl Problems {
         self.list.push(problem);
     }
 
-    /// Whether something was told of this very place: what follows from it need not be told.
+    /// Tests whether a problem was reported at exactly this place: its consequences need not be reported.
     pub fn has(&self, place: &Place<'_>) -> bool {
         !self.list.is_empty() && self.has_path(&place.path())
     }
 
-    /// Whether no more errors are kept: the object is refused, and what costs much need not be looked for.
+    /// Tests whether no more errors are kept: the object is refused anyway, so expensive rules may be skipped.
     pub fn is_full(&self) -> bool {
         self.errors >= MOST_PROBLEMS
     }
 
-    /// Whether something was told of this very path.
-    pub fn has_path(&self, path: &Path) -> bool {
-        let (places, count) = &mut *self.told.borrow_mut();
+    /// Tests whether a problem was reported at exactly this path.
+    pub fn has_path(&self, path: &FieldPath) -> bool {
+        let (places, count) = &mut *self.paths.borrow_mut();
         places.extend(self.list[*count..].iter().map(|problem| problem.field.clone()));
         *count = self.list.len();
         places.contains(path)
@@ -371,17 +373,17 @@ impl Problems {
         did_you_mean(name, known.into_iter().take(room).inspect(compare))
     }
 
-    /// Those found so far.
+    /// Iterates over the problems found so far.
     pub fn iter(&self) -> std::slice::Iter<'_, Problem> {
         self.list.iter()
     }
 
-    /// How many there are.
+    /// Returns the number of problems.
     pub fn len(&self) -> usize {
         self.list.len()
     }
 
-    /// Whether nothing was found.
+    /// Tests whether nothing was found.
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
@@ -441,7 +443,8 @@ mod tests {
 
     #[test]
     fn warnings_fit_a_line_and_keep_their_code() {
-        let path = Path::parse("spec.steps[0].template.spec.template.spec.containers[0].resources.requests");
+        let path =
+            FieldPath::parse("spec.steps[0].template.spec.template.spec.containers[0].resources.requests");
         let mut problem = Problem::warning(code::WRONG_TYPE, &Place::ROOT, "x".repeat(200));
         problem.field = path;
         let line = problem.warning_line();

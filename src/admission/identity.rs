@@ -1,4 +1,4 @@
-//! Who started a flow and who approved a step: stamps that nobody can write by hand.
+//! Stamps of who started a flow and who approved a step, which nobody can write by hand.
 //!
 //! A stamp is an annotation that admission writes from the request's user. `initiated-by...` is set at creation and
 //! stays; `approved-by.../<step>` follows `approved.../<step>` and names who set its present value. A stamp that is
@@ -12,7 +12,7 @@ use crate::problem::code;
 use crate::problem::field_path::Place;
 use crate::problem::{Problem, Problems};
 
-/// The annotations of an object; none is as good as empty.
+/// The annotations of an object; `None` if there are none.
 pub fn annotations(object: &Value) -> Option<&Map<String, Value>> {
     object.get("metadata")?.get("annotations")?.as_object()
 }
@@ -21,7 +21,7 @@ fn get<'a>(object: &'a Value, key: &str) -> Option<&'a str> {
     annotations(object)?.get(key)?.as_str()
 }
 
-/// Whether a key is a stamp.
+/// Tests whether a key is that of a stamp.
 fn is_stamp(key: &str) -> bool {
     key == INITIATED_BY || key.starts_with(APPROVED_BY_PREFIX)
 }
@@ -38,7 +38,7 @@ pub fn stamps(object: &Value, old: Option<&Value>, user: &str) -> Vec<(String, S
         let stamp = format!("{APPROVED_BY_PREFIX}{step}");
         let unchanged = old.is_some_and(|old| get(old, key) == value.as_str());
         match old.filter(|_| unchanged) {
-            // An approval that was set while nobody was there to stamp it stays without a name.
+            // An approval that was stored while the webhook was down keeps no name.
             Some(old) => stamps.extend(get(old, &stamp).map(|by| (stamp, by.to_owned()))),
             None => stamps.push((stamp, user.to_owned())),
         }
@@ -46,7 +46,7 @@ pub fn stamps(object: &Value, old: Option<&Value>, user: &str) -> Vec<(String, S
     stamps
 }
 
-/// Refuse stamps that were written by hand.
+/// Refuses stamps that were written by hand.
 ///
 /// Before stamping (`stamped` false) a stamp may be absent, as it was stored, or as it will be; afterwards it has to
 /// be as it should be.
@@ -55,11 +55,11 @@ pub fn check(object: &Value, old: Option<&Value>, user: &str, stamped: bool, out
     let metadata = Place::ROOT.field("metadata");
     let place = metadata.field("annotations");
     for (key, value) in annotations(object).into_iter().flatten().filter(|(key, _)| is_stamp(key)) {
-        let said = value.as_str();
+        let given = value.as_str();
         let right = expected.iter().find(|(name, _)| name == key).map(|(_, by)| by.as_str());
         let stored = old.and_then(|old| get(old, key));
-        let as_stored = !stamped && stored.is_some() && said == stored;
-        if said != right && !as_stored {
+        let as_stored = !stamped && stored.is_some() && given == stored;
+        if given != right && !as_stored {
             out.push(
                 Problem::forbidden(
                     code::FORGED_STAMP,
@@ -99,7 +99,7 @@ pub fn stamp(object: &Value, old: Option<&Value>, user: &str) -> Vec<PatchOperat
         Some(Value::Object(there)) => there,
         Some(_) => return Vec::new(),
     };
-    // RFC 6901, 3.
+    // JSON Pointer escapes: RFC 6901, section 3.
     let path = |key: &str| format!("{PLACE}/{}", key.replace('~', "~0").replace('/', "~1"));
     let stale = there.keys().filter(|key| is_stamp(key) && !stamps.iter().any(|(name, _)| name == *key));
     let mut changes: Vec<PatchOperation> =

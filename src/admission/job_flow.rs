@@ -1,22 +1,23 @@
 //! The verdict on a `JobFlow`.
 
-use headworks_webhook::{Admit, Operation, PatchOperation, Phase, Review, Verdict};
+use headworks_webhook::{Admit, Details, Operation, PatchOperation, Review, Verdict};
 use serde_json::Value;
 
-use super::verdict::{Findings, denial, details};
+use super::findings::{Findings, details};
 use super::{identity, ratchet};
-use crate::flows::api::defaults;
+use crate::flows::api::{JobFlow, defaults};
 use crate::flows::canonical;
 use crate::flows::outline::Outline;
 use crate::flows::rules;
-use crate::flows::rules::{Options, update};
+use crate::flows::rules::{Options, approvals, update};
 use crate::names;
+use crate::problem::faults::in_order;
 use crate::problem::{Problem, Problems};
 
-/// Judges `JobFlow`s.
+/// Admits or refuses `JobFlow`s.
 #[derive(Clone, Debug, Default)]
 pub struct JobFlows {
-    /// What the rules cannot see in an object.
+    /// Facts that the rules need and that no object holds.
     pub options: Options,
 }
 
@@ -26,73 +27,92 @@ impl Admit for JobFlows {
     }
 
     fn mutate(&self, review: Review) -> Verdict {
-        self.judge(review, Phase::Mutate)
+        let Some(Submission { object, old, user, details, .. }) = Submission::of(review) else {
+            return Verdict::allow();
+        };
+        let mut stamps = Problems::new();
+        identity::check(&object, old.as_ref(), &user, false, &mut stamps);
+        let patch = patch(&object, old.as_ref(), &user);
+        let (findings, _) = self.findings(object, old.as_ref(), stamps);
+        // The warnings of an allowed flow are left to the validating phase: kubectl would print them twice.
+        findings.refusal(details).unwrap_or_else(|| findings.annotate(Verdict::patch(patch), false))
     }
 
     fn validate(&self, review: Review) -> Verdict {
-        self.judge(review, Phase::Validate)
+        let Some(Submission { object, old, user, details, dry_run }) = Submission::of(review) else {
+            return Verdict::allow();
+        };
+        let mut stamps = Problems::new();
+        identity::check(&object, old.as_ref(), &user, true, &mut stamps);
+        let (findings, created) = self.findings(object, old.as_ref(), stamps);
+        if let Some(refusal) = findings.refusal(details) {
+            return refusal;
+        }
+        let outline = created.filter(|_| dry_run).and_then(|flow| Outline::of(&flow.spec));
+        let warnings = outline.iter().map(ToString::to_string).collect();
+        findings.annotate(Verdict { warnings, ..Verdict::allow() }, true)
+    }
+}
+
+/// A flow that somebody wants to create or update.
+struct Submission {
+    object: Value,
+    /// The stored object, on an update.
+    old: Option<Value>,
+    user: String,
+    details: Details,
+    dry_run: bool,
+}
+
+impl Submission {
+    /// Takes the flow out of a review. `None` if nothing is checked in it.
+    fn of(mut review: Review) -> Option<Self> {
+        if !matches!(review.operation, Operation::Create | Operation::Update) {
+            return None;
+        }
+        let object = review.object.take()?;
+        let old = review.old_object.take().filter(|_| review.operation == Operation::Update);
+        // A deletion is never held up, least of all the removal of a finalizer.
+        if old.as_ref().is_some_and(is_being_deleted) {
+            return None;
+        }
+        let details = details(&review, &object);
+        Some(Self { object, old, user: review.user.username, details, dry_run: review.dry_run })
     }
 }
 
 impl JobFlows {
-    fn judge(&self, mut review: Review, phase: Phase) -> Verdict {
-        let (Some(object), Operation::Create | Operation::Update) = (review.object.take(), review.operation)
-        else {
-            return Verdict::allow();
-        };
-        let old = review.old_object.take().filter(|_| review.operation == Operation::Update);
-        if old.as_ref().is_some_and(is_being_deleted) {
-            // Nothing may stand in the way of a deletion, least of all the removal of a finalizer.
-            return Verdict::allow();
+    /// Runs every rule, and adds the problems to those of the stamps. Returns the flow as well if it is a new one.
+    fn findings(
+        &self,
+        object: Value,
+        old: Option<&Value>,
+        problems: Problems,
+    ) -> (Findings, Option<JobFlow>) {
+        if let Some(old) = old {
+            return (self.updated(&object, old, problems), None);
         }
-        let details = details(&review, &object);
-        let user = review.user.username.as_str();
-        let mut problems = Problems::new();
-        identity::check(&object, old.as_ref(), user, phase == Phase::Validate, &mut problems);
-        let patch = match phase {
-            Phase::Mutate => patch(&object, old.as_ref(), user),
-            Phase::Validate => Vec::new(),
-        };
-        let mut plan = None;
-        let findings = if let Some(old) = old {
-            self.updated(&object, &old, problems)
-        } else {
-            let checked = rules::flow_owned(object, &self.options);
-            if review.dry_run && phase == Phase::Validate {
-                plan = Outline::of(&checked.flow.spec).map(|outline| outline.to_string());
-            }
-            let mut problems = problems.into_vec();
-            problems.extend(checked.problems);
-            Findings::of(rules::in_order(problems, rules::shape::job_flow()))
-        };
-        if !findings.errors.is_empty() {
-            return findings.annotate(Verdict::deny(denial(details, &findings.errors)), true);
-        }
-        match phase {
-            // The validating phase tells the warnings of what is allowed; told twice they would be printed twice.
-            Phase::Mutate => findings.annotate(Verdict::patch(patch), false),
-            Phase::Validate => {
-                let verdict = Verdict { warnings: plan.into_iter().collect(), ..Verdict::allow() };
-                findings.annotate(verdict, true)
-            }
-        }
+        let checked = rules::unsorted(object, &self.options);
+        let mut problems = problems.into_vec();
+        problems.extend(checked.problems);
+        (Findings::of(in_order(problems, rules::fields::job_flow())), Some(checked.flow))
     }
 
     fn updated(&self, object: &Value, old: &Value, mut problems: Problems) -> Findings {
         update::changes(object, old, &mut problems);
-        // Metadata alone cannot make a spec wrong: only the rules about metadata apply.
+        // A change of metadata cannot make the spec wrong: only the rules about metadata apply.
         let same_spec = canonical::same_spec(object, old);
         let rules = |object: &Value| {
             if same_spec {
                 let mut problems = Problems::new();
-                update::approvals(object, &mut problems);
+                approvals::check(object, &mut problems);
                 problems.into_vec()
             } else {
-                rules::flow(object, &self.options).problems
+                rules::unsorted(object.clone(), &self.options).problems
             }
         };
         problems.extend(rules(object));
-        let problems = rules::in_order(problems.into_vec(), rules::shape::job_flow());
+        let problems = in_order(problems.into_vec(), rules::fields::job_flow());
         if problems.iter().any(Problem::is_error) {
             return ratchet::sort(problems, object, &rules(old), old);
         }

@@ -1,9 +1,9 @@
-//! Ratcheting: an update is not blamed for what was wrong before it.
+//! Ratcheting: an update is not refused for mistakes that the stored object has already.
 //!
 //! A rule that is stricter than the one an object was stored under must not lock that object: a problem that the
-//! stored object has already, at the same value, is told as a warning. Steps are matched by name, so moving a step
-//! makes nothing new. A circle is told where it starts, which is another place once steps have moved: it is an old one
-//! if the dependency that it is told of was part of a circle before.
+//! stored object has already, at the same value, becomes a warning. Steps are matched by name, so moving a step makes
+//! no new problem. A cycle is reported at its first step, which changes when steps are reordered. It counts as old if
+//! the reported dependency was already part of a cycle.
 
 use std::cell::LazyCell;
 use std::collections::HashMap;
@@ -11,15 +11,15 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use serde_json::Value;
 
-use super::verdict::Findings;
+use super::findings::Findings;
 use crate::flows::canonical;
 use crate::flows::dag::Dag;
 use crate::flows::rules;
 use crate::problem::code;
-use crate::problem::field_path::{Path, Segment};
+use crate::problem::field_path::{FieldPath, Segment};
 use crate::problem::{Problem, Problems, Reason};
 
-/// Sort `problems` of `new` against those of the stored object.
+/// Sorts `problems` of `new` against those of the stored object.
 pub fn sort(problems: Vec<Problem>, new: &Value, old_problems: &[Problem], old: &Value) -> Findings {
     let mut findings = Findings::of(problems);
     let mut known: HashMap<Key, usize> = HashMap::new();
@@ -28,7 +28,7 @@ pub fn sort(problems: Vec<Problem>, new: &Value, old_problems: &[Problem], old: 
         *known.entry(Key::of(problem, old, &mut values)).or_default() += 1;
     }
     let mut values = Values::default();
-    let stored = LazyCell::new(|| rules::shape::read(old.clone(), &mut Problems::new()));
+    let stored = LazyCell::new(|| rules::fields::read(old.clone(), &mut Problems::new()));
     let circles = LazyCell::new(|| Dag::new(&stored.spec.steps).circular());
     let (ratcheted, errors) = findings.errors.into_iter().partition(|problem| {
         if problem.code == code::CYCLE {
@@ -47,13 +47,13 @@ pub fn sort(problems: Vec<Problem>, new: &Value, old_problems: &[Problem], old: 
 }
 
 /// The dependency at a place, as (step, the step that it waits for).
-fn dependency<'a>(path: &Path, object: &'a Value) -> Option<(&'a str, &'a str)> {
+fn dependency<'a>(path: &FieldPath, object: &'a Value) -> Option<(&'a str, &'a str)> {
     let [spec, steps, index, ..] = path.0.as_slice() else { return None };
-    let step = at(object, &Path(vec![spec.clone(), steps.clone(), index.clone()]))?;
+    let step = at(object, &FieldPath(vec![spec.clone(), steps.clone(), index.clone()]))?;
     Some((step.get("name")?.as_str()?, at(object, path)?.as_str()?))
 }
 
-/// What makes two problems the same: the rule, the place with steps by name, and the value that is there.
+/// The identity of a problem: the rule, the place with steps by name, and the value that is there.
 #[derive(PartialEq, Eq, Hash)]
 struct Key {
     code: crate::problem::code::Code,
@@ -62,7 +62,7 @@ struct Key {
 }
 
 /// The hashes of the values at places: a large value with thousands of problems is read once.
-type Values = HashMap<Path, u64>;
+type Values = HashMap<FieldPath, u64>;
 
 impl Key {
     fn of(problem: &Problem, object: &Value, values: &mut Values) -> Self {
@@ -85,19 +85,19 @@ impl Key {
 }
 
 /// The path with the index of a step replaced by its name.
-fn by_name(path: &Path, object: &Value) -> String {
+fn by_name(path: &FieldPath, object: &Value) -> String {
     if let [Segment::Field(spec), Segment::Field(steps), Segment::Index(i), rest @ ..] = path.0.as_slice()
         && spec == "spec"
         && steps == "steps"
         && let Some(name) = object["spec"]["steps"][*i]["name"].as_str()
     {
-        return format!("{name}: {}", Path(rest.to_vec()));
+        return format!("{name}: {}", FieldPath(rest.to_vec()));
     }
     path.to_string()
 }
 
 /// The value at `path`, if it is there.
-pub fn at<'a>(object: &'a Value, path: &Path) -> Option<&'a Value> {
+pub fn at<'a>(object: &'a Value, path: &FieldPath) -> Option<&'a Value> {
     path.0.iter().try_fold(object, |value, segment| match segment {
         Segment::Field(name) | Segment::Key(name) => value.get(name),
         Segment::Index(i) => value.get(i),
@@ -111,7 +111,7 @@ mod tests {
     use super::*;
     use crate::flows::rules::{Options, flow};
 
-    /// How many problems of an update are (new, old).
+    /// Counts the problems of an update, as (new, old).
     fn sorted(new: &Value, old: &Value) -> (usize, usize) {
         let problems = |object: &Value| flow(object, &Options::default()).problems;
         let findings = sort(problems(new), new, &problems(old), old);

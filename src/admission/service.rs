@@ -7,35 +7,35 @@ use std::sync::Arc;
 use headworks_webhook::{Admit, Operation, Review, Verdict};
 use serde_json::Value;
 
+use super::findings::{Findings, details};
 use super::ratchet;
-use super::verdict::{Findings, denial, details};
 use crate::leaders::rules;
-use crate::leaders::rules::Sight;
+use crate::leaders::rules::SelectedPods;
 use crate::problem::Problem;
 
-/// Looks from memory, without a call, at the pods that a Service would select; `None` while they are not known.
-pub type Look = Arc<dyn Fn(&Value) -> Option<Sight> + Send + Sync>;
+/// Returns the pods that a Service would select, from memory and without a call; `None` while they are not known.
+pub type Look = Arc<dyn Fn(&Value) -> Option<SelectedPods> + Send + Sync>;
 
-/// Judges `Service`s; those without a `zen-lead.io/` annotation are none of its business.
+/// Admits or refuses `Service`s; those without a `zen-lead.io/` annotation are none of its business.
 #[derive(Clone, Default)]
 pub struct Services {
     look: Option<Look>,
 }
 
 impl Services {
-    /// One that warns of what a changed selector means for the pods that `look` sees.
+    /// Also warns of what a changed selector means for the pods that `look` returns.
     pub fn seeing(look: Look) -> Self {
         Self { look: Some(look) }
     }
 
-    /// No Service ever waits for us, and none is refused for a mistake of ours: a panic allows it and says so.
-    fn judge_or_allow(&self, review: &Review) -> Verdict {
-        std::panic::catch_unwind(AssertUnwindSafe(|| self.judge(review))).unwrap_or_else(|_| {
+    /// Checks a Service. A panic allows it with a warning: no Service is refused for a bug of headworks.
+    fn check_or_allow(&self, review: &Review) -> Verdict {
+        std::panic::catch_unwind(AssertUnwindSafe(|| self.check(review))).unwrap_or_else(|_| {
             Verdict::allow().warn("headworks could not judge this Service, please report it")
         })
     }
 
-    fn judge(&self, review: &Review) -> Verdict {
+    fn check(&self, review: &Review) -> Verdict {
         let (Some(object), Operation::Create | Operation::Update) = (&review.object, review.operation) else {
             return Verdict::allow();
         };
@@ -46,14 +46,14 @@ impl Services {
             return Verdict::allow();
         }
         let mut findings = findings(object, old);
-        if findings.errors.is_empty() {
-            if let (Some(look), Some(old)) = (&self.look, old) {
-                findings.warnings.extend(rules::outlook(object, old, |object| look(object)));
-            }
-            // Told in both phases: the API server passes a warning on once.
-            return findings.annotate(Verdict::allow(), true);
+        if let Some(refusal) = findings.refusal(details(review, object)) {
+            return refusal;
         }
-        findings.annotate(Verdict::deny(denial(details(review, object), &findings.errors)), true)
+        if let (Some(look), Some(old)) = (&self.look, old) {
+            findings.warnings.extend(rules::outlook(object, old, |object| look(object)));
+        }
+        // In both phases: the API server passes a repeated warning on once.
+        findings.annotate(Verdict::allow(), true)
     }
 }
 
@@ -70,11 +70,11 @@ impl Admit for Services {
 
     /// Never patches: it is asked because the API server's own checks of a Service come before the validating phase.
     fn mutate(&self, review: Review) -> Verdict {
-        self.judge_or_allow(&review)
+        self.check_or_allow(&review)
     }
 
     fn validate(&self, review: Review) -> Verdict {
-        self.judge_or_allow(&review)
+        self.check_or_allow(&review)
     }
 }
 

@@ -114,7 +114,7 @@ fn descend(mut object: Object, objects: &mut Vec<Result<Object, Unreadable>>) {
         return;
     };
     for (i, value) in items.into_iter().enumerate() {
-        let place = field_path::Path(vec![Segment::Field("items".to_owned()), Segment::Index(i)]);
+        let place = field_path::FieldPath(vec![Segment::Field("items".to_owned()), Segment::Index(i)]);
         let positions = object.positions.at(&place).unwrap_or_else(|| object.positions.clone());
         descend(Object { document: object.document, value, positions }, objects);
     }

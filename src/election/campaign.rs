@@ -1,8 +1,10 @@
-//! PURE: what to do next in a campaign. No I/O and no clock; the shell in `election.rs` does what [`Campaign::next`]
-//! says and tells how it went.
+//! Decides what to do next in a campaign, without I/O and without a clock: `election.rs` sends the requests that
+//! [`Campaign::next`] returns, and passes the responses to [`Campaign::handle`].
 //!
 //! The one rule that matters: a holder's lease is judged by the local time that has passed since the record was last
 //! *seen to change*. What the times in the record say is for people; no two clocks are ever compared.
+
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
@@ -12,55 +14,55 @@ use tokio::time::Instant;
 
 use super::{Claim, Timing};
 
-/// What a Lease says, as far as a campaign cares.
+/// The content of a Lease that a campaign needs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Record {
     /// The resourceVersion.
     pub(super) version: String,
-    /// Who holds it; empty: nobody.
+    /// The holder's identity; empty if nobody holds it.
     pub(super) holder: String,
-    /// How long to leave it alone.
+    /// The lease duration: others leave the Lease alone so long.
     pub(super) lease: Option<Duration>,
     pub(super) acquired: Option<Timestamp>,
     pub(super) renewed: Option<Timestamp>,
     pub(super) transitions: i32,
 }
 
-/// What to do now.
+/// The next thing to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Next {
-    /// Nothing.
+    /// Send nothing before this time, unless the campaign changes.
     Wait { until: Instant },
-    /// Make this call and tell how it went.
-    Call(Call),
+    /// Send this request, and pass its response to [`Campaign::handle`].
+    Send(Request),
 }
 
-/// A call about the Lease.
+/// A request about the Lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Call {
+pub(super) enum Request {
     Read,
-    /// Write our name. `renewTime` is the time of writing.
+    /// Writes this candidate's name. `renewTime` is the time of writing.
     Write {
-        /// Over which resourceVersion. None: there is no Lease.
+        /// The resourceVersion that is replaced. None: the Lease is created.
         version: Option<String>,
-        /// When we acquired it. None: by this write.
+        /// The time at which this candidate acquired the Lease. None: by this write.
         acquired: Option<Timestamp>,
         transitions: i32,
     },
 }
 
-/// How a call went.
+/// The result of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Answer {
+pub(super) enum Response {
     /// The Lease, read.
     Found(Record),
-    /// There is none.
+    /// There is no Lease.
     Absent,
     /// The Lease, written.
     Written(Record),
-    /// Not written: somebody else wrote first.
-    Beaten,
-    /// Not known. A write may have happened, or may happen yet.
+    /// Nothing was written: another candidate wrote first.
+    Conflict,
+    /// The result is unknown: a write may have happened, or may happen yet.
     Unknown,
 }
 
@@ -72,19 +74,20 @@ pub(super) struct Campaign {
     timing: Timing,
     /// The record, and when it was last seen to change.
     seen: Option<(Record, Instant)>,
-    /// Whether nothing has happened that may have made `seen` stale, but time.
+    /// False once something other than time may have made `seen` stale.
     current: bool,
-    /// Until when we lead.
+    /// The end of the claim, while this candidate leads.
     leading: Option<Instant>,
     /// The number of this term, or of the last.
     term: u64,
-    /// When to call again.
+    /// The time of the next request.
     due: Instant,
-    /// Whether we were beaten since the last success: once we look again at once, then with a pause.
-    beaten: bool,
-    /// Whether the Lease may carry our name.
+    /// True if a write met a conflict since the last success: the first conflict is followed by a read immediately,
+    /// others after a pause.
+    conflicted: bool,
+    /// True if the Lease may carry this candidate's name.
     may_hold: bool,
-    /// Whether we do not want to lead now.
+    /// True while this candidate does not want to lead.
     aside: bool,
     pauses: u64,
 }
@@ -99,14 +102,14 @@ impl Campaign {
             leading: None,
             term: 0,
             due: now,
-            beaten: false,
+            conflicted: false,
             may_hold: false,
             aside: false,
             pauses: 0,
         }
     }
 
-    /// Want to lead no more, or again. Whether a term ends by it.
+    /// Makes this candidate stand aside, or want to lead again. Returns true if a term ends by it.
     pub(super) fn stand_aside(&mut self, aside: bool, now: Instant) -> bool {
         self.aside = aside;
         let ends = aside && self.leading.is_some();
@@ -116,7 +119,7 @@ impl Campaign {
         ends
     }
 
-    /// What to do at `now`. Steps down first if the claim has run out.
+    /// Decides the next thing to do at `now`. Steps down first if the claim has run out.
     pub(super) fn next(&mut self, now: Instant) -> Next {
         if self.leading.is_some_and(|until| until <= now) {
             self.step_down(now);
@@ -128,81 +131,86 @@ impl Campaign {
         if now < until {
             return Next::Wait { until };
         }
-        let call = match &self.seen {
-            _ if !self.current => Call::Read,
-            None => Call::Write { version: None, acquired: None, transitions: 0 },
-            Some((record, _)) if record.holder == self.identity => Call::Write {
+        let request = match &self.seen {
+            // The known record may be stale: writing over it would only conflict.
+            _ if !self.current => Request::Read,
+            None => Request::Write { version: None, acquired: None, transitions: 0 },
+            // A renewal, or a Lease that already carries our name, after an unknown result.
+            Some((record, _)) if record.holder == self.identity => Request::Write {
                 version: Some(record.version.clone()),
                 acquired: record.acquired,
                 transitions: record.transitions,
             },
             Some((record, at)) if record.holder.is_empty() || self.expiry(record, *at) <= now => {
-                Call::Write {
+                Request::Write {
                     version: Some(record.version.clone()),
                     acquired: None,
+                    // The holder changes, which is what `leaseTransitions` counts.
                     transitions: record.transitions.saturating_add(1),
                 }
             }
-            Some(_) => Call::Read,
+            Some(_) => Request::Read,
         };
-        self.may_hold |= call != Call::Read;
-        Next::Call(call)
+        self.may_hold |= request != Request::Read;
+        Next::Send(request)
     }
 
-    /// When to give up a call that is sent at `sent`. Half the renew deadline, so that there is a second try; and never
-    /// past the end of the claim.
+    /// Returns when to give up a request that is sent at `sent`. Half the renew deadline, so that there is a second
+    /// try; and never past the end of the claim.
     pub(super) fn deadline(&self, sent: Instant) -> Instant {
         let limit = sent + self.timing.renew() / 2;
         self.leading.map_or(limit, |until| limit.min(until))
     }
 
-    /// Take note of how the call went that was sent at `sent`; `now` is when that became known.
-    pub(super) fn told(&mut self, sent: Instant, now: Instant, answer: Answer) {
-        match answer {
-            Answer::Written(record) if record.holder == self.identity => {
+    /// Handles the response to the request that was sent at `sent`; `now` is when it arrived.
+    pub(super) fn handle(&mut self, sent: Instant, now: Instant, response: Response) {
+        match response {
+            Response::Written(record) if record.holder == self.identity => {
                 self.see(record, now);
-                self.beaten = false;
-                // From when it was sent: the others cannot have seen it before. An answer that comes too late to lead
-                // by changes nothing, and the next write is due at once.
+                self.conflicted = false;
+                // The claim counts from the sending: the others cannot have seen the write before that. A response
+                // that comes too late changes nothing, and the next write is due immediately.
                 self.due = sent + self.timing.retry();
                 let until = sent + self.timing.renew();
                 if now < until {
+                    // A claim that had run out in between is a new term, even if nobody else led.
                     if self.leading.is_none_or(|before| before <= now) {
                         self.term += 1;
                     }
                     self.leading = Some(until);
                 }
             }
-            Answer::Found(record) | Answer::Written(record) => {
+            Response::Found(record) | Response::Written(record) => {
                 let ours = record.holder == self.identity;
                 let free = record.holder.is_empty();
                 self.see(record, now);
                 self.may_hold = ours;
+                // Somebody took the name out: the term ends, whatever time it had left.
                 if self.leading.is_some() && !ours {
                     self.step_down(now);
                 }
                 self.current = true;
                 self.due = if ours || free { now } else { now + self.pause() };
             }
-            Answer::Absent => {
+            Response::Absent => {
                 self.seen = None;
                 self.may_hold = false;
                 self.step_down(now);
                 self.current = true;
             }
-            Answer::Beaten => {
+            Response::Conflict => {
                 self.current = false;
-                self.due = if self.beaten { now + self.pause() } else { now };
-                self.beaten = true;
+                self.due = if self.conflicted { now + self.pause() } else { now };
+                self.conflicted = true;
             }
-            Answer::Unknown => {
+            Response::Unknown => {
                 self.current = false;
                 self.due = now + self.pause();
             }
         }
     }
 
-    /// What we may believe of ourselves, at the time that was last told.
+    /// Returns the claim of this candidate, as of the last `now` that was passed in.
     pub(super) fn claim(&self) -> Claim {
         if let Some(until) = self.leading {
             return Claim::Leading { term: self.term, until };
@@ -213,7 +221,7 @@ impl Campaign {
         }
     }
 
-    /// Whether the Lease may carry our name, so that it has to be released.
+    /// Tests whether the Lease may carry this candidate's name, so that it has to be released.
     pub(super) fn may_hold(&self) -> bool {
         self.may_hold
     }
@@ -234,7 +242,7 @@ impl Campaign {
         self.seen = Some((record, at));
     }
 
-    /// When the next call is due, or the claim runs out, or the lease that we watch.
+    /// Returns the first of: the next request is due, the claim runs out, the watched lease runs out.
     fn wake(&self) -> Instant {
         let mut wake = self.due;
         if let Some(until) = self.leading {
@@ -247,13 +255,13 @@ impl Campaign {
         wake
     }
 
-    /// When a record that has not changed since `at` may be taken. The longer of two spans, its own and ours: a record
-    /// that was edited by hand must not make two leaders.
+    /// Returns when the Lease may be taken from a record that has not changed since `at`. The longer of two spans, its
+    /// own and that of [`Timing`]: a record that was edited by hand must not make two leaders.
     fn expiry(&self, record: &Record, at: Instant) -> Instant {
         at + record.lease.unwrap_or_default().clamp(self.timing.lease(), Timing::LONGEST)
     }
 
-    /// Between three quarters of the retry period and the whole, so that candidates spread.
+    /// Draws a pause between three quarters of the retry period and all of it, so that candidates spread.
     fn pause(&mut self) -> Duration {
         self.pauses += 1;
         let mut hasher = DefaultHasher::new();
@@ -264,7 +272,7 @@ impl Campaign {
     }
 }
 
-/// Whether two records say the same, whatever their resourceVersions.
+/// Tests whether two records are equal but for their resourceVersions.
 fn same(a: &Record, b: &Record) -> bool {
     let Record { version: _, holder, lease, acquired, renewed, transitions } = a;
     *holder == b.holder

@@ -1,22 +1,22 @@
-//! What a candidate may believe of itself, and how to act on it.
+//! The claim of a candidate to lead, and a way to act on it.
 
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-/// How a campaign stands.
+/// The state of a campaign.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Claim {
     /// This candidate leads.
     Leading {
-        /// Which of its terms this is, counted from 1: a claim that was lost and won again has another number.
+        /// The number of this term, counted from 1: a claim that was lost and won again has another number.
         term: u64,
         /// It leads no longer than this, unless the claim is renewed before.
         until: Instant,
     },
-    /// It does not.
+    /// Another candidate leads, or none.
     Following {
-        /// Who does, as far as is known.
+        /// The leader, as far as is known.
         holder: Option<String>,
     },
 }
@@ -30,13 +30,13 @@ impl Claim {
         }
     }
 
-    /// Whether the claim holds at `now`.
+    /// Tests whether the claim holds at `now`.
     pub fn holds(&self, now: Instant) -> bool {
         matches!(self, Self::Leading { until, .. } if now < *until)
     }
 }
 
-/// Run `work` whenever `claim` is won, until `stopped`.
+/// Runs `work` whenever `claim` is won, until `stopped`.
 ///
 /// `work` gets a token, which is cancelled as soon as the claim is lost, or runs out without being renewed. It has to
 /// look at the token before each write, and hand it to whatever it spawns. At the same moment its future is dropped,
@@ -59,7 +59,7 @@ where
         };
         done = Some(term);
         let token = stopped.child_token();
-        // However this ends, by panic too: what `work` has spawned is told.
+        // The guard cancels the token however this ends, by panic too: whatever `work` has spawned sees it.
         let guard = token.clone().drop_guard();
         let lost = async {
             lose(&mut claim, term).await;
@@ -75,7 +75,7 @@ where
     }
 }
 
-/// Wait for a term other than `done`. None: the campaign is over.
+/// Waits for a term other than `done`. None: the campaign is over.
 async fn win(claim: &mut watch::Receiver<Claim>, done: Option<u64>) -> Option<u64> {
     loop {
         let seen = claim.borrow_and_update().clone();
@@ -89,7 +89,7 @@ async fn win(claim: &mut watch::Receiver<Claim>, done: Option<u64>) -> Option<u6
     }
 }
 
-/// Wait until `term` is over, by word or by time.
+/// Waits until `term` is over, because a new claim says so or its time is up.
 async fn lose(claim: &mut watch::Receiver<Claim>, term: u64) {
     loop {
         let until = match *claim.borrow_and_update() {

@@ -1,4 +1,4 @@
-//! Client required: the calls about one Lease. Every one ends by its deadline.
+//! Requests about one Lease. Each ends by its deadline.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use kube::{Api, Client, api::PostParams};
 use tokio::time::{Instant, timeout_at};
 
 use super::Timing;
-use super::campaign::{Answer, Call, Record};
+use super::campaign::{Record, Request, Response};
 
 /// One Lease, and what was last read of it.
 pub(super) struct Leases {
@@ -18,29 +18,29 @@ pub(super) struct Leases {
     identity: String,
     seconds: i32,
     known: Option<Lease>,
-    /// What was last told of a failure: the same is not told twice in a row.
-    told: Option<&'static str>,
+    /// The category of the failure that was logged last: it is not logged twice in a row.
+    reported: Option<&'static str>,
 }
 
-/// Why a call failed.
+/// Reasons for which a request fails.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum LeaseError {
-    /// Not written: the Lease is not, or no longer, what it was thought to be.
+    /// Nothing was written: the Lease has changed, or is gone.
     #[error("another writer was first")]
     Conflict,
     /// No answer in time. A write may have happened, or may happen yet.
     #[error("no answer from the API server in time")]
     Timeout,
-    /// An answer, and it is no.
+    /// The API server answered with an error.
     #[error("the API server refused: {0}")]
     Refused(#[source] Box<kube::Error>),
-    /// No answer to be had.
+    /// There was no connection.
     #[error("the API server cannot be reached: {0}")]
     Unreachable(#[source] Box<kube::Error>),
 }
 
 impl LeaseError {
-    /// A bounded word for metric labels.
+    /// A word of a fixed list, for metric labels.
     pub(super) fn category(&self) -> &'static str {
         match self {
             Self::Conflict => "conflict",
@@ -66,7 +66,7 @@ impl From<kube::Error> for LeaseError {
     }
 }
 
-/// Whether it is the namespace that was not found: no retry heals that soon, and people should be told.
+/// Tests whether the namespace was not found: a retry does not help soon, so this is logged as an error of its own.
 fn no_namespace(status: &kube::core::Status) -> bool {
     status.details.as_ref().is_some_and(|details| details.kind == "namespaces")
 }
@@ -79,15 +79,17 @@ impl Leases {
             identity: identity.to_owned(),
             seconds: seconds(timing.lease()),
             known: None,
-            told: None,
+            reported: None,
         }
     }
 
-    /// Make a call and say how it went; never later than `deadline`.
-    pub(super) async fn call(&mut self, call: Call, deadline: Instant) -> Result<Answer, LeaseError> {
-        let result = match call {
-            Call::Read => self.read(deadline).await.map(|lease| lease.map_or(Answer::Absent, Answer::Found)),
-            Call::Write { version, acquired, transitions } => {
+    /// Sends a request and returns its response, `deadline` at the latest.
+    pub(super) async fn send(&mut self, request: Request, deadline: Instant) -> Result<Response, LeaseError> {
+        let result = match request {
+            Request::Read => {
+                self.read(deadline).await.map(|lease| lease.map_or(Response::Absent, Response::Found))
+            }
+            Request::Write { version, acquired, transitions } => {
                 let now = Timestamp::now();
                 let spec = LeaseSpec {
                     holder_identity: Some(self.identity.clone()),
@@ -97,26 +99,26 @@ impl Leases {
                     lease_transitions: Some(transitions),
                     ..LeaseSpec::default()
                 };
-                self.write(version, spec, deadline).await.map(Answer::Written)
+                self.write(version, spec, deadline).await.map(Response::Written)
             }
         };
         match &result {
             Ok(_) => {
-                if self.told.take().is_some() {
+                if self.reported.take().is_some() {
                     tracing::info!("the Lease can be read and written again");
                 }
             }
             Err(LeaseError::Conflict) => tracing::debug!("another candidate wrote the Lease first"),
-            Err(error) if self.told != Some(error.category()) => {
-                tracing::warn!(%error, "the Lease cannot be read or written; trying on");
-                self.told = Some(error.category());
+            Err(error) if self.reported != Some(error.category()) => {
+                tracing::warn!(%error, "the Lease cannot be read or written; will retry");
+                self.reported = Some(error.category());
             }
             Err(error) => tracing::debug!(%error, "still not"),
         }
         result
     }
 
-    /// Write that nobody holds the Lease, if it is still ours; twice, in case somebody touched it meanwhile.
+    /// Writes that nobody holds the Lease, if this candidate still does. Tries twice, in case of one conflict.
     pub(super) async fn release(&mut self, deadline: Instant) {
         for _ in 0..2 {
             match self.try_release(deadline).await {
@@ -152,15 +154,15 @@ impl Leases {
         Ok(record)
     }
 
-    /// Write `spec` over `version`, or make the Lease where there is no version. What others have written beside it,
-    /// such as labels, stays.
+    /// Writes `spec` over `version`, or creates the Lease if there is no version. Fields that others have written
+    /// beside it, such as labels, stays.
     async fn write(
         &mut self,
         version: Option<String>,
         spec: LeaseSpec,
         deadline: Instant,
     ) -> Result<Record, LeaseError> {
-        let params = PostParams { field_manager: Some("headworks".to_owned()), dry_run: false };
+        let params = PostParams { field_manager: Some(crate::names::HEADWORKS.to_owned()), dry_run: false };
         let creates = version.is_none();
         let mut lease = self.known.clone().filter(|_| !creates).unwrap_or_default();
         let LeaseSpec { strategy, preferred_holder, .. } = lease.spec.take().unwrap_or_default();
@@ -187,7 +189,7 @@ async fn in_time<T>(deadline: Instant, call: impl Future<Output = kube::Result<T
     timeout_at(deadline, call).await.map_err(|_| LeaseError::Timeout)?.map_err(LeaseError::from)
 }
 
-/// What a campaign wants to know of a Lease.
+/// Extracts the parts of a Lease that a campaign needs.
 fn record(lease: &Lease) -> Record {
     let spec = lease.spec.clone().unwrap_or_default();
     Record {

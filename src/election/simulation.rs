@@ -12,18 +12,18 @@ use proptest::prelude::*;
 use tokio::time::Instant;
 
 use super::Timing;
-use super::campaign::{Answer, Call, Campaign, Next, Record};
+use super::campaign::{Campaign, Next, Record, Request, Response};
 
 /// True time, from the beginning of the simulation.
 type Time = Duration;
 
-/// As tight as is allowed.
+/// The tightest timing that is allowed.
 fn timing() -> Timing {
     let [lease, renew, retry] = [15_000, 13_500, 500].map(Duration::from_millis);
     Timing::new(lease, renew, retry).unwrap()
 }
 
-/// What goes wrong.
+/// Rates and sizes of what goes wrong.
 #[derive(Clone, Copy, Debug)]
 struct Weather {
     /// Per cent of the calls that are never made.
@@ -44,7 +44,7 @@ struct Weather {
 
 const CALM: Weather = Weather { lost: 0, mute: 0, way: 50, cut: 0, stall: 0, die: 0, end: 0 };
 
-/// So that a seed is the whole story.
+/// All randomness, so that a seed determines the whole run.
 struct Dice(SplitMix64);
 
 impl Dice {
@@ -86,13 +86,13 @@ struct Candidate {
     name: String,
     clock: Clock,
     /// The call that is under way, by number.
-    call: Option<u64>,
+    pending: Option<u64>,
     /// Until when none of its calls arrives.
     cut: Time,
 }
 
 enum Event {
-    /// Ask a candidate what it does next.
+    /// Asks a candidate what it does next.
     Step { who: usize, life: u64 },
     /// A call reaches the API server, and its answer leaves.
     Arrive {
@@ -100,12 +100,12 @@ enum Event {
         life: u64,
         number: u64,
         name: String,
-        call: Call,
+        request: Request,
         sent: Instant,
         back: Option<Duration>,
     },
     /// An answer reaches its candidate, or the time for it is over.
-    Answer { who: usize, life: u64, number: u64, sent: Instant, answer: Answer },
+    Response { who: usize, life: u64, number: u64, sent: Instant, response: Response },
     /// A candidate that has stopped clears its name.
     Release { name: String },
 }
@@ -154,7 +154,7 @@ impl World {
         let clock = Clock { zero, speed };
         let name = format!("{who}/{}", self.lives[who]);
         let campaign = Campaign::new(name.clone(), timing(), clock.at(self.now));
-        Candidate { campaign, name, clock, call: None, cut: Time::ZERO }
+        Candidate { campaign, name, clock, pending: None, cut: Time::ZERO }
     }
 
     fn push(&mut self, at: Time, event: Event) {
@@ -174,7 +174,7 @@ impl World {
         self.candidates.iter().filter(leads).map(|one| one.name.as_str()).collect()
     }
 
-    /// Let time pass until `end`; whenever anything happens at most one may believe to lead.
+    /// Lets time pass until `end`; whenever anything happens at most one may believe to lead.
     fn run_until(&mut self, end: Time, mut seen: impl FnMut(&Self)) {
         while let Some(Reverse((at, _, index))) = self.queue.peek().copied() {
             if at > end {
@@ -195,18 +195,18 @@ impl World {
     fn happen(&mut self, event: Event) {
         match event {
             Event::Step { who, life } if life == self.lives[who] => self.step(who),
-            Event::Arrive { who, life, number, name, call, sent, back } => {
-                // The sender may be gone; what it sent arrives all the same.
-                let answer = self.serve(call, &name);
+            Event::Arrive { who, life, number, name, request, sent, back } => {
+                // The sender may be gone; its request arrives all the same.
+                let response = self.serve(request, &name);
                 if let Some(back) = back {
-                    self.push(self.now + back, Event::Answer { who, life, number, sent, answer });
+                    self.push(self.now + back, Event::Response { who, life, number, sent, response });
                 }
             }
-            Event::Answer { who, life, number, sent, answer } if life == self.lives[who] => {
+            Event::Response { who, life, number, sent, response } if life == self.lives[who] => {
                 let candidate = &mut self.candidates[who];
-                if candidate.call == Some(number) {
-                    candidate.call = None;
-                    candidate.campaign.told(sent, candidate.clock.at(self.now), answer);
+                if candidate.pending == Some(number) {
+                    candidate.pending = None;
+                    candidate.campaign.handle(sent, candidate.clock.at(self.now), response);
                     self.step(who);
                 }
             }
@@ -217,17 +217,17 @@ impl World {
                     lease.holder = String::new();
                 }
             }
-            Event::Step { .. } | Event::Answer { .. } => {}
+            Event::Step { .. } | Event::Response { .. } => {}
         }
     }
 
-    /// What the API server does with a call.
-    fn serve(&mut self, call: Call, name: &str) -> Answer {
-        match call {
-            Call::Read => self.lease.clone().map_or(Answer::Absent, Answer::Found),
-            Call::Write { version, acquired, transitions } => {
+    /// Serves a request as the API server does.
+    fn serve(&mut self, request: Request, name: &str) -> Response {
+        match request {
+            Request::Read => self.lease.clone().map_or(Response::Absent, Response::Found),
+            Request::Write { version, acquired, transitions } => {
                 if self.lease.as_ref().map(|lease| &lease.version) != version.as_ref() {
-                    return Answer::Beaten;
+                    return Response::Conflict;
                 }
                 self.versions += 1;
                 // The holder's wall clock is worth nothing; that it is another time each time is all that counts.
@@ -241,7 +241,7 @@ impl World {
                     transitions,
                 };
                 self.lease = Some(record.clone());
-                Answer::Written(record)
+                Response::Written(record)
             }
         }
     }
@@ -274,29 +274,29 @@ impl World {
                 let at = candidate.clock.when(until);
                 self.push(at, Event::Step { who, life });
             }
-            Next::Call(call) => self.send(who, now, call),
+            Next::Send(request) => self.send(who, now, request),
         }
     }
 
-    /// How long a message takes: mostly short, now and then as long as this weather has it.
+    /// Draws the time that a message takes: mostly short, sometimes as long as this weather allows.
     fn way(&mut self) -> Duration {
         let longest = self.weather.way;
         let longest = if self.dice.hits(80) { longest.min(50) } else { longest };
         self.dice.millis(longest)
     }
 
-    fn send(&mut self, who: usize, sent: Instant, call: Call) {
+    fn send(&mut self, who: usize, sent: Instant, request: Request) {
         self.calls += 1;
         let (number, life) = (self.calls, self.lives[who]);
         let candidate = &mut self.candidates[who];
-        candidate.call = Some(number);
+        candidate.pending = Some(number);
         let name = candidate.name.clone();
         let (cut, deadline) = (candidate.cut, candidate.clock.when(candidate.campaign.deadline(sent)));
-        self.push(deadline, Event::Answer { who, life, number, sent, answer: Answer::Unknown });
+        self.push(deadline, Event::Response { who, life, number, sent, response: Response::Unknown });
         if cut <= self.now && !self.dice.hits(self.weather.lost) {
             let (way, back) = (self.way(), self.way());
             let back = Some(back).filter(|_| !self.dice.hits(self.weather.mute));
-            self.push(self.now + way, Event::Arrive { who, life, number, name, call, sent, back });
+            self.push(self.now + way, Event::Arrive { who, life, number, name, request, sent, back });
         }
     }
 }
@@ -322,7 +322,7 @@ proptest! {
         prop_assert!(led || weather.lost + weather.mute > 50 || weather.way > 5_000 || weather.cut > 3, "the storm was too much for anybody");
 
         world.weather = CALM;
-        // What is under way yet may be a stall of a minute, or a late call. Then: a lease that runs out by a slow
+        // A stall of a minute, or a late request, may still be under way. Then: a lease that runs out by a slow
         // clock, the calls' limit and a retry.
         let calm = world.now + Duration::from_mins(1) + Duration::from_secs(15 + 14 + 7 + 2) * 20 / 19;
         world.run_until(calm, |_| {});

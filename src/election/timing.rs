@@ -1,8 +1,8 @@
-//! PURE: the three spans of a campaign, and what must hold between them.
+//! The three durations of a campaign, and what must hold between them.
 
 use std::time::Duration;
 
-/// How long things take in a campaign.
+/// The durations of a campaign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timing {
     lease: Duration,
@@ -10,13 +10,13 @@ pub struct Timing {
     retry: Duration,
 }
 
-/// Why three spans do not make a campaign.
+/// Reasons for which three durations are refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TimingError {
     /// Leases are written in whole seconds, and one of over an hour would outlive every patience.
     #[error("the lease duration {0:?} must be between 1s and 1h")]
     Lease(Duration),
-    /// Otherwise another might lead before we know that we do not any more.
+    /// Otherwise another candidate might lead before this one knows that its term is over.
     #[error(
         "the renew deadline {renew:?} must be at most nine tenths of the lease duration {lease:?}, since clocks drift"
     )]
@@ -57,17 +57,17 @@ impl Timing {
     /// No lease is longer, and none that is read is believed to be.
     pub(super) const LONGEST: Duration = Duration::from_hours(1);
 
-    /// How long others leave a Lease alone that does not change.
+    /// The time for which others leave a Lease alone that does not change.
     pub fn lease(&self) -> Duration {
         self.lease
     }
 
-    /// How long a holder leads without a successful renewal.
+    /// The time for which a holder leads without a successful renewal.
     pub fn renew(&self) -> Duration {
         self.renew
     }
 
-    /// How often a holder renews and the others look.
+    /// The time between two renewals of a holder, and between two reads of the others.
     pub fn retry(&self) -> Duration {
         self.retry
     }

@@ -1,4 +1,4 @@
-//! What a user writes and what is written back: the `JobFlow` API, its names, defaults and schema. No behaviour.
+//! The `JobFlow` API, as users write it and as headworks writes it back, its names, defaults and schema. No behaviour.
 //!
 //! Field names, enums and defaults are those of zen-flow's `workflow.kube-zen.io/v1alpha1`, whose manifests apply
 //! unchanged; what came later is marked *new* in the module that defines it.

@@ -7,12 +7,14 @@ use jsonpath_rust::parser::errors::JsonPathError;
 use jsonpath_rust::parser::model::JpQuery;
 use jsonpath_rust::parser::parse_json_path;
 
+mod error;
 mod kubectl;
 mod reach;
 mod select;
 mod strict;
 mod types;
 
+pub use error::PathError;
 pub use reach::Step;
 pub use select::{MAX_PLACES, TooCostly};
 
@@ -24,7 +26,7 @@ pub const MAX_DEPTH: usize = 8;
 /// A path that was parsed.
 #[derive(Clone, Debug)]
 pub struct JsonPath {
-    /// What the user wrote.
+    /// The user's text.
     pub text: String,
     /// The same as RFC 9535 has it.
     pub query: String,
@@ -32,30 +34,7 @@ pub struct JsonPath {
     pub tree: JpQuery,
 }
 
-/// Why a path cannot be read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PathError {
-    /// Where, in characters of the user's text, from 1.
-    pub column: usize,
-    /// What is wrong.
-    pub message: String,
-    /// What to do about it.
-    pub hint: Option<String>,
-}
-
-impl PathError {
-    fn at(text: &str, offset: usize, message: impl Into<String>) -> Self {
-        let before = text.char_indices().take_while(|(at, _)| *at < offset).count();
-        Self { column: before + 1, message: message.into(), hint: None }
-    }
-
-    fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
-        self
-    }
-}
-
-/// Read a path.
+/// Reads a path.
 pub fn parse(text: &str) -> Result<JsonPath, PathError> {
     if text.len() > MAX_BYTES {
         let message = format!("a path has at most {MAX_BYTES} bytes, and this one has {}", text.len());
@@ -82,7 +61,7 @@ pub fn parse(text: &str) -> Result<JsonPath, PathError> {
     }
 }
 
-/// Take `STEP:PATH` apart. A path by itself starts with `$`, `.` or `{`, so what stands before a `:` is no part of one
+/// Splits `STEP:PATH`. A path by itself starts with `$`, `.` or `{`, so what stands before a `:` is no part of one
 /// if it looks like a name.
 pub fn split_step(text: &str) -> (Option<&str>, &str) {
     match text.split_once(':') {
@@ -115,7 +94,7 @@ fn too_deep(query: &str) -> Option<usize> {
     None
 }
 
-/// What the parser lets pass or explains badly: blanks in a name, and what is opened and not closed.
+/// Finds mistakes that the parser accepts or explains badly: blanks in a name, and what is opened and not closed.
 /// (offset, what is wrong, what to do)
 fn malformed(query: &str) -> Option<(usize, String, String)> {
     let unclosed = |at, open: char, close| {

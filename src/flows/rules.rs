@@ -1,102 +1,77 @@
-//! Everything that can be said of a `JobFlow` before it runs: one file for each family of rules.
+//! The rules that a `JobFlow` has to keep before it runs: one file for each family of rules.
 //!
-//! [`flow`] reads a raw object, tells every problem at once in the order of the schema, and hands back what could be
-//! read. Admission, the command line and the engine all call it, so what is admitted can be run and what cannot be
-//! run is never admitted.
-
-use std::sync::LazyLock;
+//! [`flow`] reads a raw object, reports every problem in the order of the schema, and returns the parts that could be
+//! read. Admission, the command line and the engine all call it, so what is admitted can be run and what cannot be run
+//! is never admitted.
 
 use serde_json::Value;
 
-use super::api::{JobFlow, Step};
-use super::dag::{Ancestors, Dag};
+use super::api::JobFlow;
+use super::dag::Dag;
+use crate::problem::faults::in_order;
 use crate::problem::field_path::Place;
-use crate::problem::schema::Shape;
 use crate::problem::{Problem, Problems};
 
+pub mod approvals;
 pub mod data;
 pub mod expressions;
 pub mod failure;
+pub mod fields;
 pub mod graph;
+mod labels;
 pub mod policy;
 pub mod resources;
-pub mod shape;
 pub mod steps;
+mod subject;
 pub mod template;
 pub mod update;
 
-/// What the caller knows that the object does not say.
-#[derive(Clone, Debug, Default)]
-pub struct Options {
-    /// Whether there is a default artifact store: `None` where nobody can know (offline).
-    pub artifact_store: Option<bool>,
-}
+pub use subject::{Options, Subject};
 
 /// An object that was looked at.
 #[derive(Debug)]
 pub struct Checked {
-    /// What could be read. Where a part was wrong it is absent or empty.
+    /// The parts that could be read. A wrong part is absent or empty.
     pub flow: JobFlow,
-    /// What is wrong or doubtful, in the order of the schema.
+    /// Errors and warnings, in the order of the schema.
     pub problems: Vec<Problem>,
 }
 
 impl Checked {
-    /// Whether nothing is wrong; warnings do not count.
+    /// Tests whether there are no errors; warnings do not count.
     pub fn is_valid(&self) -> bool {
         !self.problems.iter().any(Problem::is_error)
     }
 
-    /// What the object is refused for.
+    /// Returns the problems for which the object is refused.
     pub fn errors(&self) -> impl Iterator<Item = &Problem> {
         self.problems.iter().filter(|problem| problem.is_error())
     }
 
-    /// What the user is only told.
+    /// Returns the problems that do not refuse the object.
     pub fn warnings(&self) -> impl Iterator<Item = &Problem> {
         self.problems.iter().filter(|problem| !problem.is_error())
     }
 }
 
-/// What the rules look at.
-pub struct Subject<'a> {
-    /// The flow, typed.
-    pub flow: &'a JobFlow,
-    /// Its graph.
-    pub dag: &'a Dag<'a>,
-    ancestors: LazyLock<Ancestors, Box<dyn FnOnce() -> Ancestors + 'a>>,
-    /// What the caller knows.
-    pub options: &'a Options,
-}
-
-impl<'a> Subject<'a> {
-    fn new(flow: &'a JobFlow, dag: &'a Dag<'a>, options: &'a Options) -> Self {
-        Self { flow, dag, ancestors: LazyLock::new(Box::new(|| dag.ancestors())), options }
-    }
-
-    /// The steps, in document order.
-    pub fn steps(&self) -> &'a [Step] {
-        &self.flow.spec.steps
-    }
-
-    /// Whether `ancestor` is done before `step` starts.
-    pub fn is_ancestor(&self, step: usize, ancestor: usize) -> bool {
-        self.ancestors.contains(step, ancestor)
-    }
-}
-
-/// Tell every problem of a `JobFlow`.
+/// Finds every problem of a `JobFlow`.
 pub fn flow(object: &Value, options: &Options) -> Checked {
     flow_owned(object.clone(), options)
 }
 
 /// The same for a caller that has no more use for the object: most of it is templates, which are then not copied.
 pub fn flow_owned(object: Value, options: &Options) -> Checked {
+    let Checked { flow, problems } = unsorted(object, options);
+    Checked { flow, problems: in_order(problems, fields::job_flow()) }
+}
+
+/// Checks a flow, and leaves the problems in the order in which rules found them, for a caller that has more of them.
+pub(crate) fn unsorted(object: Value, options: &Options) -> Checked {
     let mut problems = Problems::new();
-    update::approvals(&object, &mut problems);
+    approvals::check(&object, &mut problems);
     let has_spec = object.get("spec").is_some_and(Value::is_object);
-    let flow = shape::read(object, &mut problems);
-    // Without a spec there is nothing to say but that.
+    let flow = fields::read(object, &mut problems);
+    // Without a spec, its absence is the only problem.
     if has_spec {
         let dag = Dag::new(&flow.spec.steps);
         let subject = Subject::new(&flow, &dag, options);
@@ -109,11 +84,5 @@ pub fn flow_owned(object: Value, options: &Options) -> Checked {
         data::check(&subject, &spec, &mut problems);
         expressions::check(&subject, &spec, &mut problems);
     }
-    Checked { flow, problems: in_order(problems.into_vec(), shape::job_flow()) }
-}
-
-/// Sort by the schema; what a rule found first stays first at one place.
-pub fn in_order(mut problems: Vec<Problem>, shape: &Shape) -> Vec<Problem> {
-    problems.sort_by(|a, b| shape.order(&a.field, &b.field));
-    problems
+    Checked { flow, problems: problems.into_vec() }
 }

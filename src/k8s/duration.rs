@@ -7,7 +7,7 @@ pub const SECOND: i64 = 1_000_000_000;
 /// The longest duration that flows and Services take.
 pub const THIRTY_DAYS: i64 = 30 * 24 * 3_600 * SECOND;
 
-/// Why a text is no duration.
+/// Reasons for which a text is no duration.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DurationError {
     /// Nothing is there.
@@ -27,7 +27,7 @@ pub enum DurationError {
     TooLong,
 }
 
-/// Read a duration; gives nanoseconds, negative ones included. A fraction of a nanosecond is cut.
+/// Reads a duration; returns nanoseconds, negative ones included. A fraction of a nanosecond is cut.
 pub fn parse(text: &str) -> Result<i64, DurationError> {
     let (negative, mut rest) = match text.as_bytes() {
         [] => return Err(DurationError::Empty),
@@ -72,7 +72,7 @@ pub fn parse(text: &str) -> Result<i64, DurationError> {
     i64::try_from(if negative { -total } else { total }).map_err(|_| DurationError::TooLong)
 }
 
-/// Write nanoseconds as Go does: `1h0m0s`, `1m30s`, `500ms`.
+/// Writes nanoseconds as Go does: `1h0m0s`, `1m30s`, `500ms`.
 pub fn format(nanoseconds: i64) -> String {
     let sign = if nanoseconds < 0 { "-" } else { "" };
     let n = nanoseconds.unsigned_abs();

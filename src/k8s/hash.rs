@@ -1,6 +1,6 @@
 //! Ten characters that stand for a text: the tail of names that had to be cut, or that must not meet.
 
-/// How many characters a hash has.
+/// The number of characters of a hash.
 pub const LENGTH: usize = 10;
 /// Almost no vowels, so that hardly a hash reads as a word.
 const ALPHABET: &[u8; 32] = b"bcdfghjklmnpqrstvwxyz0123456789a";

@@ -62,8 +62,8 @@ pub fn qualified_name(key: &str) -> Option<String> {
     None
 }
 
-/// Whether a label of a Job's pods is one that the API server writes, from the Job's own name and uid: another value is
-/// refused (`generateSelector`, `validateGeneratedSelector` of `k8s.io/kubernetes/pkg/apis/batch`).
+/// Tests whether a label of a Job's pods is one that the API server writes, from the Job's own name and uid: another
+/// value is refused (`generateSelector`, `validateGeneratedSelector` of `k8s.io/kubernetes/pkg/apis/batch`).
 pub fn is_generated_label(key: &str) -> bool {
     matches!(key.strip_prefix("batch.kubernetes.io/").unwrap_or(key), "controller-uid" | "job-name")
 }
@@ -97,6 +97,23 @@ pub fn parameter(name: &str) -> Option<String> {
         return Some("must be a letter or `_`, then letters, digits, `_` and `-`".to_owned());
     }
     (name.len() > MAX_LABEL).then(|| format!("must be no more than {MAX_LABEL} characters"))
+}
+
+/// The name of a port: a service name of IANA (RFC 6335; `IsValidPortName`).
+pub fn port_name(name: &str) -> Option<&'static str> {
+    if name.len() > 15 {
+        return Some("must be no more than 15 characters");
+    }
+    if !name.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-') {
+        return Some("must be lower case letters, digits and `-`");
+    }
+    if !name.bytes().any(|c| c.is_ascii_lowercase()) {
+        return Some("must have at least one letter");
+    }
+    if name.contains("--") || name.starts_with('-') || name.ends_with('-') {
+        return Some("must not start or end with `-`, or have two of them in a row");
+    }
+    None
 }
 
 /// A DNS label near to what the user wrote, if there is one: `Load_Data` becomes `load-data`.

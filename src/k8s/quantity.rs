@@ -31,13 +31,13 @@ pub struct Quantity(Amount);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Amount {
-    /// In billionths.
+    /// A number of billionths.
     Nano(i128),
-    /// What no `i128` holds: `0.DIGITS * 10^magnitude`, digits without zeros at either end.
+    /// A number that no `i128` holds: `0.DIGITS * 10^magnitude`, digits without zeros at either end.
     Huge { negative: bool, magnitude: i64, digits: Box<[u8]> },
 }
 
-/// Why a text is no quantity.
+/// Reasons for which a text is no quantity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum QuantityError {
     /// Nothing is there.
@@ -66,7 +66,7 @@ impl FromStr for Quantity {
 }
 
 impl Quantity {
-    /// Read a quantity; blanks around it do not count.
+    /// Reads a quantity; blanks around it do not count.
     pub fn parse(text: &str) -> Result<Self, QuantityError> {
         let text = text.trim();
         if text.is_empty() {
@@ -93,7 +93,7 @@ impl Quantity {
         }))
     }
 
-    /// Read a JSON value: a string, or a number as Kubernetes takes it.
+    /// Reads a JSON value: a string, or a number as Kubernetes takes it.
     pub fn from_value(value: &Value) -> Option<Result<Self, QuantityError>> {
         match value {
             Value::String(text) => Some(Self::parse(text)),
@@ -102,7 +102,7 @@ impl Quantity {
         }
     }
 
-    /// -1, 0 or 1.
+    /// Returns the sign: -1, 0 or 1.
     pub fn signum(&self) -> i32 {
         match &self.0 {
             Amount::Nano(nano) => nano.signum() as i32,
@@ -111,17 +111,17 @@ impl Quantity {
         }
     }
 
-    /// Whether it is below zero.
+    /// Tests whether it is below zero.
     pub fn is_negative(&self) -> bool {
         self.signum() < 0
     }
 
-    /// Whether it is zero.
+    /// Tests whether it is zero.
     pub fn is_zero(&self) -> bool {
         self.signum() == 0
     }
 
-    /// Whether it is a whole number to a thousandth, as Kubernetes asks of countable resources.
+    /// Tests whether it is a whole number to a thousandth, as Kubernetes asks of countable resources.
     pub fn is_whole(&self) -> bool {
         match &self.0 {
             // `MilliValue` rounds up before the remainder is taken.
@@ -172,7 +172,7 @@ impl Ord for Quantity {
     }
 }
 
-/// What a suffix multiplies with.
+/// The factor of a suffix.
 #[derive(Clone, Copy)]
 enum Unit {
     /// A power of ten.
@@ -220,7 +220,7 @@ impl Unit {
     }
 }
 
-/// Split leading digits off.
+/// Splits leading digits off.
 fn digits(text: &str) -> (&str, &str) {
     let end = text.bytes().position(|c| !c.is_ascii_digit()).unwrap_or(text.len());
     text.split_at(end)
@@ -301,7 +301,7 @@ fn large(negative: bool, whole: &str, fraction: &str, unit: Unit) -> Amount {
     }
 }
 
-/// Multiply in place; gives the number of digits by which it grew at the front.
+/// Multiplies in place; returns the number of digits by which it grew at the front.
 fn times_1024(digits: &mut Vec<u8>) -> i64 {
     let mut carry = 0_u32;
     for digit in digits.iter_mut().rev() {
@@ -319,7 +319,7 @@ fn times_1024(digits: &mut Vec<u8>) -> i64 {
     grown
 }
 
-/// Add one to the last digit; whether a digit was put in front.
+/// Adds one to the last digit; returns true if a digit was put in front.
 fn add_one(digits: &mut Vec<u8>) -> bool {
     for digit in digits.iter_mut().rev() {
         if *digit < 9 {

@@ -23,13 +23,13 @@ pub struct Selector {
 pub struct Requirement {
     /// The label's key.
     pub key: String,
-    /// What is asked of it.
+    /// The condition on its value.
     pub operator: Operator,
-    /// Where it starts in the text, from 1.
+    /// Column at which it starts in the text, from 1.
     pub column: usize,
 }
 
-/// What is asked of a label.
+/// A condition on the value of a label.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Operator {
     /// It has one of these values: `=`, `==`, `in`.
@@ -42,13 +42,13 @@ pub enum Operator {
     Absent,
 }
 
-/// Why a text is no selector.
+/// The mistake for which a text is no selector.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{what} at column {column}")]
 pub struct SelectorError {
-    /// What is wrong, for a person.
+    /// Description of the mistake, for people.
     pub what: String,
-    /// Where, in characters from 1.
+    /// Column of the mistake, in characters from 1.
     pub column: usize,
 }
 
@@ -57,12 +57,12 @@ pub struct SelectorError {
 pub struct Contradiction {
     /// The label's key.
     pub key: String,
-    /// Where the requirement stands that makes it impossible.
+    /// Column of the requirement that makes it impossible.
     pub column: usize,
 }
 
 impl Selector {
-    /// Read a selector.
+    /// Reads a selector.
     pub fn parse(text: &str) -> Result<Self, SelectorError> {
         if text.len() > LONGEST {
             return Err(SelectorError { what: format!("longer than {LONGEST} characters"), column: 1 });
@@ -70,7 +70,7 @@ impl Selector {
         Parser { tokens: tokens(text), at: 0, end: text.chars().count() + 1 }.selector()
     }
 
-    /// Whether an object with these labels is selected.
+    /// Tests whether an object with these labels is selected.
     pub fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
         self.requirements.iter().all(|requirement| requirement.matches(labels.get(&requirement.key)))
     }
@@ -101,7 +101,7 @@ impl Requirement {
     }
 }
 
-/// Where the requirements on one key become impossible, read from left to right.
+/// Finds the requirement on one key that makes them impossible together, read from left to right.
 fn contradiction(list: &[&Requirement]) -> Option<Contradiction> {
     let mut present = false;
     let mut absent = false;

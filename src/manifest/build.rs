@@ -19,7 +19,7 @@ const MAX_ALIASED: usize = 100_000;
 /// Line, column (both from 1) and what is wrong.
 type Fault = (usize, usize, String);
 
-/// Read one document; `None` if there is nothing in it but comments.
+/// Reads one document; `None` if there is nothing in it but comments.
 pub(super) fn document(chunk: &Chunk<'_>, lines: &Lines) -> Result<Option<(Value, Positions)>, Fault> {
     let options = granit_parser::options! {
         emit_comments: false,
@@ -207,7 +207,7 @@ impl<'a> Reader<'a> {
             let built = self.node(event, &inner)?;
             size += built.size + 1;
             if merge {
-                // What is merged counts where it stands, as in go-yaml 2: later keys win.
+                // Merged keys count at the place of the merge, as in go-yaml 2: later keys win.
                 if !merge_into(&mut map, &mut places, &built) {
                     return self.fault(&inner, "`<<` merges an object or a list of objects");
                 }

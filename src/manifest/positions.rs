@@ -1,9 +1,9 @@
-//! Where in a text the parts of an object are written.
+//! Positions of the parts of an object in a text.
 
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use crate::problem::field_path::{Path, Segment};
+use crate::problem::field_path::{FieldPath, Segment};
 
 /// A place in a file. Lines and columns count from 1, columns in characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,8 +51,8 @@ impl Node {
 }
 
 impl Positions {
-    /// Where the value at `path`, or the nearest part around it, is written; by its key if `key` is set.
-    pub fn locate(&self, path: &Path, key: bool) -> Option<Position> {
+    /// Finds the position of the value at `path`, or of the nearest part around it; of its key if `key` is set.
+    pub fn locate(&self, path: &FieldPath, key: bool) -> Option<Position> {
         let mut node = &self.0;
         let mut found = node.position;
         for (i, segment) in path.0.iter().enumerate() {
@@ -67,7 +67,7 @@ impl Positions {
     }
 
     /// The positions inside the value at `path`, if it is there.
-    pub fn at(&self, path: &Path) -> Option<Self> {
+    pub fn at(&self, path: &FieldPath) -> Option<Self> {
         let mut node = &self.0;
         for segment in &path.0 {
             node = node.child(segment)?.1;

@@ -1,4 +1,4 @@
-//! What a scalar means: the resolution of go-yaml 2, which is what `sigs.k8s.io/yaml` and so kubectl run.
+//! The type of a scalar, resolved as go-yaml 2 does, on which `sigs.k8s.io/yaml` and so kubectl are built.
 //!
 //! Every row of the tests was seen in the output of kubectl 1.37.
 

@@ -6,15 +6,15 @@ use serde::de::IgnoredAny;
 #[derive(Debug)]
 pub(super) struct Chunk<'a> {
     pub text: &'a str,
-    /// How many lines of the file stand before it.
+    /// The number of lines of the file before it.
     pub line: usize,
-    /// How many characters stand before it in its first line.
+    /// The number of characters before it in its first line.
     pub column: usize,
-    /// Whether all of it is one JSON value.
+    /// True if all of it is one JSON value.
     pub json: bool,
 }
 
-/// Cut `text` at lines of `---` that hold nothing else but a comment; JSON values may follow each other.
+/// Cuts `text` at lines of `---` that hold nothing else but a comment; JSON values may follow each other.
 pub(super) fn chunks(text: &str) -> Vec<Chunk<'_>> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut chunks = Vec::new();

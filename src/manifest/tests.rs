@@ -16,7 +16,7 @@ fn wrong(text: &str) -> Unreadable {
 }
 
 fn at(document: &Document, path: &str) -> (usize, usize, Option<usize>) {
-    let position = document.locate(&Path::parse(path)).unwrap();
+    let position = document.locate(&FieldPath::parse(path)).unwrap();
     (position.line, position.column, position.end_column)
 }
 
@@ -34,7 +34,7 @@ fn values_are_found_where_they_are_written() {
 fn chosen_keys_and_unknown_fields_are_found_by_their_key() {
     let document = one("labels: {bad key: x}\nspce: 1\n");
     assert_eq!(at(&document, "labels[bad key]"), (1, 10, Some(17)));
-    let position = document.locate_key(&Path::parse("spce")).unwrap();
+    let position = document.locate_key(&FieldPath::parse("spce")).unwrap();
     assert_eq!((position.line, position.column), (2, 1));
 }
 
@@ -122,7 +122,7 @@ fn inside(text: &str, line: usize, column: usize) -> bool {
     text.split('\n').nth(line - 1).is_some_and(|content| column <= content.chars().count() + 1)
 }
 
-fn walk(value: &Value, path: &Path, visit: &mut dyn FnMut(&Path)) {
+fn walk(value: &Value, path: &FieldPath, visit: &mut dyn FnMut(&FieldPath)) {
     use crate::problem::field_path::Segment;
     visit(path);
     let mut into = |segment, child: &Value| {
@@ -148,7 +148,7 @@ proptest! {
     ) {
         for document in read(&text) {
             match document {
-                Ok(document) => walk(&document.value, &Path::default(), &mut |path| {
+                Ok(document) => walk(&document.value, &FieldPath::default(), &mut |path| {
                     let position = document.locate(path).unwrap();
                     assert!(inside(&text, position.line, position.column), "{path}: {position:?}");
                 }),

@@ -1,8 +1,8 @@
 //! The stable numbers of everything that can be wrong, and the text behind each.
 //!
-//! A code is never given another meaning and never reused. Its explanation is a page of `src/flow/code/`, written for
-//! the person who met it: what it means, an example that a test runs, and the cure. `headworks explain HW201` prints
-//! the page; `docs/errors.md` is all of them.
+//! A code is never given another meaning and never reused. Its explanation is a page of `src/problem/code/`, written
+//! for the person who met it: what it means, an example that a test runs, and a fix. `headworks explain HW201`
+//! prints the page; `docs/errors.md` is all of them.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use std::fmt;
 pub struct Code(u16);
 
 impl Code {
-    /// Read `HW201` (any case) or `201`.
+    /// Reads `HW201` (any case) or `201`.
     pub fn parse(text: &str) -> Option<Self> {
         let digits = match text.get(..2) {
             Some(letters) if letters.eq_ignore_ascii_case("hw") => &text[2..],
@@ -21,7 +21,7 @@ impl Code {
         CODES.iter().map(|entry| entry.code).find(|code| code.0 == number)
     }
 
-    /// Whether this code marks a warning.
+    /// Tests whether this code marks a warning.
     pub fn is_warning(self) -> bool {
         self.0 >= 900
     }
@@ -38,14 +38,14 @@ impl fmt::Display for Code {
     }
 }
 
-/// What the catalogue says of a code.
+/// The catalogue's entry for a code.
 #[derive(Debug)]
 pub struct Entry {
     /// The number.
     pub code: Code,
     /// One line.
     pub title: &'static str,
-    /// The whole explanation, in Markdown: what it means, an example that a test runs, the cure.
+    /// The whole explanation, in Markdown: what it means, an example that a test runs, a fix.
     pub page: &'static str,
 }
 

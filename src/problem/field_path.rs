@@ -1,6 +1,6 @@
-//! Where in an object something is: `spec.steps[3].template.metadata.labels[team]`.
+//! Paths of fields in an object: `spec.steps[3].template.metadata.labels[team]`.
 //!
-//! Two forms of one thing. [`Place`] lives on the stack while rules walk an object and costs nothing; [`Path`]
+//! Two forms of one thing. [`Place`] lives on the stack while rules walk an object and costs nothing; [`FieldPath`]
 //! is what a [`Problem`](super::Problem) keeps. Map keys are written in brackets, as Kubernetes does.
 
 use std::borrow::Cow;
@@ -20,10 +20,11 @@ pub enum Segment {
 
 /// An owned field path, from the object's root.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Path(pub Vec<Segment>);
+pub struct FieldPath(pub Vec<Segment>);
 
-impl Path {
-    /// Read a path of fields and indices such as `spec.steps[0].name`; what stands in brackets and is no number is a key.
+impl FieldPath {
+    /// Reads a path of fields and indices such as `spec.steps[0].name`; what stands in brackets and is no number is a
+    /// key.
     pub fn parse(text: &str) -> Self {
         let mut segments = Vec::new();
         let mut rest = text;
@@ -64,19 +65,19 @@ impl Path {
         self
     }
 
-    /// What `inner` leads to from this place.
+    /// Appends `inner` to this path.
     #[must_use]
     pub fn join(&self, inner: &Self) -> Self {
         Self(self.0.iter().chain(&inner.0).cloned().collect())
     }
 
-    /// Whether `self` is `other` or lies inside it.
-    pub fn starts_with(&self, other: &Path) -> bool {
+    /// Tests whether `self` is `other` or lies inside it.
+    pub fn starts_with(&self, other: &FieldPath) -> bool {
         self.0.starts_with(&other.0)
     }
 
-    /// Whether `self` is one of `places` or lies inside one.
-    pub fn is_inside(&self, places: &HashSet<Path>) -> bool {
+    /// Tests whether `self` is one of `places` or lies inside one.
+    pub fn is_inside(&self, places: &HashSet<FieldPath>) -> bool {
         if places.is_empty() {
             return false;
         }
@@ -91,7 +92,7 @@ impl Path {
 }
 
 /// One line, whatever a user's keys hold: control characters are shown as spaces.
-impl fmt::Display for Path {
+impl fmt::Display for FieldPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, segment) in self.0.iter().enumerate() {
             match segment {
@@ -149,7 +150,7 @@ impl Place<'_> {
     }
 
     /// The path to keep.
-    pub fn path(&self) -> Path {
+    pub fn path(&self) -> FieldPath {
         let mut segments = Vec::new();
         let mut here = Some(self);
         while let Some(place) = here {
@@ -162,7 +163,7 @@ impl Place<'_> {
             here = place.parent;
         }
         segments.reverse();
-        Path(segments)
+        FieldPath(segments)
     }
 }
 
@@ -179,7 +180,7 @@ mod tests {
         let labels = metadata.field("labels");
         let path = labels.key("team").path();
         assert_eq!(path.to_string(), "spec.steps[3].metadata.labels[team]");
-        assert_eq!(Path::parse("spec.steps[3].metadata.labels[team]"), path);
+        assert_eq!(FieldPath::parse("spec.steps[3].metadata.labels[team]"), path);
     }
 
     #[test]

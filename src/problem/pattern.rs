@@ -12,11 +12,11 @@ const SIZES: [(usize, usize); 3] = [(8 * 1024, 1), (64 * 1024, 8), (256 * 1024, 
 #[derive(Clone, Debug)]
 pub struct Pattern {
     regex: Regex,
-    /// What matching one byte costs, compared with a small expression.
+    /// The cost of matching one byte, compared with a small expression.
     pub cost: usize,
 }
 
-/// Why there is no expression.
+/// Reasons for which an expression is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PatternError {
     /// It cannot be read.
@@ -26,7 +26,7 @@ pub enum PatternError {
 }
 
 impl Pattern {
-    /// Compile an expression.
+    /// Compiles an expression.
     pub fn new(text: &str) -> Result<Self, PatternError> {
         for (size, cost) in SIZES {
             match RegexBuilder::new(text).size_limit(size).dfa_size_limit(4 * size).build() {
@@ -38,7 +38,7 @@ impl Pattern {
         Err(PatternError::TooLarge)
     }
 
-    /// Whether it matches somewhere in a text.
+    /// Tests whether it matches somewhere in a text.
     pub fn is_match(&self, text: &str) -> bool {
         self.regex.is_match(text)
     }

@@ -1,7 +1,7 @@
 //! The shape of an object: which fields there are, and what stands in them.
 //!
 //! A [`Shape`] is compiled from an `OpenAPI` schema, ours or that of a Kubernetes kind, and held against a raw JSON
-//! value. Unlike a typed decoder it does not stop at the first wrong type: [`Shape::check`] tells everything, with
+//! value. Unlike a typed decoder it does not stop at the first wrong type: [`Shape::check`] reports everything, with
 //! paths, and hands back the value with what was wrong put right just enough for the typed decoder to go on.
 
 use std::collections::BTreeMap;
@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::field_path::{Path, Place, Segment};
+use super::field_path::{FieldPath, Place, Segment};
 
-/// What a value has to look like.
+/// The form that a value has to have.
 #[derive(Clone, Debug)]
 pub enum Shape {
     /// Anything.
@@ -49,7 +49,7 @@ pub enum Shape {
     Map(Arc<Shape>),
     /// A list.
     List {
-        /// What every entry looks like.
+        /// The shape of every entry.
         items: Arc<Shape>,
         /// The most entries.
         max: Option<usize>,
@@ -63,7 +63,7 @@ pub struct Fields {
     /// Places in `list`, sorted by the length of the name and the name: most comparisons are of two numbers.
     sorted: Vec<usize>,
     required: Vec<usize>,
-    /// Whether other fields are kept as they are.
+    /// True if other fields are kept as they are.
     open: bool,
 }
 
@@ -107,9 +107,9 @@ fn by_length(a: &str, b: &str) -> std::cmp::Ordering {
 pub enum Fault<'a> {
     /// Another JSON type was wanted; the word says which.
     Type {
-        /// What is there.
+        /// The value that is there.
         found: &'a Value,
-        /// What is wanted, for a person: "a whole number".
+        /// The wanted value, for people: "a whole number".
         wanted: &'static str,
     },
     /// The field is not in the schema.
@@ -121,16 +121,16 @@ pub enum Fault<'a> {
     Missing,
     /// The text is none of the allowed ones.
     NotOneOf {
-        /// What is there.
+        /// The value that is there.
         found: &'a str,
-        /// What is allowed.
+        /// The allowed texts.
         allowed: &'a [String],
     },
     /// The number is out of range; the text says which range: "at least 1".
     Range {
-        /// What is there.
+        /// The value that is there.
         found: &'a Value,
-        /// What is wanted, for a person.
+        /// The wanted value, for people.
         wanted: String,
     },
     /// The text is too long.
@@ -149,7 +149,7 @@ pub enum Fault<'a> {
     },
 }
 
-/// What is told of faults.
+/// Receives the faults.
 pub trait Report {
     /// A fault at `place`. `shape` is what was wanted there.
     ///
@@ -159,10 +159,10 @@ pub trait Report {
 }
 
 impl Shape {
-    /// Compile a schema. `$ref`s are looked up in `$defs` of the same document.
+    /// Compiles a schema. `$ref`s are looked up in `$defs` of the same document.
     ///
-    /// A schema has no order; `order` gives the fields of a type in theirs, by its title or name in `$defs`. Fields that
-    /// it does not name come after the others, in the order of the alphabet.
+    /// A schema has no order; `order` gives the fields of a type in theirs, by its title or name in `$defs`. Fields
+    /// that it does not name come after the others, in the order of the alphabet.
     pub fn compile(schema: &Value, order: Order) -> Self {
         Compiler { definitions: schema.get("$defs"), done: BTreeMap::new(), order, type_name: String::new() }
             .shape(schema)
@@ -183,7 +183,7 @@ impl Shape {
         Self::Object(Arc::new(Fields::new(list.collect(), fields.open)))
     }
 
-    /// Put `graft` in the place of what the schema says at `path`; `[]` descends into a list's entries.
+    /// Replaces the schema at `path` by `graft`; `[]` descends into a list's entries.
     #[must_use]
     pub fn graft(self, path: &str, graft: Shape) -> Self {
         let Some((head, rest)) = path.split_once('.').or((!path.is_empty()).then_some((path, ""))) else {
@@ -206,7 +206,7 @@ impl Shape {
         }
     }
 
-    /// Tell everything that is wrong with the shape of `value`.
+    /// Reports everything that is wrong with the shape of `value`.
     ///
     /// Gives back a corrected copy if something had to be corrected for a typed decoder: wrong values of optional
     /// fields and `null`s are taken out, wrong or missing values of required ones become empty ones of their type.
@@ -281,7 +281,7 @@ impl Shape {
                     && list.len() > *max
                 {
                     report.fault(place, self, Fault::TooMany { found: list.len(), max: *max });
-                    // What is beyond is not looked at, here or behind: a million entries have to cost no more.
+                    // Entries beyond the limit are not looked at: a million of them must not cost more.
                     list = &list[..*max];
                     mended = Some(list.to_vec());
                 }
@@ -306,7 +306,7 @@ impl Shape {
         report: &mut dyn Report,
     ) -> Outcome {
         let mut mended: Option<Map<String, Value>> = None;
-        // What is there, not what could be there: a pod has a few of the forty fields it may have.
+        // Walks the fields that are there, not those that could be: a pod has a few of the forty fields it may have.
         for (key, value) in map {
             let Some(field) = fields.get(key) else {
                 if !fields.open {
@@ -372,7 +372,7 @@ impl Shape {
     }
 
     /// The order of two paths in a document of this shape: the schema's order of fields, then list indices.
-    pub fn order(&self, a: &Path, b: &Path) -> std::cmp::Ordering {
+    pub fn order(&self, a: &FieldPath, b: &FieldPath) -> std::cmp::Ordering {
         let Some(at) = a.0.iter().zip(&b.0).position(|(x, y)| x != y) else {
             return a.0.len().cmp(&b.0.len());
         };
@@ -390,7 +390,7 @@ impl Shape {
         }
     }
 
-    /// What this shape wants, for a person.
+    /// Describes the wanted value, for people.
     pub fn wanted(&self) -> &'static str {
         match self {
             Self::Any => "a value",

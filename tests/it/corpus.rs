@@ -19,8 +19,8 @@ use crate::cluster::{Cluster, bullets, cluster, root, warnings};
 use crate::command::Said;
 
 /// The most bullets and warnings that an API server is given.
-const MOST_CAUSES: usize = headworks::admission::verdict::MOST_CAUSES;
-const MOST_WARNINGS: usize = headworks::admission::verdict::MOST_WARNINGS;
+const MOST_CAUSES: usize = headworks::admission::findings::MOST_CAUSES;
+const MOST_WARNINGS: usize = headworks::admission::findings::MOST_WARNINGS;
 
 /// What is said of a manifest: errors as `field: message`, warnings likewise.
 #[derive(Debug, Default, PartialEq)]

@@ -3,7 +3,7 @@
 use headworks::admission::JobFlows;
 use headworks::flows::api::defaults;
 use headworks::flows::rules;
-use headworks::flows::rules::{Options, shape};
+use headworks::flows::rules::{Options, fields};
 use headworks::problem::Problem;
 use headworks::problem::code;
 use proptest::prelude::*;
@@ -143,7 +143,7 @@ proptest! {
         let found = problems(&flow);
         for pair in found.windows(2) {
             prop_assert!(
-                shape::job_flow().order(&pair[0].field, &pair[1].field).is_le(), "{} before {}", pair[0], pair[1]
+                fields::job_flow().order(&pair[0].field, &pair[1].field).is_le(), "{} before {}", pair[0], pair[1]
             );
         }
         for line in lines(&flow) {

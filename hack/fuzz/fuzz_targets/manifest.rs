@@ -2,7 +2,7 @@
 #![no_main]
 
 use headworks::manifest::{self, Document, Position};
-use headworks::problem::field_path::{Path, Segment};
+use headworks::problem::field_path::{FieldPath, Segment};
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 
@@ -17,7 +17,7 @@ fuzz_target!(|data: &[u8]| {
         match document {
             Ok(document) => {
                 assert_eq!(document.number, i + 1);
-                walk(&document, &document.value, &mut Path::default(), &|position: Position| {
+                walk(&document, &document.value, &mut FieldPath::default(), &|position: Position| {
                     inside(position.line, position.column);
                     if let Some(end) = position.end_column {
                         assert!(end > position.column);
@@ -41,7 +41,7 @@ fuzz_target!(|data: &[u8]| {
     }
 });
 
-fn walk(document: &Document, value: &Value, path: &mut Path, check: &dyn Fn(Position)) {
+fn walk(document: &Document, value: &Value, path: &mut FieldPath, check: &dyn Fn(Position)) {
     check(document.locate(path).expect("everything stands somewhere"));
     check(document.locate_key(path).expect("everything stands somewhere"));
     match value {

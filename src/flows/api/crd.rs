@@ -29,7 +29,7 @@ pub fn schema() -> Value {
     crd().pointer("/spec/versions/0/schema/openAPIV3Schema").cloned().unwrap_or_default()
 }
 
-/// Remove `default`, `nullable` and integer formats that only Rust means anything by; join broken doc lines.
+/// Removes `default`, `nullable` and integer formats that only Rust means anything by; join broken doc lines.
 fn tidy(schema: &mut Value) {
     match schema {
         Value::Object(map) => {

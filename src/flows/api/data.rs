@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// What a step reads.
+/// The inputs that a step reads.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Inputs {
     /// Values, read in expressions as `parameters.NAME`.
@@ -17,7 +17,7 @@ pub struct Inputs {
     pub artifacts: Vec<InputArtifact>,
 }
 
-/// What a step hands on.
+/// The outputs that a step passes on.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Outputs {
     /// Values taken from the step's result document when it succeeds.
@@ -55,7 +55,7 @@ pub struct FlowParameter {
     /// The value, taken literally.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<String>,
-    /// Where the value is read when the flow starts.
+    /// Source of the value, read when the flow starts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value_from: Option<FlowValueSource>,
     /// The value if its source has none.
@@ -70,7 +70,7 @@ pub struct FlowParameter {
     pub description: Option<String>,
 }
 
-/// Where a flow's parameter comes from: exactly one.
+/// Source of a flow's parameter: exactly one.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct FlowValueSource {
@@ -95,7 +95,7 @@ pub struct InputParameter {
     /// The value, taken literally, braces included.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<String>,
-    /// Where the value is read when the step starts.
+    /// Source of the value, read when the step starts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value_from: Option<InputValueSource>,
     /// The value if its source has none.
@@ -106,7 +106,7 @@ pub struct InputParameter {
     pub type_: Option<ValueType>,
 }
 
-/// Where a step's input comes from: exactly one.
+/// Source of a step's input: exactly one.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct InputValueSource {
@@ -132,7 +132,7 @@ pub struct OutputParameter {
     /// A letter or `_`, then letters, digits, `_` and `-`; at most 63.
     #[schemars(length(min = 1, max = 63))]
     pub name: String,
-    /// Where in the step's result document it stands.
+    /// Place of the value in the step's result document.
     pub value_from: OutputValueSource,
     /// The value if the path matches nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -142,7 +142,7 @@ pub struct OutputParameter {
     pub type_: Option<ValueType>,
 }
 
-/// Where an output is read.
+/// Place from which an output is read.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OutputValueSource {
@@ -162,7 +162,7 @@ pub struct KeyRef {
     /// The key.
     #[schemars(length(min = 1, max = 253))]
     pub key: String,
-    /// Whether the object or key may be missing.
+    /// True if the object or key may be missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub optional: Option<bool>,
 }
@@ -174,7 +174,7 @@ pub struct InputArtifact {
     /// A letter or `_`, then letters, digits, `_` and `-`; at most 63.
     #[schemars(length(min = 1, max = 63))]
     pub name: String,
-    /// Where it is put, absolute. Default `/tmp/artifacts/<name>`.
+    /// Absolute path where it is put. Default `/tmp/artifacts/<name>`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
     /// `STEP/ARTIFACT`: an output artifact of an earlier step.
@@ -189,7 +189,7 @@ pub struct InputArtifact {
     /// A key of a ConfigMap in the flow's namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config_map: Option<KeyRef>,
-    /// Whether it may be absent.
+    /// True if it may be absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub optional: Option<bool>,
     /// Permission bits of the file, such as 0644 in octal notation (420 in decimal).
@@ -227,7 +227,7 @@ pub struct S3Location {
     /// The key; default: made from flow, step and artifact.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
-    /// Whether the bucket stands in the path instead of the host name.
+    /// True if the bucket stands in the path instead of the host name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path_style: Option<bool>,
     /// The access key's id.
@@ -247,20 +247,20 @@ pub struct OutputArtifact {
     /// A letter or `_`, then letters, digits, `_` and `-`; at most 63.
     #[schemars(length(min = 1, max = 63))]
     pub name: String,
-    /// Where it is found, absolute.
+    /// Absolute path where it is found.
     pub path: String,
-    /// Whether it may be missing.
+    /// True if it may be missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub optional: Option<bool>,
-    /// How it is packed; default: a directory as tar and gzip, a file as it is.
+    /// Format in which it is packed; default: a directory as tar and gzip, a file as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub archive: Option<Archive>,
-    /// Where it is kept; default: the flow's store.
+    /// Store in which it is kept; default: the flow's store.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub s3: Option<S3Location>,
 }
 
-/// How an artifact is packed.
+/// Format in which an artifact is packed.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Archive {
     /// tar, zip, or none for a single file.
@@ -271,7 +271,7 @@ pub struct Archive {
     pub compression: Option<Compression>,
 }
 
-/// How files become one object.
+/// Format that makes files one object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[expect(missing_docs, reason = "the names say it")]
@@ -281,7 +281,7 @@ pub enum ArchiveFormat {
     None,
 }
 
-/// How an object is compressed.
+/// Compression of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[expect(missing_docs, reason = "the names say it")]
@@ -291,7 +291,7 @@ pub enum Compression {
     None,
 }
 
-/// Where a flow's artifacts are kept: exactly one.
+/// Store of a flow's artifacts: exactly one.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = [

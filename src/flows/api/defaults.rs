@@ -32,13 +32,13 @@ pub fn apply(flow: &mut Value) {
     }
 }
 
-/// The defaults that admission writes, as far as a flow lacks them: those of `executionPolicy`. Where, as a JSON pointer
-/// (RFC 6901), and what; its parent is there.
+/// The defaults that admission writes, as far as a flow lacks them: those of `executionPolicy`. Where, as a JSON
+/// pointer (RFC 6901), and what; its parent is there.
 ///
 /// A flow that says Forbid or Replace and has a `generateName` but no `concurrencyKey` gets the generated name's stem
 /// as its key: flows made from one manifest are those that must not overlap. Where such a flow does not say its
-/// policy, none is written either (the engine reads an absent one as Forbid): once written, it could not be told from
-/// one that the user wrote, and the next update would add the key.
+/// policy, none is written either (the engine reads an absent one as Forbid): once written, it could not be
+/// distinguished from one that the user wrote, and the next update would add the key.
 pub fn written(flow: &Value) -> Vec<(String, Value)> {
     let mut out = Vec::new();
     let Some(spec) = flow.get("spec").and_then(Value::as_object) else { return out };
@@ -91,7 +91,7 @@ fn generated_stem(flow: &Value) -> Option<String> {
     (!stem.is_empty()).then(|| stem.to_owned())
 }
 
-/// What one object lacks; the object itself may be absent.
+/// The fields that one object lacks; the object itself may be absent.
 struct Filling<'a> {
     there: Option<&'a Map<String, Value>>,
     new: Vec<(&'static str, Value)>,
@@ -102,7 +102,7 @@ impl<'a> Filling<'a> {
         Self { there, new: Vec::new() }
     }
 
-    /// Of the object at `key`; `None` if something else stands there.
+    /// Starts with the object at `key`; `None` if something else stands there.
     fn of(map: &'a Map<String, Value>, key: &str) -> Option<Self> {
         match map.get(key) {
             None | Some(Value::Null) => Some(Self::new(None)),

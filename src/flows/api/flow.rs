@@ -42,13 +42,13 @@ pub struct JobFlowSpec {
     /// While true no new step starts; running steps go on. May be changed at any time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspend: Option<bool>,
-    /// How the flow as a whole is run: concurrency, retries, deadlines, clean-up.
+    /// Policy of the flow as a whole: concurrency, retries, deadlines, clean-up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub execution_policy: Option<ExecutionPolicy>,
     /// Objects that are created before the first step and owned by the flow.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resource_templates: Option<ResourceTemplates>,
-    /// Where artifacts are kept between steps; absent: what the controller is configured with.
+    /// Store that keeps artifacts between steps; absent: the one that the controller is configured with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub artifact_store: Option<ArtifactStore>,
     /// The steps. Ready steps start in this order.

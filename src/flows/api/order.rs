@@ -1,7 +1,7 @@
 //! The order in which the API's types declare their fields: the order in which people read a flow.
 //!
-//! A JSON schema has no order of its own. serde does know it: a derived decoder tells the names of a struct's fields, in
-//! their order, to the format that it asks for them.
+//! A JSON schema has no order of its own. serde does know it: a derived decoder tells the names of a struct's fields,
+//! in their order, to the format that it asks for them.
 
 use std::fmt;
 

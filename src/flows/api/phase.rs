@@ -18,7 +18,7 @@ words! {
 words_in_objects!(FlowPhase);
 
 impl FlowPhase {
-    /// Whether the flow has ended; it never leaves such a phase.
+    /// Tests whether the flow has ended; it never leaves such a phase.
     pub const fn is_over(self) -> bool {
         matches!(self, Self::Succeeded | Self::Failed)
     }
@@ -40,7 +40,7 @@ words! {
 words_in_objects!(StepPhase);
 
 impl StepPhase {
-    /// Whether the step has ended; it never leaves such a phase.
+    /// Tests whether the step has ended; it never leaves such a phase.
     pub const fn is_final(self) -> bool {
         matches!(self, Self::Succeeded | Self::Failed | Self::Skipped | Self::Cancelled)
     }

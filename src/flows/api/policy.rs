@@ -1,13 +1,13 @@
-//! How flows and steps are run: concurrency, retries, deadlines, reactions to failures.
+//! Policies of flows and steps: concurrency, retries, deadlines, reactions to failures.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// How a flow as a whole is run.
+/// Policy of a flow as a whole.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ExecutionPolicy {
-    /// What happens when another flow with the same `concurrencyKey` runs in the namespace: Allow runs both,
+    /// Reaction to another flow with the same `concurrencyKey` that runs in the namespace: Allow runs both,
     /// Forbid (the default) waits in line, Replace stops the older ones first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub concurrency_policy: Option<ConcurrencyPolicy>,
@@ -15,7 +15,7 @@ pub struct ExecutionPolicy {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub concurrency_key: Option<String>,
-    /// Seconds after completion when the flow and its Jobs are deleted; 0 is at once. Default 86400.
+    /// Seconds after completion when the flow and its Jobs are deleted; 0 is immediately. Default 86400.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 2_147_483_647))]
     pub ttl_seconds_after_finished: Option<i64>,
@@ -27,7 +27,7 @@ pub struct ExecutionPolicy {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 2_147_483_647))]
     pub active_deadline_seconds: Option<i64>,
-    /// The most steps that run at once; steps earlier in the document go first.
+    /// The most steps that run together; steps earlier in the document go first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 2_147_483_647))]
     pub parallelism: Option<i64>,
@@ -40,7 +40,7 @@ pub struct ExecutionPolicy {
     pub pod_failure_policy: Option<PodFailurePolicy>,
 }
 
-/// What happens when another flow of the same key runs.
+/// Reaction to another flow of the same key that runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[expect(missing_docs, reason = "said once, at the field")]
 pub enum ConcurrencyPolicy {
@@ -49,7 +49,7 @@ pub enum ConcurrencyPolicy {
     Replace,
 }
 
-/// What happens to other steps after a failure.
+/// Treatment of other steps after a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[expect(missing_docs, reason = "said once, at the field")]
 pub enum OnStepFailure {
@@ -86,7 +86,7 @@ pub struct PodFailureRule {
     pub on_pod_conditions: Vec<OnPodCondition>,
 }
 
-/// What a rule does.
+/// Action of a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[expect(missing_docs, reason = "said once, at the field")]
 pub enum PodFailureAction {
@@ -109,7 +109,7 @@ pub struct OnExitCodes {
     pub values: Vec<i64>,
 }
 
-/// How exit codes are compared.
+/// Comparison of exit codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[expect(missing_docs, reason = "said once, at the field")]
 pub enum ExitCodeOperator {
@@ -132,21 +132,21 @@ pub struct OnPodCondition {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RetryPolicy {
-    /// How often a failed step is tried again; 0 is never. Default 3.
+    /// Number of times that a failed step is tried again; 0 is never. Default 3.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 1000))]
     pub limit: Option<i64>,
-    /// How long to wait before retry n, counted from 0: Fixed d, Linear d * (n + 1), Exponential d * factor^n with
+    /// Time to wait before retry n, counted from 0: Fixed d, Linear d * (n + 1), Exponential d * factor^n with
     /// 10 % jitter; never more than maxDuration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backoff: Option<Backoff>,
 }
 
-/// How the wait between attempts grows.
+/// Growth of the wait between attempts.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Backoff {
-    /// How the wait grows from retry to retry. Default Exponential.
+    /// Growth of the wait from retry to retry. Default Exponential.
     #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
     pub type_: Option<BackoffType>,
     /// The factor of Exponential, at least 1. Default 2.
@@ -161,7 +161,7 @@ pub struct Backoff {
     pub max_duration: Option<String>,
 }
 
-/// How the wait between attempts grows.
+/// Growth of the wait between attempts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[expect(missing_docs, reason = "said once, at the field")]
 pub enum BackoffType {

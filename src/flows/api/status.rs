@@ -1,4 +1,4 @@
-//! What headworks writes back.
+//! The status that headworks writes back.
 //!
 //! Times have microseconds: after a restart every timer is derived from them, and a whole second would be lost.
 
@@ -9,29 +9,29 @@ use serde::{Deserialize, Serialize};
 use super::phase::{FlowPhase, StepPhase};
 use super::reason::{StepReason, WaitingReason};
 
-/// What is known of a flow.
+/// Status of a flow.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct JobFlowStatus {
-    /// Where the flow stands.
+    /// Phase of the flow.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<FlowPhase>,
     /// The generation of the spec that this status is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// When the flow started.
+    /// Time at which the flow started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_time: Option<MicroTime>,
-    /// When the flow ended; written once.
+    /// Time at which the flow ended; written once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completion_time: Option<MicroTime>,
-    /// How long it ran, for the printer column.
+    /// Time for which it ran, for the printer column.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duration: Option<String>,
-    /// When it is expected to end; only when every remaining step has a known duration.
+    /// Time at which it is expected to end; only when every remaining step has a known duration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub estimated_completion_time: Option<MicroTime>,
-    /// Why it is not moving, or why it failed.
+    /// Reason why it is not moving, or why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
     /// Counts of steps.
@@ -50,7 +50,7 @@ pub struct JobFlowStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
     pub resource_refs: Vec<ObjectRef>,
-    /// Who started it.
+    /// User who started it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audit: Option<Audit>,
     /// A hash of what of the spec was pinned at the start: all but the fields that may change.
@@ -74,19 +74,19 @@ pub struct Progress {
     pub summary: Option<String>,
 }
 
-/// What is known of a step.
+/// Status of a step.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StepStatus {
     /// The step.
     pub name: String,
-    /// Where it stands.
+    /// Phase of the step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<StepPhase>,
-    /// When its first attempt started.
+    /// Time at which its first attempt started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_time: Option<MicroTime>,
-    /// When it ended.
+    /// Time at which it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completion_time: Option<MicroTime>,
     /// The attempt, counted from 1.
@@ -101,27 +101,27 @@ pub struct StepStatus {
     /// The pod that decided the outcome, where a single one did before the Job's condition.
     #[serde(rename = "podUID", default, skip_serializing_if = "Option::is_none")]
     pub pod_uid: Option<String>,
-    /// Why it stands there, in one word.
+    /// Reason for its phase, in one word.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// Why it stands there.
+    /// Reason for its phase, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// What it waits for.
+    /// Condition that it waits for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waiting: Option<Box<Waiting>>,
     /// The exit code of the first container that failed, else 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i64>,
-    /// What it handed on.
+    /// Outputs that it passed on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outputs: Option<Box<StepOutputs>>,
-    /// Who approved or rejected it.
+    /// User who approved or rejected it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approved_by: Option<String>,
 }
 
-/// What a step waits for.
+/// Condition that a step waits for.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Waiting {
     /// One word, such as Dependencies or Quota.
@@ -137,7 +137,7 @@ pub struct Waiting {
     pub until: Option<MicroTime>,
 }
 
-/// What a step handed on.
+/// Outputs that a step passed on.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct StepOutputs {
     /// Values.
@@ -186,7 +186,7 @@ pub struct ObjectRef {
     pub uid: Option<String>,
 }
 
-/// Who started a flow.
+/// User who started a flow.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Audit {
@@ -210,8 +210,8 @@ pub struct InitiatedBy {
 }
 
 impl StepStatus {
-    /// The reason, as one of those that headworks itself gives; [`StepReason::Unknown`] for those of a Job or of another
-    /// version.
+    /// The reason, as one of those that headworks itself gives; [`StepReason::Unknown`] for those of a Job or of
+    /// another version.
     pub fn reason(&self) -> Option<StepReason> {
         self.reason.as_deref().map(StepReason::parse)
     }
@@ -223,8 +223,8 @@ impl StepStatus {
 }
 
 impl JobFlowStatus {
-    /// Whether a phase in it was written by another version of headworks, with a name that this one does not know. Such
-    /// a flow is shown, but left to the version that wrote it.
+    /// Tests whether a phase in it was written by another version of headworks, with a name that this one does not
+    /// know. Such a flow is shown, but left to the version that wrote it.
     pub fn has_unknown_phase(&self) -> bool {
         self.phase == Some(FlowPhase::Unknown)
             || self.steps.iter().any(|step| step.phase == Some(StepPhase::Unknown))

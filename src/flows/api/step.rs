@@ -17,7 +17,7 @@ use super::template::JobTemplate;
      "message": "a step of type Job needs a template", "reason": "FieldValueRequired", "fieldPath": ".template"}
 ]))]
 pub struct Step {
-    // What few steps have is boxed, here and in the status: the engine keeps flows by the thousand.
+    // Fields that few steps have are boxed, here and in the status: the controller caches thousands of flows.
     /// A DNS label, unique in the flow.
     #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub name: String,
@@ -53,15 +53,15 @@ pub struct Step {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "super::crd::preserved_object")]
     pub template: Option<JobTemplate>,
-    /// What the step reads.
+    /// Inputs that the step reads.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inputs: Option<Box<Inputs>>,
-    /// What the step hands on.
+    /// Outputs that the step passes on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outputs: Option<Box<Outputs>>,
 }
 
-/// What a step is.
+/// Kind of a step.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum StepType {
     /// Runs its template.
@@ -88,7 +88,7 @@ impl Step {
         self.type_.unwrap_or_default()
     }
 
-    /// Whether the step waits for approval instead of running a Job.
+    /// Tests whether the step waits for approval instead of running a Job.
     pub fn is_manual(&self) -> bool {
         self.step_type() == StepType::Manual
     }

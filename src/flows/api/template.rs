@@ -8,8 +8,8 @@ use serde_json::value::RawValue;
 
 /// A Job of batch/v1, as a user wrote it; its schema is the cluster's.
 ///
-/// Most of a flow is templates, and each is looked at once, when its Job is made. So what is read from JSON stays text:
-/// as a tree it takes some ten times the memory, and a controller keeps every flow that there is.
+/// Most of a flow is templates, and each is used a single time, when its Job is made. So what is read from JSON stays
+/// text: as a tree it takes some ten times the memory, and a controller keeps every flow that there is.
 #[derive(Clone, Debug)]
 pub struct JobTemplate(Kept);
 

@@ -114,18 +114,18 @@ impl Failure {
                     Source::ConfigMap(_) => ("configmaps", "headworks"),
                     Source::Secret(_) => ("secrets", "headworks-secrets"),
                 };
-                Unread::Told(format!(
+                Unread::Reported(format!(
                     "headworks may not read {source}; grant its service account \"get\" on {resource}, as ClusterRole \
                      {role} does: {why}"
                 ))
             }
-            Self::Wrong(why) => Unread::Told(format!("{source} cannot be read; correct its name: {why}")),
+            Self::Wrong(why) => Unread::Reported(format!("{source} cannot be read; correct its name: {why}")),
             Self::Passing(_) | Self::Late if tries < TRIES => Unread::Passing,
             Self::Passing(why) => {
                 // Without the number of tries, or each try would be a status write.
-                Unread::Told(format!("{source} could not be read and is tried again: {why}"))
+                Unread::Reported(format!("{source} could not be read and is tried again: {why}"))
             }
-            Self::Late => Unread::Told(format!(
+            Self::Late => Unread::Reported(format!(
                 "{source} could not be read and is tried again: no answer within {} s",
                 READ.as_secs()
             )),
@@ -160,14 +160,14 @@ mod tests {
     #[test]
     fn a_missing_right_is_reported_immediately_with_its_fix() {
         let why = "secrets \"creds\" is forbidden";
-        let Unread::Told(words) = report(403, why, 1) else { panic!("not told") };
+        let Unread::Reported(words) = report(403, why, 1) else { panic!("not told") };
         assert_eq!(
             words,
             "headworks may not read Secret \"creds\"; grant its service account \"get\" on secrets, as ClusterRole \
              headworks-secrets does: secrets \"creds\" is forbidden"
         );
         for code in [400, 422] {
-            assert!(matches!(report(code, "bad", 1), Unread::Told(_)), "{code}");
+            assert!(matches!(report(code, "bad", 1), Unread::Reported(_)), "{code}");
         }
     }
 
@@ -175,7 +175,7 @@ mod tests {
     fn a_transient_error_is_reported_the_third_time() {
         for code in [429, 500, 503, 504] {
             assert_eq!(report(code, "busy", 2), Unread::Passing);
-            let Unread::Told(words) = report(code, "busy", 3) else { panic!("not told") };
+            let Unread::Reported(words) = report(code, "busy", 3) else { panic!("not told") };
             assert!(
                 words.ends_with(&format!("is tried again: the API server says {code} Reason")),
                 "{words}"
@@ -184,7 +184,7 @@ mod tests {
         let source = Source::ConfigMap("c".to_owned());
         assert_eq!(Failure::Late.report(&source, 1), Unread::Passing);
         let words = "ConfigMap \"c\" could not be read and is tried again: no answer within 5 s";
-        assert_eq!(Failure::Late.report(&source, 4), Unread::Told(words.to_owned()));
+        assert_eq!(Failure::Late.report(&source, 4), Unread::Reported(words.to_owned()));
     }
 
     #[test]

@@ -22,7 +22,7 @@ const USED_UP: &str =
     "evaluating the step's expressions would cost too much; read less, or compute it in a step";
 
 /// The value of an expression. `values` are those of its reads; that one is lacking matters only if it is reached.
-/// A failure is told without its place.
+/// The error does not name the place.
 pub(super) fn evaluate(
     bound: &Bound,
     values: &[Result<Value, Lack>],
@@ -52,8 +52,8 @@ pub(super) fn evaluate(
     match outcome {
         Ok(Ok(Ok(value))) => Ok(value),
         Ok(Ok(Err(why))) => Err(Lack::wrong(why)),
-        Ok(Err(ExecutionError::UndeclaredReference(name))) if expr::place(&name).is_some() => {
-            let lacking = expr::place(&name).and_then(|place| values.get(place));
+        Ok(Err(ExecutionError::UndeclaredReference(name))) if expr::slot_index(&name).is_some() => {
+            let lacking = expr::slot_index(&name).and_then(|index| values.get(index));
             match lacking {
                 Some(Err(lack)) => Err(lack.clone()),
                 _ => Err(Lack::wrong("cannot be evaluated")),
@@ -64,11 +64,11 @@ pub(super) fn evaluate(
     }
 }
 
-/// What stands for the readings.
+/// The variables that stand for the values read.
 struct Slots<'v>(Vec<Option<Box<dyn Val + 'v>>>);
 
 impl VariableResolver for Slots<'_> {
     fn resolve<'b>(&'b self, variable: &str) -> Option<CowVal<'b, 'b>> {
-        self.0.get(expr::place(variable)?)?.as_deref().map(CowVal::Borrowed)
+        self.0.get(expr::slot_index(variable)?)?.as_deref().map(CowVal::Borrowed)
     }
 }

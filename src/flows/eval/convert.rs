@@ -28,7 +28,7 @@ pub(super) fn to_cel(value: &Value) -> Box<dyn Val + '_> {
     }
 }
 
-/// What an expression came to, as JSON; why not, if JSON has no such value. A type is its name.
+/// Converts the value of an expression to JSON; the error says why JSON has no such value. A type is its name.
 pub(super) fn from_cel(value: &cel::Value) -> Result<Value, &'static str> {
     Ok(match value {
         cel::Value::Null => Value::Null,

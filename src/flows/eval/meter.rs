@@ -1,4 +1,5 @@
-//! What evaluating may cost. The crate has no step budget, and a few lines of `map` in `map` could fill any memory.
+//! Bounds the cost of evaluating. The crate has no step budget, and a few lines of `map` in `map` could fill any
+//! memory.
 //!
 //! Before a tree is evaluated, [`meter`] puts calls into it that charge a [`Meter`]: `@use` for everything that is read
 //! (what is computed is never larger than what was read for it), `@loop` for what a comprehension is about to do, and
@@ -17,22 +18,22 @@ use serde_json::Value;
 use crate::flows::expr::{each_part, parts};
 use crate::problem::pattern::{Pattern, PatternError};
 
-/// What all expressions of a step may cost together: about a byte of memory, or a nanosecond, each.
+/// The cost that all expressions of a step may have together: about a byte of memory, or a nanosecond, each.
 pub(super) const BUDGET: u64 = 32 * 1024 * 1024;
-/// What a value costs beside its bytes.
+/// The cost of a value beside its bytes.
 const VALUE: u64 = 64;
-/// What a node of a syntax tree costs each time it is evaluated.
+/// The cost of a node of a syntax tree each time it is evaluated.
 const NODE: u64 = 32;
-/// What compiling a regular expression costs.
+/// The cost of compiling a regular expression.
 const COMPILE: u64 = 20_000;
-/// What matching a byte of a text costs at least.
+/// The least cost of matching a byte of a text.
 const MATCHED: u64 = 64;
 
 const USE: &str = "@use";
 const LOOP: &str = "@loop";
 const MATCHES: &str = "@matches";
 
-/// What is left to spend.
+/// The cost that may still be spent.
 pub(super) struct Meter(AtomicU64);
 
 impl Meter {
@@ -40,14 +41,14 @@ impl Meter {
         Arc::new(Self(AtomicU64::new(budget)))
     }
 
-    /// Whether more was asked for than there was.
+    /// Tests whether more was asked for than there was.
     pub(super) fn is_used_up(&self) -> bool {
         self.0.load(Ordering::Relaxed) == 0
     }
 
     /// Pay for handing a value over.
     pub(super) fn hand_over(&self, value: &Value) {
-        // Told by `is_used_up`.
+        // The caller learns of it by `is_used_up`.
         let _ = self.spend(|| json(value));
     }
 
@@ -65,7 +66,7 @@ type Function = Box<
     dyn for<'c, 'v> Fn(&mut FunctionContext<'c, 'v>) -> Result<CowVal<'c, 'v>, ExecutionError> + Send + Sync,
 >;
 
-/// Give a context the functions that charge `meter`.
+/// Gives a context the functions that charge `meter`.
 pub(super) fn install(context: &mut Context<'_, '_>, meter: &Arc<Meter>) {
     let used = Arc::clone(meter);
     let read: Function = Box::new(move |call| {
@@ -111,7 +112,7 @@ fn compile(pattern: &str) -> Result<Pattern, ExecutionError> {
     })
 }
 
-/// Take the last argument.
+/// Takes the last argument.
 fn last<'c, 'v>(call: &mut FunctionContext<'c, 'v>) -> Result<CowVal<'c, 'v>, ExecutionError> {
     call.args.pop().ok_or_else(ExecutionError::missing_argument_or_target)
 }
@@ -133,7 +134,7 @@ fn weight(value: &dyn Val) -> u64 {
     }
 }
 
-/// The same of JSON.
+/// The cost of a JSON value, counted in the same way.
 fn json(value: &Value) -> u64 {
     match value {
         Value::String(text) => VALUE + size(text.len()),
@@ -149,7 +150,7 @@ fn size(length: usize) -> u64 {
     u64::try_from(length).unwrap_or(u64::MAX / 1024)
 }
 
-/// Put the calls that charge a meter into a tree.
+/// Inserts the calls that charge a meter into a tree.
 pub(super) fn meter(mut tree: IdedExpr) -> IdedExpr {
     match &mut tree.expr {
         Expr::Ident(name) if name.starts_with("@result") => tree,
@@ -184,7 +185,7 @@ pub(super) fn meter(mut tree: IdedExpr) -> IdedExpr {
     }
 }
 
-/// What a path selects from is looked at, not copied: only the end of a path is charged.
+/// Meters the inside of a path: the values on the way are looked at, not copied, so only its end is charged.
 fn inside(tree: &mut IdedExpr) {
     let path = |tree: &IdedExpr| match &tree.expr {
         Expr::Ident(_) => true,
@@ -219,7 +220,7 @@ fn looped(comprehension: &mut ComprehensionExpr) {
     comprehension.loop_step = meter(std::mem::take(&mut comprehension.loop_step));
 }
 
-/// What evaluating a tree costs once, what it reads not counted.
+/// Returns the cost of evaluating a tree once, without that of the values it reads.
 fn cost(tree: &IdedExpr) -> u64 {
     let own = match &tree.expr {
         Expr::Literal(LiteralValue::String(text)) => size(text.len()),

@@ -1,16 +1,24 @@
-//! Which ConfigMaps and Secrets have to be read before something can be evaluated. Found out from what is written, so
-//! that all of them are asked for at once.
+//! The ConfigMaps and Secrets that have to be read before something can be evaluated. Found in the expressions, so
+//! that all of them are asked for together.
 
 use std::collections::{BTreeSet, HashSet};
 
 use super::reader::Reader;
-use super::{Lack, Source};
+use super::{Lack, Source, Unready};
 use crate::flows::declared::Parameter;
 use crate::flows::expr;
 use crate::flows::expr::Read;
 
-/// What `reads` need and was not read yet.
-pub(super) fn of<'r>(
+impl Reader<'_> {
+    /// Fails if ConfigMaps or Secrets have to be read before `reads` can be.
+    pub(super) fn ask<'r>(&self, reads: impl IntoIterator<Item = &'r Read>) -> Result<(), Unready> {
+        let needed = unread(self, reads)?;
+        if needed.is_empty() { Ok(()) } else { Err(Unready::Needs(needed)) }
+    }
+}
+
+/// Collects the objects that `reads` need and that were not read yet.
+fn unread<'r>(
     reader: &Reader<'_>,
     reads: impl IntoIterator<Item = &'r Read>,
 ) -> Result<BTreeSet<Source>, Lack> {
@@ -21,7 +29,7 @@ pub(super) fn of<'r>(
         if seen.contains(&name) {
             continue;
         }
-        // That there is no such parameter is told where it is read.
+        // A missing parameter is reported where it is read.
         if let Some(found) = Parameter::find(reader.scene.flow, reader.step, &name) {
             let config = found.config_map_key().map(|key| Source::ConfigMap(key.name.clone()));
             let secret = found.secret_key().map(|key| Source::Secret(key.name.clone()));

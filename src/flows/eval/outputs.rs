@@ -1,4 +1,4 @@
-//! What a step hands on when it has succeeded.
+//! The outputs of a step that has succeeded.
 
 use std::cell::Cell;
 use std::collections::HashMap;

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use serde_json::Value;
 
-use super::reader::{Reader, word};
+use super::reader::Reader;
 use super::{Failure, Lack, Source, convert, paths};
 use crate::flows::api::{KeyRef, StepPhase, ValueType};
 use crate::flows::declared;
@@ -12,7 +12,7 @@ use crate::flows::declared::Parameter;
 use crate::flows::typed;
 use crate::flows::typed::MAX_VALUES;
 use crate::flows::{expr, jsonpath};
-use crate::problem::field_path::Path;
+use crate::problem::field_path::FieldPath;
 
 impl Reader<'_> {
     /// The value of a parameter as expressions see it.
@@ -38,7 +38,7 @@ impl Reader<'_> {
             (Err(lack), _) => return Err(lack),
         };
         let declared = parameter.value_type();
-        // What is JSON already would be read as the text of JSON otherwise.
+        // Otherwise a value that is JSON already would be parsed as the text of JSON.
         if declared == ValueType::Json && parameter.expression().is_some() && !value.is_string() {
             self.count(value.to_string().len(), &place)?;
             return Ok(value);
@@ -51,9 +51,9 @@ impl Reader<'_> {
         })
     }
 
-    /// Where a parameter is declared.
-    pub(super) fn place(&self, parameter: Parameter<'_>) -> Path {
-        let spec = Path::default().field("spec");
+    /// Returns the field in which a parameter is declared.
+    pub(super) fn place(&self, parameter: Parameter<'_>) -> FieldPath {
+        let spec = FieldPath::default().field("spec");
         let (list, at) = match parameter {
             Parameter::Input(input) => (
                 spec.field("steps").index(self.scene.step).field("inputs"),
@@ -66,14 +66,14 @@ impl Reader<'_> {
         list.field("parameters").index(at.unwrap_or_default())
     }
 
-    /// Count the bytes of a value.
-    fn count(&self, bytes: usize, place: &Path) -> Result<(), Lack> {
+    /// Counts the bytes of a value.
+    fn count(&self, bytes: usize, place: &FieldPath) -> Result<(), Lack> {
         self.bytes.set(self.bytes.get().saturating_add(bytes));
         if bytes > MAX_VALUES { Err(Lack::Failed(Failure::too_large(place, bytes))) } else { Ok(()) }
     }
 
-    /// What the parameter's source gives; absent and missing told apart from wrong.
-    fn source(&self, parameter: Parameter<'_>, place: &Path) -> Result<Value, Lack> {
+    /// Reads the parameter's source; the error tells absent and missing values from wrong ones.
+    fn source(&self, parameter: Parameter<'_>, place: &FieldPath) -> Result<Value, Lack> {
         if let Some(value) = parameter.value() {
             return Ok(Value::from(value));
         }
@@ -92,7 +92,7 @@ impl Reader<'_> {
         Err(Lack::Absent(format!("{place} has no source")))
     }
 
-    fn expression(&self, text: &str, place: &Path) -> Result<Value, Lack> {
+    fn expression(&self, text: &str, place: &FieldPath) -> Result<Value, Lack> {
         let place = place.clone().field("valueFrom").field("expression");
         let Some(expression) = self.parse(text, &place, expr::parse_expression)? else {
             return Err(Lack::wrong("cannot be read").at(&place, text));
@@ -105,7 +105,7 @@ impl Reader<'_> {
     }
 
     /// `STEP:PATH`, or `PATH` in the result of the only dependency.
-    fn json_path(&self, text: &str, place: &Path) -> Result<String, Lack> {
+    fn json_path(&self, text: &str, place: &FieldPath) -> Result<String, Lack> {
         let place = place.clone().field("valueFrom").field("jsonPath");
         let (step, path) = jsonpath::split_step(text);
         let step = match (step, self.step.dependencies.as_slice()) {
@@ -130,12 +130,12 @@ impl Reader<'_> {
         document.clone().ok_or_else(|| {
             let status = self.names.find(step).and_then(|place| self.scene.steps.get(place));
             let phase = status.and_then(|status| status.phase).unwrap_or(StepPhase::Pending);
-            let why = if phase == StepPhase::Succeeded { "its Job is gone" } else { word(phase) };
+            let why = if phase == StepPhase::Succeeded { "its Job is gone" } else { phase.as_str() };
             Lack::Absent(format!("step \"{step}\" has no result: {why}"))
         })
     }
 
-    fn key(&self, source: &Source, reference: &KeyRef, place: &Path) -> Result<Value, Lack> {
+    fn key(&self, source: &Source, reference: &KeyRef, place: &FieldPath) -> Result<Value, Lack> {
         let missing = |what: String| {
             if reference.optional == Some(true) { Lack::Absent(what) } else { Lack::Missing(what) }
         };

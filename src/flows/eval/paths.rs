@@ -13,7 +13,7 @@ use crate::problem::field_path::one_line;
 /// The most keys that a message lists.
 const KEYS: usize = 10;
 
-/// Why a path gives no value.
+/// Reasons for which a path gives no value.
 #[derive(Debug, PartialEq)]
 pub(super) enum Broken {
     /// There is nothing where it points to; a default may stand in.
@@ -43,7 +43,8 @@ pub(super) fn pick(path: &JsonPath, document: &Value, left: &Cell<usize>) -> Res
 /// The members of a result document that do not come from the Job's status.
 pub(super) const OWN: [&str; 7] = ["metadata", "spec", "output", "cut", "limit", "containers", "pods"];
 
-/// Where the path starts: at the document, or at its `status` if only that has what the path starts with.
+/// Returns the value where the path starts: at the document, or at its `status` if only that has what the path starts
+/// with.
 fn root<'d>(path: &JsonPath, document: &'d Value) -> &'d Value {
     let Some(Step::Name(name)) = path.first().filter(|first| !OWN.map(Step::Name).contains(first)) else {
         return document;
@@ -54,7 +55,7 @@ fn root<'d>(path: &JsonPath, document: &'d Value) -> &'d Value {
     }
 }
 
-/// What containers said and the kubelet cut, and how many bytes it kept.
+/// Finds the messages of containers that the kubelet cut, with the number of bytes that it kept.
 fn cuts(document: &Value) -> HashMap<*const Value, u64> {
     let of = |said: &Value| {
         said.get("cut")?;
@@ -67,7 +68,7 @@ fn cuts(document: &Value) -> HashMap<*const Value, u64> {
     std::iter::once(document).chain(containers).filter_map(of).collect()
 }
 
-/// What is said of a text that was cut, with the cure. One that was whole and has exactly so many bytes looks the same.
+/// Describes a text that was cut, with a fix. A text that was whole and has exactly so many bytes looks the same.
 fn cut(at: &str, limit: u64) -> String {
     let kept = if usize::try_from(limit) == Ok(MOST_OF_CONTAINER) { "last" } else { "first" };
     format!(
@@ -76,7 +77,7 @@ fn cut(at: &str, limit: u64) -> String {
     )
 }
 
-/// Where the path breaks, and what is there.
+/// Describes where the path breaks, and what is there.
 fn nothing(path: &JsonPath, document: &Value, cuts: &HashMap<*const Value, u64>) -> Broken {
     let root = root(path, document);
     let (mut here, mut at) = (root, "$".to_owned());
@@ -113,7 +114,7 @@ fn nothing(path: &JsonPath, document: &Value, cuts: &HashMap<*const Value, u64>)
     Broken::Nothing(format!("{} selects nothing", path.text))
 }
 
-/// Why a document has no output, where the container that should speak is not in the pod.
+/// Explains why a document has no output, where the container that should speak is not in the pod.
 fn speaks_not(document: &Value) -> Option<String> {
     let containers = document.get("containers")?.as_object()?;
     let is_missing = |container: &Value| container.get("missing").is_some();

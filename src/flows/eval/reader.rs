@@ -9,13 +9,13 @@ use serde_json::{Map, Value};
 
 use super::meter::{BUDGET, Meter};
 use super::scope::Names;
-use super::{Lack, Scene, Source, Unready, cel, needs};
+use super::{Lack, Scene, Source, cel};
 use crate::flows::api::{KeyRef, Step, StepPhase, StepStatus, ValueType};
 use crate::flows::expr::{Expression, Read, Scope};
 use crate::flows::typed;
 use crate::flows::{declared, jsonpath};
 use crate::problem::Problems;
-use crate::problem::field_path::{Path, Place};
+use crate::problem::field_path::{FieldPath, Place};
 
 /// Reads for one step, and remembers what was read.
 pub(super) struct Reader<'a> {
@@ -48,11 +48,11 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// Parse a text with one of `expr`'s functions. What admission lets through can be parsed; what cannot fails.
+    /// Parses a text with one of `expr`'s functions. Admission lets only texts through that can be parsed; others fail.
     pub(super) fn parse<T>(
         &self,
         text: &str,
-        place: &Path,
+        place: &FieldPath,
         parse: fn(&str, &Place<'_>, &dyn Scope, &mut Problems) -> T,
     ) -> Result<T, Lack> {
         let mut problems = Problems::new();
@@ -63,13 +63,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Fail if ConfigMaps or Secrets have to be read before `reads` can be.
-    pub(super) fn ask<'r>(&self, reads: impl IntoIterator<Item = &'r Read>) -> Result<(), Unready> {
-        let needed = needs::of(self, reads)?;
-        if needed.is_empty() { Ok(()) } else { Err(Unready::Needs(needed)) }
-    }
-
-    /// Whether a Secret was read and has a key.
+    /// Tests whether a Secret was read and has a key.
     pub(super) fn has_key(&self, reference: &KeyRef) -> bool {
         let object = self.scene.sources.read.get(&Source::Secret(reference.name.clone()));
         object.and_then(Option::as_ref).is_some_and(|object| object.contains_key(&reference.key))
@@ -108,21 +102,21 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// What is known of a step.
+    /// Finds a step and its status.
     fn status(&self, step: &str) -> Result<(&'a Step, &'a StepStatus), Lack> {
-        let place = self.names.find(step);
-        let found = place
-            .and_then(|place| Some((self.scene.flow.spec.steps.get(place)?, self.scene.steps.get(place)?)));
+        let index = self.names.find(step);
+        let found = index
+            .and_then(|index| Some((self.scene.flow.spec.steps.get(index)?, self.scene.steps.get(index)?)));
         found.ok_or_else(|| Lack::wrong(format!("there is no step \"{step}\"")))
     }
 
     fn property(&self, step: &str, property: &str) -> Result<Value, Lack> {
         let (_, status) = self.status(step)?;
         let phase = status.phase.unwrap_or(StepPhase::Pending);
-        let absent = || Lack::Absent(format!("step \"{step}\" has no {property}: it is {}", word(phase)));
+        let absent = || Lack::Absent(format!("step \"{step}\" has no {property}: it is {}", phase.as_str()));
         let time = |time: &Option<_>| serde_json::to_value(time).ok().filter(Value::is_string);
         match property {
-            "phase" => Ok(Value::from(word(phase))),
+            "phase" => Ok(Value::from(phase.as_str())),
             "attempt" => Ok(Value::from(status.attempt.unwrap_or(1))),
             // A step that says nothing has an empty message.
             "message" => Ok(Value::from(status.message.as_deref().unwrap_or_default())),
@@ -146,7 +140,7 @@ impl<'a> Reader<'a> {
         let kept = status.outputs.iter().flat_map(|outputs| &outputs.parameters);
         let kept = kept.filter(|output| output.name == name).map(|output| output.value.as_str()).next();
         let text = kept.or(declared.default.as_deref()).ok_or_else(|| {
-            let phase = word(status.phase.unwrap_or(StepPhase::Pending));
+            let phase = status.phase.unwrap_or(StepPhase::Pending).as_str();
             Lack::Absent(format!("output \"{name}\" of step \"{step}\" has no value: the step is {phase}"))
         })?;
         typed::read(text, declared.type_.unwrap_or(ValueType::String))
@@ -173,9 +167,4 @@ impl<'a> Reader<'a> {
             _ => Err(Lack::wrong(format!("`flow` has no `{property}`"))),
         }
     }
-}
-
-/// A phase as expressions see it.
-pub(super) fn word(phase: StepPhase) -> &'static str {
-    phase.as_str()
 }

@@ -1,4 +1,5 @@
-//! What is read of a step's result: whether its pods may decide alone, or the Job's own status has to be waited for.
+//! The parts of a step's result that are read: they decide whether its pods suffice, or the Job's own status has to be
+//! waited for.
 
 use std::collections::HashMap;
 
@@ -6,32 +7,32 @@ use super::paths::OWN;
 use crate::flows::api::{JobFlow, Step};
 use crate::flows::{declared, jsonpath};
 
-/// What is read of a step's result document, by its own outputs and by the inputs of other steps.
+/// The parts of a step's result document that are read, by its own outputs and by the inputs of other steps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reads {
-    /// Anything.
+    /// True if anything of the document is read.
     pub document: bool,
-    /// What comes from the Job's status.
+    /// True if anything of the Job's status is read.
     pub job_status: bool,
 }
 
-/// What is read of every step's result document, in document order.
+/// Lists the parts that are read of every step's result document, in document order.
 pub fn reads(flow: &JobFlow) -> Vec<Reads> {
     let steps = &flow.spec.steps;
     let mut found: Vec<Reads> = steps.iter().map(own).collect();
-    let places: HashMap<&str, usize> =
-        steps.iter().enumerate().map(|(place, step)| (step.name.as_str(), place)).collect();
+    let indices: HashMap<&str, usize> =
+        steps.iter().enumerate().map(|(index, step)| (step.name.as_str(), index)).collect();
     for step in steps {
         for (source, path) in sources(step) {
-            if let Some(&place) = places.get(source) {
-                found[place].add(path);
+            if let Some(&index) = indices.get(source) {
+                found[index].add(path);
             }
         }
     }
     found
 }
 
-/// What a step's outputs read of its own result.
+/// Returns the parts that a step's outputs read of its own result.
 fn own(step: &Step) -> Reads {
     let mut found = Reads::default();
     for output in declared::outputs(step) {

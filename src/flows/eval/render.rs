@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::reader::Reader;
-use super::{Failure, Lack, Rendered, Unready, convert, dollars, leaf};
+use super::{Failure, Lack, Unready, convert, kubelet_escape, template_slots};
 use crate::flows::api::JobTemplate;
 use crate::flows::declared;
 use crate::flows::declared::Parameter;
@@ -16,15 +16,26 @@ use crate::flows::expr;
 use crate::flows::expr::{Part, Read, Template};
 use crate::flows::typed;
 use crate::flows::typed::MAX_VALUES;
-use crate::problem::field_path::Path;
+use crate::problem::field_path::FieldPath;
 
 /// The most bytes that values may add to a template: no API server takes a larger Job.
 const MAX_ADDED: usize = 1024 * 1024;
 
-/// Render the reader's step.
+/// The template of a step's Job, every expression replaced by its value.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Rendered {
+    /// The template, as a Job; null for a Manual step.
+    pub template: Value,
+    /// `steps[].metadata.labels`.
+    pub labels: BTreeMap<String, String>,
+    /// `steps[].metadata.annotations`.
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// Renders the reader's step.
 pub(super) fn render(reader: &Reader<'_>) -> Result<Rendered, Unready> {
     let step = reader.step;
-    let here = Path::default().field("spec").field("steps").index(reader.scene.step);
+    let here = FieldPath::default().field("spec").field("steps").index(reader.scene.step);
     // A Manual step makes no Job; its template is not used.
     let template = step.template.as_ref().filter(|_| !step.is_manual()).map(JobTemplate::value);
     let mut rendered = Rendered::default();
@@ -32,7 +43,7 @@ pub(super) fn render(reader: &Reader<'_>) -> Result<Rendered, Unready> {
     if let Some(template) = &template {
         rendered.template = template.clone().into_owned();
         let root = here.clone().field("template");
-        for (path, text) in leaf::find(template) {
+        for (path, text) in template_slots::find(template) {
             writer.take(text, Home::Template(path.clone()), root.join(&path))?;
         }
     }
@@ -52,23 +63,23 @@ pub(super) fn render(reader: &Reader<'_>) -> Result<Rendered, Unready> {
     writer.write(&mut rendered)?;
     match reader.bytes.get() {
         bytes if bytes > MAX_VALUES => {
-            let place = Path::default().field("spec").field("steps").index(reader.scene.step);
+            let place = FieldPath::default().field("spec").field("steps").index(reader.scene.step);
             Err(Unready::Failed(Failure::too_large(&place, bytes)))
         }
         _ => Ok(rendered),
     }
 }
 
-/// Where a text with expressions stands.
+/// The place of a text with expressions.
 enum Home<'t> {
-    Template(Path),
+    Template(FieldPath),
     Label(&'t str),
     Annotation(&'t str),
 }
 
 struct Leaf<'t, 'a> {
     home: Home<'t>,
-    place: Path,
+    place: FieldPath,
     text: &'t str,
     template: Template,
     /// The parameter, if the text is an env variable's value and nothing but a parameter from a Secret.
@@ -83,11 +94,11 @@ struct Writer<'r, 't, 'a> {
 }
 
 impl<'t, 'a> Writer<'_, 't, 'a> {
-    fn take(&mut self, text: &'t str, home: Home<'t>, place: Path) -> Result<(), Unready> {
+    fn take(&mut self, text: &'t str, home: Home<'t>, place: FieldPath) -> Result<(), Unready> {
         if expr::has_expression(text) {
             let template = self.reader.parse(text, &place, expr::parse_text)?;
             let secret = match &home {
-                Home::Template(path) if leaf::is_env_value(path) => self.secret(&template),
+                Home::Template(path) if template_slots::is_env_value(path) => self.secret(&template),
                 _ => None,
             };
             self.leaves.push(Leaf { home, place, text, template, secret });
@@ -96,13 +107,13 @@ impl<'t, 'a> Writer<'_, 't, 'a> {
     }
 
     fn secret(&self, template: &Template) -> Option<Parameter<'a>> {
-        let bound = leaf::only(template)?.bind();
+        let bound = template_slots::only(template)?.bind();
         let Some(Read::Parameter(name)) = bound.only() else { return None };
         let found = Parameter::find(self.reader.scene.flow, self.reader.step, name)?;
         (found.value().is_none() && found.secret_key().is_some()).then_some(found)
     }
 
-    /// Ask for every ConfigMap and Secret that is needed, at once.
+    /// Asks for every ConfigMap and Secret that is needed, all together.
     fn ask(&self) -> Result<(), Unready> {
         let mut reads: Vec<Read> = self.promised().map(|name| Read::Parameter(name.to_owned())).collect();
         for leaf in &self.leaves {
@@ -129,7 +140,7 @@ impl<'t, 'a> Writer<'_, 't, 'a> {
         let mut missing = None;
         for name in self.promised() {
             match self.reader.parameter(name) {
-                // Of an `optional` source: it matters only where it is used.
+                // A value from an `optional` source may be absent: it matters only where it is used.
                 Ok(_) => {}
                 Err(Lack::Absent(_)) if self.is_optional(name) => {}
                 Err(Lack::Missing(what)) => missing = missing.or(Some(what)),
@@ -173,11 +184,11 @@ impl<'t, 'a> Writer<'_, 't, 'a> {
             }
         }
         let wanted = match &leaf.home {
-            Home::Template(path) => leaf::wanted(path),
+            Home::Template(path) => template_slots::wanted(path),
             _ => None,
         };
         let Some(shape) = wanted else { return self.text(leaf).map(Written::Value) };
-        let Some(expression) = leaf::only(&leaf.template) else {
+        let Some(expression) = template_slots::only(&leaf.template) else {
             let why = format!("must be {}, and this is a text with an expression in it", shape.wanted());
             return Err(Lack::wrong(why).at(&leaf.place, leaf.text).into());
         };
@@ -185,14 +196,14 @@ impl<'t, 'a> Writer<'_, 't, 'a> {
         let value = self.reader.evaluate(expression).map_err(fail)?;
         self.count(convert::to_text(&value).map_or(0, |text| text.len()), leaf)?;
         let kind = typed::kind(&value);
-        leaf::fit(&value, shape)
+        template_slots::fit(&value, shape)
             .map(Written::Value)
             .map_err(|wanted| fail(Lack::wrong(format!("must be {wanted}, and the value is {kind}"))))
     }
 
     fn text(&self, leaf: &Leaf<'_, '_>) -> Result<Value, Unready> {
         let mut text = String::new();
-        let expanded = matches!(&leaf.home, Home::Template(path) if dollars::is_expanded(path));
+        let expanded = matches!(&leaf.home, Home::Template(path) if kubelet_escape::is_expanded(path));
         for part in &leaf.template.parts {
             match part {
                 Part::Text(part) => text.push_str(part),
@@ -204,14 +215,14 @@ impl<'t, 'a> Writer<'_, 't, 'a> {
                     });
                     let part = part.map_err(|lack| Unready::from(lack.at(&leaf.place, &expression.text)))?;
                     self.count(part.len(), leaf)?;
-                    if expanded { dollars::push(&mut text, &part) } else { text.push_str(&part) }
+                    if expanded { kubelet_escape::push(&mut text, &part) } else { text.push_str(&part) }
                 }
             }
         }
         Ok(Value::from(text))
     }
 
-    /// Count what a value adds.
+    /// Counts the bytes that a value adds.
     fn count(&self, bytes: usize, leaf: &Leaf<'_, '_>) -> Result<(), Unready> {
         self.added.set(self.added.get().saturating_add(bytes));
         if bytes > MAX_VALUES {
@@ -225,7 +236,7 @@ impl<'t, 'a> Writer<'_, 't, 'a> {
     }
 }
 
-/// What stands in the place of a text.
+/// The replacement of a text.
 enum Written {
     Value(Value),
     /// `valueFrom.secretKeyRef`, beside the text.
@@ -242,13 +253,15 @@ fn put(rendered: &mut Rendered, leaf: &Leaf<'_, '_>, written: Written) {
         (Home::Label(key), Written::Value(value)) => insert(&mut rendered.labels, key, value),
         (Home::Annotation(key), Written::Value(value)) => insert(&mut rendered.annotations, key, value),
         (Home::Template(path), Written::Value(value)) => {
-            if let Some(place) = leaf::at_mut(&mut rendered.template, &path.0) {
+            if let Some(place) = template_slots::at_mut(&mut rendered.template, &path.0) {
                 *place = value;
             }
         }
         (Home::Template(path), Written::SecretKey(source)) => {
-            let entry =
-                path.0.split_last().and_then(|(_, entry)| leaf::at_mut(&mut rendered.template, entry));
+            let entry = path
+                .0
+                .split_last()
+                .and_then(|(_, entry)| template_slots::at_mut(&mut rendered.template, entry));
             if let Some(entry) = entry.and_then(Value::as_object_mut) {
                 entry.remove("value");
                 entry.insert("valueFrom".to_owned(), json!({"secretKeyRef": source}));

@@ -19,7 +19,7 @@ impl<'a> Names<'a> {
         Self { flow, step, steps: OnceCell::new() }
     }
 
-    /// The place of a step in the flow.
+    /// The index of a step in the flow.
     pub(super) fn find(&self, step: &str) -> Option<usize> {
         self.flow.spec.steps.iter().position(|known| known.name == step)
     }
@@ -53,7 +53,7 @@ impl Scope for Names<'_> {
     }
 
     fn outputs(&self, step: &str) -> Vec<&str> {
-        let step = self.find(step).map(|place| &self.flow.spec.steps[place]);
+        let step = self.find(step).map(|index| &self.flow.spec.steps[index]);
         step.map_or(&[][..], declared::outputs).iter().map(|output| output.name.as_str()).collect()
     }
 

@@ -1,11 +1,11 @@
 #![expect(clippy::needless_pass_by_value, reason = "`json!` at a call reads better without a `&`")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 
 use super::*;
-use crate::flows::api::{StepOutputs, StepPhase};
+use crate::flows::api::{JobFlow, StepOutputs, StepPhase, StepStatus};
 use crate::flows::rules;
 
 mod bounds;
@@ -142,7 +142,7 @@ fn done(step: &Step) -> StepStatus {
     }
 }
 
-/// What a failed evaluation says.
+/// Returns the message of a failed evaluation.
 #[track_caller]
 fn failed<T: std::fmt::Debug>(outcome: Result<T, Unready>) -> Failure {
     match outcome {

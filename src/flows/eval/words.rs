@@ -1,4 +1,4 @@
-//! What went wrong, in words without values: a value may be a Secret's, and these words end in a status.
+//! Error messages without values: a value may be a Secret's, and these messages end in a status.
 
 use cel::common::ast::{Expr, IdedExpr, LiteralValue, operators};
 use cel::{ExecutionError, Value};
@@ -17,7 +17,7 @@ pub(super) fn quote(text: &str) -> String {
     format!("\"{}{dots}\"", one_line(&text[..cut]))
 }
 
-/// What the evaluator says of an expression.
+/// Explains an error of the evaluator.
 pub(super) fn explain(error: &ExecutionError, tree: &IdedExpr) -> String {
     match error {
         ExecutionError::NoSuchKey(key) if selects(tree, key) => format!("there is no key `{key}`"),
@@ -61,7 +61,7 @@ pub(super) fn explain(error: &ExecutionError, tree: &IdedExpr) -> String {
     }
 }
 
-/// Whether a key stands in the expression itself, and is no value.
+/// Tests whether a key stands in the expression itself, and is no value.
 fn selects(tree: &IdedExpr, key: &str) -> bool {
     let here = match &tree.expr {
         Expr::Select(select) => select.field == key,

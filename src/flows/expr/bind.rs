@@ -1,80 +1,24 @@
-//! What an expression reads from outside, and the same expression with a variable in the place of each reading.
+//! Replaces everything that an expression reads from outside by a variable.
 //!
 //! `steps.load-a.outputs.rows > parameters.max` becomes `@0 > @1`. So nobody who evaluates has to build the maps
 //! `steps` and `parameters`, and every reading can fail with words of its own.
 
 use cel::common::ast::{EntryExpr, Expr, IdedEntryExpr, IdedExpr};
 
-use super::walk;
-use super::walk::Segment;
-use super::{Expression, add};
-
-/// Something outside of an expression that it reads.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Read {
-    /// `parameters.NAME`
-    Parameter(String),
-    /// `steps.STEP.PROPERTY`, but for the outputs.
-    Step {
-        /// The step.
-        step: String,
-        /// Such as `phase`.
-        property: String,
-    },
-    /// `steps.STEP.outputs.NAME`
-    Output {
-        /// The step.
-        step: String,
-        /// The output.
-        name: String,
-    },
-    /// `flow.PROPERTY`
-    Flow(String),
-    /// `step.PROPERTY`
-    Own(String),
-    /// `resources.NAME`
-    Resource(String),
-    /// `has(...)` around one of these: whether it has a value.
-    Has(Box<Read>),
-}
-
-impl Read {
-    /// What a path from one of the variables reads, if it reads something whole.
-    pub(super) fn of(root: &str, segments: &[Segment<'_>]) -> Option<Self> {
-        let names: Option<Vec<&str>> = segments
-            .iter()
-            .map(|segment| match segment {
-                Segment::Name(name) => Some(*name),
-                Segment::Index(_) => None,
-            })
-            .collect();
-        Some(match (root, names?.as_slice()) {
-            ("parameters", [name]) => Self::Parameter((*name).to_owned()),
-            ("resources", [name]) => Self::Resource((*name).to_owned()),
-            ("flow", [property]) => Self::Flow((*property).to_owned()),
-            ("step", [property]) => Self::Own((*property).to_owned()),
-            ("steps", [step, property]) if *property != "outputs" => {
-                Self::Step { step: (*step).to_owned(), property: (*property).to_owned() }
-            }
-            ("steps", [step, "outputs", name]) => {
-                Self::Output { step: (*step).to_owned(), name: (*name).to_owned() }
-            }
-            _ => return None,
-        })
-    }
-}
+use super::expression::add;
+use super::{Expression, Read, walk};
 
 /// An expression, ready to be evaluated.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Bound {
     /// The syntax tree. The variable [`slot`] stands in the place of each reading.
     pub tree: IdedExpr,
-    /// What is read, each once.
+    /// The values that are read, each once.
     pub reads: Vec<Read>,
 }
 
 impl Bound {
-    /// What is read, if the expression is a reading and nothing else.
+    /// Returns the value that is read, if the expression reads one and does nothing else.
     pub fn only(&self) -> Option<&Read> {
         match (&self.tree.expr, self.reads.as_slice()) {
             (Expr::Ident(_), [read]) => Some(read),
@@ -83,18 +27,18 @@ impl Bound {
     }
 }
 
-/// The variable that stands for the reading at a place of [`Bound::reads`]; no user can write it.
-pub fn slot(place: usize) -> String {
-    format!("@{place}")
+/// The variable that stands for the value at an index of [`Bound::reads`]; no user can write it.
+pub fn slot(index: usize) -> String {
+    format!("@{index}")
 }
 
-/// The place in [`Bound::reads`] that a variable stands for.
-pub fn place(slot: &str) -> Option<usize> {
+/// The index in [`Bound::reads`] that a variable stands for.
+pub fn slot_index(slot: &str) -> Option<usize> {
     slot.strip_prefix('@')?.parse().ok()
 }
 
 impl Expression {
-    /// Put variables in the place of what is read.
+    /// Replaces everything that is read by variables.
     pub fn bind(&self) -> Bound {
         let mut binder = Binder { reads: Vec::new(), bound: Vec::new() };
         let tree = binder.bind(self.tree.clone());
@@ -112,8 +56,8 @@ impl Binder {
     fn bind(&mut self, mut tree: IdedExpr) -> IdedExpr {
         if let Some(read) = self.reading(&tree) {
             add(&mut self.reads, read.clone());
-            let place = self.reads.iter().position(|known| *known == read).unwrap_or_default();
-            tree.expr = Expr::Ident(slot(place));
+            let index = self.reads.iter().position(|known| *known == read).unwrap_or_default();
+            tree.expr = Expr::Ident(slot(index));
             return tree;
         }
         if let Expr::Comprehension(comprehension) = &mut tree.expr {
@@ -201,11 +145,11 @@ mod tests {
         parse_expression(text, &Place::ROOT, &NoScope, &mut out).unwrap_or_else(|| panic!("{text}: {out:?}"))
     }
 
-    /// Call the readings x and y.
+    /// Names the readings x and y.
     fn rename(tree: &mut IdedExpr) {
         match &mut tree.expr {
-            Expr::Ident(name) if place(name).is_some() => {
-                *name = ["x", "y"][place(name).unwrap()].to_owned();
+            Expr::Ident(name) if slot_index(name).is_some() => {
+                *name = ["x", "y"][slot_index(name).unwrap()].to_owned();
             }
             Expr::Comprehension(inner) => {
                 rename(&mut inner.iter_range);

@@ -1,4 +1,4 @@
-//! What an expression's value is, as far as it is known before anything runs.
+//! Constant folding: the value of an expression, as far as it is known before anything runs.
 
 use cel::common::ast::{Expr, IdedExpr, LiteralValue, operators};
 
@@ -10,8 +10,8 @@ pub fn constant(text: &str, scope: &dyn Scope) -> Option<bool> {
     truth(&tree(text, scope)?, &|_| None)
 }
 
-/// Why a `when` can never be true, if that is known. `phases` gives the phases that an ancestor can be in when the
-/// expression is evaluated; `None` if nothing is known of it.
+/// Explains why a `when` can never be true, if that is known. `phases` gives the phases that an ancestor can be in when
+/// the expression is evaluated; `None` if nothing is known of it.
 pub fn never_runs(
     text: &str,
     scope: &dyn Scope,

@@ -5,36 +5,16 @@ use std::borrow::Cow;
 
 use cel::parser::pratt_parser::{Lexer, LexerPosition, Token, TokenKind};
 
-use super::names::{is_reserved, longest, path, run};
-use super::{MAX_BYTES, Scope, go};
+use super::fault::Fault;
+use super::names::{is_reserved, longest, path, run, show};
+use super::{MAX_BYTES, Scope, go_template};
 use crate::problem::code;
-use crate::problem::code::Code;
 
 /// The deepest nesting of brackets; each costs the parser a few stack frames.
 pub(super) const MAX_BRACKETS: usize = 32;
-/// The deepest syntax tree, as far as tokens tell: brackets, chains of operators and selections, conditionals. The
+/// The deepest syntax tree, as far as tokens show: brackets, chains of operators and selections, conditionals. The
 /// tree is walked and dropped recursively, on threads with 2 MiB of stack.
 pub(super) const MAX_DEPTH: usize = 128;
-
-/// Something wrong at a byte offset of the expression.
-#[derive(Debug)]
-pub(super) struct Fault {
-    pub(super) code: Code,
-    pub(super) offset: usize,
-    pub(super) what: String,
-    pub(super) hint: Option<String>,
-}
-
-impl Fault {
-    pub(super) fn syntax(offset: usize, what: impl Into<String>) -> Self {
-        Self { code: code::EXPRESSION_SYNTAX, offset, what: what.into(), hint: None }
-    }
-
-    pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
-        self
-    }
-}
 
 /// An expression in plain CEL.
 #[derive(Debug)]
@@ -64,7 +44,7 @@ enum Root {
     Resources,
 }
 
-/// Where in a path such as `steps.load.outputs.rows` the scanner is.
+/// The scanner's position in a path such as `steps.load.outputs.rows`.
 #[derive(Clone)]
 enum Spot<'a> {
     Elsewhere,
@@ -84,9 +64,9 @@ struct Scanner<'a, 's> {
     edits: Vec<(usize, usize)>,
     legacy: Option<(String, String)>,
     spot: Spot<'a>,
-    /// Whether the last token ends an operand, so that a `.` selects from it.
+    /// True if the last token ends an operand, so that a `.` selects from it.
     operand: bool,
-    /// Whether the last token is a `.`.
+    /// True if the last token is a `.`.
     selected: bool,
     levels: Vec<Level>,
 }
@@ -97,13 +77,13 @@ struct Level {
     chain: usize,
 }
 
-/// Bring `text` into plain CEL, or tell why it cannot be.
+/// Translates `text` into plain CEL, or returns why that cannot be.
 pub(super) fn scan<'a>(text: &'a str, scope: &dyn Scope) -> Result<Scanned<'a>, Fault> {
     if text.len() > MAX_BYTES {
         let what = format!("an expression has at most {MAX_BYTES} bytes, and this one has {}", text.len());
         return Err(too_large(0, what));
     }
-    if let Some(fault) = go::refuse(text) {
+    if let Some(fault) = go_template::refuse(text) {
         return Err(fault);
     }
     let mut scanner = Scanner {
@@ -204,7 +184,7 @@ impl<'a> Scanner<'a, '_> {
         Ok(())
     }
 
-    /// Count how deep the syntax tree gets.
+    /// Counts the depth of the syntax tree.
     fn measure(&mut self, token: Token) -> Result<(), Fault> {
         use TokenKind as T;
         let count = self.levels.len();
@@ -260,7 +240,7 @@ impl<'a> Scanner<'a, '_> {
         Ok(())
     }
 
-    /// Read the name at `start` whole: the longest known one, else letters, digits and `-` before letters.
+    /// Reads the whole name at `start`: the longest known one, else letters, digits and `-` before letters.
     fn known(
         &mut self,
         start: usize,
@@ -293,8 +273,8 @@ impl<'a> Scanner<'a, '_> {
     fn leading_dot(&mut self, dot: Token) -> Result<(), Fault> {
         let end = dot.end + path(&self.text[dot.end..]).len();
         let old = &self.text[dot.start..end];
-        let Some(modern) = go::modern(old, self.scope) else {
-            return Err(go::dotted(old, dot.start, self.scope));
+        let Some(modern) = go_template::modern(old) else {
+            return Err(go_template::dotted(old, dot.start, self.scope));
         };
         self.old_spelling(dot.start, end, &modern);
         Ok(())
@@ -306,15 +286,15 @@ impl<'a> Scanner<'a, '_> {
             let name = run(inner);
             if inner[name.len()..].starts_with('}') && !name.is_empty() {
                 let end = token.start + "${parameters.".len() + name.len() + 1;
-                self.old_spelling(token.start, end, &go::select("parameters", name));
+                self.old_spelling(token.start, end, &show("parameters", name));
                 return Ok(());
             }
         }
         let character = rest.chars().next().unwrap_or(' ');
         let message = self.lexer.get_error().map_or("", |error| error.message.as_str());
         Err(match character {
-            '|' => go::pipe(self.text, token.start),
-            '$' => go::fault(token.start, "`$` starts a Go template variable")
+            '|' => go_template::pipe(self.text, token.start),
+            '$' => go_template::fault(token.start, "`$` starts a Go template variable")
                 .hint("write parameters.NAME, steps.NAME.phase or flow.name"),
             '&' => Fault::syntax(token.start, "unexpected `&`").hint("write && for \"and\""),
             _ if message.starts_with("unexpected") => {

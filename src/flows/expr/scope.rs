@@ -1,8 +1,8 @@
-//! What an expression may look at from where it stands.
+//! The names that an expression may use where it stands.
 
 use crate::flows::api::ValueType;
 
-/// What an expression may look at. A type of `None` is not known, and nothing is said about it.
+/// The names that an expression may use. A type of `None` is not known, and is not checked.
 pub trait Scope {
     /// The type of a parameter; `None` if there is no such parameter. A step's inputs shadow the flow's parameters.
     fn parameter(&self, name: &str) -> Option<Option<ValueType>>;
@@ -10,25 +10,26 @@ pub trait Scope {
     fn parameters(&self) -> Vec<&str>;
     /// Every step's name, in document order.
     fn steps(&self) -> &[&str];
-    /// Whether there is such a step.
+    /// Tests whether there is such a step.
     fn has_step(&self, name: &str) -> bool {
         self.steps().contains(&name)
     }
-    /// Whether `step` is done before the step where the expression stands.
+    /// Tests whether `step` is done before the step where the expression stands.
     fn is_ancestor(&self, step: &str) -> bool;
-    /// Whether `step` runs after the step where the expression stands.
+    /// Tests whether `step` runs after the step where the expression stands.
     fn is_descendant(&self, _step: &str) -> bool {
         false
     }
-    /// Whether a parameter that is unknown is the consequence of a problem that is told elsewhere.
+    /// Tests whether a parameter that is unknown is the consequence of a problem that is reported elsewhere.
     fn excuses_parameter(&self) -> bool {
         false
     }
-    /// Whether an output of `step` that is unknown is the consequence of a problem that is told elsewhere.
+    /// Tests whether an output of `step` that is unknown is the consequence of a problem that is reported elsewhere.
     fn excuses_output(&self, _step: &str) -> bool {
         false
     }
-    /// Whether a step that is unknown, or no ancestor, is the consequence of a problem that is told elsewhere.
+    /// Tests whether a step that is unknown, or no ancestor, is the consequence of a problem that is reported
+    /// elsewhere.
     fn excuses(&self, _step: &str) -> bool {
         false
     }

@@ -1,11 +1,13 @@
-//! From text to a syntax tree, and from the parser's complaints to words for the user.
+//! Parses texts into syntax trees, and turns the parser's errors into messages for the user.
 
 use cel::common::ast::IdedExpr;
 use cel::parser::{ParseErrors, PrattParser};
 
+use super::fault::Fault;
 use super::scan;
-use super::scan::{Fault, Scanned};
-use super::{Expression, Scope, deprecated};
+use super::scan::Scanned;
+use super::{Expression, Scope};
+use crate::problem::code;
 use crate::problem::field_path::Place;
 use crate::problem::{Problem, Problems};
 
@@ -16,9 +18,9 @@ pub(super) struct Source<'a> {
     pub(super) text: &'a str,
     /// The whole value of the field: what is shown, and what columns are counted in.
     pub(super) whole: &'a str,
-    /// Where in `whole` the expression starts.
+    /// Offset in `whole` at which the expression starts.
     pub(super) start: usize,
-    /// Whether it stands in braces.
+    /// True if it stands in braces.
     pub(super) braces: bool,
 }
 
@@ -39,7 +41,7 @@ impl<'a> Source<'a> {
     }
 }
 
-/// Parse an expression, or tell what is wrong with it.
+/// Parses an expression, or reports what is wrong with it.
 pub(super) fn parse(
     source: Source<'_>,
     place: &Place<'_>,
@@ -73,7 +75,7 @@ pub(super) fn parse(
     }
 }
 
-/// Parse plain CEL that [`scan::scan`] let through.
+/// Parses plain CEL that [`scan::scan`] let through.
 pub(super) fn tree(cel: &str) -> Result<IdedExpr, ParseErrors> {
     PrattParser::default().error_recovery_limit(0).parse(cel)
 }
@@ -155,4 +157,10 @@ fn first_token(text: &str) -> &str {
         word => word,
     };
     &text[..length.min(32)]
+}
+
+/// The warning that a spelling is deprecated, with its modern form.
+pub(super) fn deprecated(place: &Place<'_>, old: &str, modern: &str) -> Problem {
+    Problem::warning(code::DEPRECATED, place, format!("`{old}` is deprecated"))
+        .hint(format!("write `{modern}`"))
 }

@@ -49,13 +49,13 @@ impl Template {
     }
 }
 
-/// Whether there may be an expression in `text`.
+/// Tests whether there may be an expression in `text`.
 pub fn has_expression(text: &str) -> bool {
     // Most texts have no brace at all.
     text.as_bytes().contains(&b'{') && next_open(text, 0).is_some()
 }
 
-/// Take a text apart. Expressions that are wrong are told and left out.
+/// Splits a text into plain parts and expressions. Wrong expressions are reported and left out.
 pub fn parse(text: &str, place: &Place<'_>, scope: &dyn Scope, out: &mut Problems) -> Template {
     let mut template = Template::default();
     let (mut at, before) = (0, out.len());
@@ -108,7 +108,7 @@ fn expression(text: &str, open: usize) -> Option<(Source<'_>, usize)> {
     Some((Source { text: &text[start..end], whole: text, start, braces: true }, end + 2))
 }
 
-/// Where the `}}` stands that ends the expression at the start of `text`: the first one, unless strings, maps or
+/// Finds the `}}` that ends the expression at the start of `text`: the first one, unless strings, maps or
 /// comments may hold braces. Then CEL's lexer finds it; where that fails because the expression is wrong, the first one
 /// is taken.
 fn close(text: &str) -> Option<usize> {
@@ -139,7 +139,7 @@ fn close(text: &str) -> Option<usize> {
     }
 }
 
-/// Where the expression stands in a text that is one pair of braces and nothing else.
+/// Finds the expression in a text that is one pair of braces and nothing else.
 pub(super) fn braced(text: &str) -> Option<(usize, usize)> {
     let open = text.len() - text.trim_start().len();
     let start = open + 2;

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::flows::api::ValueType;
+use crate::problem::Problem;
 
 /// Steps `extract` (outputs `rows`: int, `out-1`), `load` and `load-a` before the step `here`; `later` after it.
 struct World;

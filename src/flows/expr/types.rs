@@ -1,4 +1,4 @@
-//! What is known of an expression's type without evaluating it.
+//! The types of expressions, as far as they are known without evaluating.
 
 use cel::common::ast::LiteralValue;
 
@@ -47,13 +47,13 @@ impl Type {
         matches!(self, Self::Int | Self::Uint | Self::Double)
     }
 
-    /// Whether values of the two can be equal. Numbers of all kinds compare with each other.
+    /// Tests whether values of the two can be equal. Numbers of all kinds compare with each other.
     pub(super) fn can_equal(self, other: Self) -> bool {
         let open = |side| matches!(side, Self::Unknown | Self::Null);
         self == other || open(self) || open(other) || (self.is_number() && other.is_number())
     }
 
-    /// Whether values of the two have an order.
+    /// Tests whether values of the two have an order.
     pub(super) fn can_order(self, other: Self) -> bool {
         let ordered = |side| !matches!(side, Self::Null | Self::List | Self::Map);
         ordered(self) && ordered(other) && self.can_equal(other)
@@ -77,8 +77,8 @@ impl Type {
         matches!(self, Self::Text | Self::Bytes | Self::List)
     }
 
-    /// For a person.
-    pub(super) fn words(self) -> &'static str {
+    /// Names the type, for people.
+    pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Unknown => "a value",
             Self::Bool => "true or false",

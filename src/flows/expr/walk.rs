@@ -1,9 +1,10 @@
-//! What an expression refers to and what type it has: one walk over its syntax tree.
+//! One walk over a syntax tree finds the names that an expression refers to, and its type.
 
 use cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedExpr, LiteralValue, operators};
 
 use super::functions;
 use super::names::show;
+use super::read::Segment;
 use super::types::Type;
 use super::{Read, References, Scope};
 use crate::problem::code;
@@ -36,14 +37,8 @@ pub(super) struct Walk<'a, 'w> {
     /// Names bound by comprehensions.
     bound: Vec<&'a str>,
     loops: usize,
-    /// References that were told already.
-    told: Vec<String>,
-}
-
-/// One name or index of a path.
-pub(super) enum Segment<'a> {
-    Name(&'a str),
-    Index(&'a IdedExpr),
+    /// Keys of what was reported already.
+    reported: Vec<String>,
 }
 
 impl<'a, 'w> Walk<'a, 'w> {
@@ -53,10 +48,10 @@ impl<'a, 'w> Walk<'a, 'w> {
         out: &'w mut Problems,
         references: &'w mut References,
     ) -> Self {
-        Self { place, scope, out, references, bound: Vec::new(), loops: 0, told: Vec::new() }
+        Self { place, scope, out, references, bound: Vec::new(), loops: 0, reported: Vec::new() }
     }
 
-    /// Tell if a `when` is known to be something else than true or false.
+    /// Reports a `when` that is known to be something else than true or false.
     pub(super) fn must_be_bool(&mut self, found: Type, tree: &IdedExpr, text: &str) {
         if matches!(found, Type::Bool | Type::Unknown) {
             return;
@@ -67,11 +62,11 @@ impl<'a, 'w> Walk<'a, 'w> {
             }
             _ => "compare it with something".to_owned(),
         };
-        let what = format!("must be true or false, and this is {}", found.words());
+        let what = format!("must be true or false, and this is {}", found.as_str());
         self.out.push(Problem::invalid(code::WRONG_RESULT_TYPE, self.place, text.trim(), what).hint(hint));
     }
 
-    /// Check a tree, and give back its type.
+    /// Checks a tree, and returns its type.
     pub(super) fn visit(&mut self, tree: &'a IdedExpr) -> Type {
         if let Some((root, segments)) = path(tree)
             && self.is_root(root)
@@ -111,7 +106,7 @@ impl<'a, 'w> Walk<'a, 'w> {
                 Type::Map
             }
             Expr::Struct(object) => {
-                self.tell(Problem::not_found(
+                self.report(Problem::not_found(
                     code::UNKNOWN_VARIABLE,
                     self.place,
                     object.type_name.as_str(),
@@ -122,7 +117,7 @@ impl<'a, 'w> Walk<'a, 'w> {
         }
     }
 
-    /// Whether a name is one of ours, and not bound by a comprehension.
+    /// Tests whether a name is one of the [`ROOTS`], and not bound by a comprehension.
     fn is_root(&self, name: &str) -> bool {
         ROOTS.contains(&name) && !self.bound.contains(&name)
     }
@@ -188,7 +183,7 @@ impl<'a, 'w> Walk<'a, 'w> {
                 problem("there is no function of this name").hint(hint)
             }
         };
-        self.tell(problem);
+        self.report(problem);
     }
 
     fn comprehension(&mut self, comprehension: &'a ComprehensionExpr) -> Type {
@@ -198,7 +193,7 @@ impl<'a, 'w> Walk<'a, 'w> {
         if self.loops == MAX_LOOPS + 1 {
             let what = format!("all, exists, map and filter nest at most {MAX_LOOPS} deep");
             let problem = Problem::invalid(code::EXPRESSION_TOO_LARGE, self.place, self.loops, what);
-            self.tell(problem.hint("compute a part of it in an input parameter"));
+            self.report(problem.hint("compute a part of it in an input parameter"));
         }
         let bound = self.bound.len();
         self.bound.push(&comprehension.iter_var);
@@ -213,19 +208,19 @@ impl<'a, 'w> Walk<'a, 'w> {
         }
     }
 
-    fn tell(&mut self, problem: Problem) {
+    fn report(&mut self, problem: Problem) {
         let key = problem.message();
-        if !self.told.contains(&key) {
-            self.told.push(key);
+        if !self.reported.contains(&key) {
+            self.reported.push(key);
             self.out.push(problem);
         }
     }
 
-    /// Tell once for each step.
-    fn tell_step(&mut self, step: &str, problem: Problem) {
+    /// Reports a problem once for each step.
+    fn report_once(&mut self, step: &str, problem: Problem) {
         let key = format!("step {step}");
-        if !self.told.contains(&key) {
-            self.told.push(key);
+        if !self.reported.contains(&key) {
+            self.reported.push(key);
             self.out.push(problem);
         }
     }

@@ -1,12 +1,12 @@
 //! kubectl's spellings (`k8s.io/client-go/util/jsonpath`), translated to RFC 9535.
 
-use super::PathError;
+use super::error::PathError;
 
 /// A path as RFC 9535 has it.
 #[derive(Debug)]
 pub(super) struct Translated {
     pub(super) query: String,
-    /// Where pieces came from, ascending: (offset in `query`, offset in the user's text).
+    /// Origins of the pieces, ascending: (offset in `query`, offset in the user's text).
     origins: Vec<(usize, usize)>,
 }
 
@@ -20,7 +20,7 @@ impl Translated {
     }
 }
 
-/// Translate `text`; a path that starts with `$` and has no `\.` stays as it is.
+/// Translates `text`; a path that starts with `$` and has no `\.` stays as it is.
 pub(super) fn translate(text: &str) -> Result<Translated, PathError> {
     let start = text.len() - text.trim_start().len();
     let path = text.trim();
@@ -89,7 +89,7 @@ fn unbrace<'a>(text: &str, inner: &'a str, start: usize) -> Result<&'a str, Path
     }
 }
 
-/// Translate the name at `at`, which ends before the next `.` or `[` that is not escaped.
+/// Translates the name at `at`, which ends before the next `.` or `[` that is not escaped.
 fn name(path: &str, at: usize, query: &mut String, origins: &mut Vec<(usize, usize)>, start: usize) -> usize {
     let (mut name, mut escaped, mut end) = (String::new(), false, path.len());
     for (i, c) in path[at..].char_indices() {
@@ -121,7 +121,7 @@ fn name(path: &str, at: usize, query: &mut String, origins: &mut Vec<(usize, usi
     end
 }
 
-/// Characters that no key has by accident: left alone, so that the parser tells them.
+/// Characters that no key has by accident: left alone, so that the parser reports them.
 fn is_odd(c: char) -> bool {
     c.is_whitespace()
         || c.is_control()

@@ -1,4 +1,4 @@
-//! Which members of a document a path looks at.
+//! The members of a document that a path looks at.
 
 use jsonpath_rust::parser::model::{
     Comparable, Filter, FilterAtom, FnArg, JpQuery, Segment, Selector, SingularQuery, SingularQuerySegment,
@@ -53,7 +53,7 @@ pub enum Step<'p> {
 }
 
 impl Step<'_> {
-    /// Where the step leads from a value.
+    /// Follows the step from a value.
     pub fn of(self, value: &Value) -> Option<&Value> {
         match self {
             Self::Name(name) => value.as_object()?.get(name),
@@ -85,7 +85,7 @@ impl<'p> Reach<'p> {
         }
     }
 
-    /// What the filters in a path look at.
+    /// Collects the members that the filters in a path look at.
     fn segments(&mut self, segments: &'p [Segment]) {
         for segment in segments {
             let mut segment = segment;

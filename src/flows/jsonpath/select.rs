@@ -1,4 +1,4 @@
-//! What a path selects from a document (RFC 9535, 2.3 to 2.5).
+//! Selects the values of a path from a document (RFC 9535, 2.3 to 2.5).
 //!
 //! Our own walk over the parsed tree. That of `jsonpath-rust` writes a normalised path for every place that it visits,
 //! and nothing bounds how many these are: `$..*..*..*` multiplies. It also differs from the RFC where it matters: the

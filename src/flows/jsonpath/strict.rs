@@ -1,6 +1,6 @@
-//! What the parser lets pass and RFC 9535 does not: blanks inside names and numbers, control characters in quotes, and
-//! functions of its own; and numbers that nothing can be compared with. A path that another implementation reads
-//! differently, or not at all, is no RFC 9535.
+//! Refuses what the parser accepts and RFC 9535 does not: blanks inside names and numbers, control characters in
+//! quotes, and functions of its own; and numbers that nothing can be compared with. A path that another implementation
+//! reads differently, or not at all, is no RFC 9535.
 
 /// The functions of RFC 9535.
 const FUNCTIONS: [&str; 5] = ["count", "length", "match", "search", "value"];
@@ -8,7 +8,7 @@ const FUNCTIONS: [&str; 5] = ["count", "length", "match", "search", "value"];
 /// The greatest integer that every reader of JSON holds exactly: 2^53 - 1 (RFC 7493, 2.2; RFC 9535, 2.1).
 const MAX_INTEGER: u64 = 9_007_199_254_740_991;
 
-/// What to do about most of it.
+/// The fix for most of these mistakes.
 const NAMES: &str = "names with other characters are written as ['name']";
 
 /// The offset of the first such thing in `query`, what is wrong with it, and what to do.
@@ -17,7 +17,7 @@ pub(super) fn fault(query: &str) -> Option<(usize, String, &'static str)> {
     // The last character that is no blank, and whether a blank follows it.
     let (mut last, mut blank) = (None, false);
     let mut word = 0;
-    // Where the last number ends.
+    // The end of the last number.
     let mut counted = 0;
     for (at, c) in query.char_indices() {
         if let Some(open) = quote {
@@ -84,10 +84,10 @@ fn number(text: &str) -> &str {
     &text[..end]
 }
 
-/// What is wrong with a number that no JSON document can hold, or not exactly.
+/// Describes the mistake in a number that no JSON document can hold, or not exactly.
 fn too_large(number: &str) -> Option<String> {
     let whole = number.split(['.', 'e', 'E']).next().unwrap_or(number);
-    // `007` is no number of JSON, and told by the parser.
+    // `007` is no number of JSON; the parser reports it.
     if whole.len() > 1 && whole.starts_with('0') {
         return None;
     }

@@ -4,7 +4,7 @@ use jsonpath_rust::parser::model::{
     Comparable, Comparison, Filter, FilterAtom, FnArg, JpQuery, Segment, Selector, Test, TestFunction,
 };
 
-/// What is wrong with the first function that is used where it does not fit.
+/// Describes the mistake of the first function that is used where it does not fit.
 pub(super) fn fault(query: &JpQuery) -> Option<String> {
     segments(&query.segments)
 }

@@ -615,7 +615,7 @@ fn a_source_that_cannot_be_read_keeps_its_step_and_nothing_else_from_going_on() 
     assert_eq!(world.step("reads").waiting.unwrap().reason, "Dependencies");
     assert_eq!(world.due(), Some(6));
     // A right is missing: neither the default nor `optional` stands in for a value that may be there.
-    world.observed.sources.unread.insert(secret, Unread::Told("may not read".to_owned()));
+    world.observed.sources.unread.insert(secret, Unread::Reported("may not read".to_owned()));
     assert_eq!(world.later(1).ends("b", 0).reconcile(), "c/1");
     let waiting = world.step("reads").waiting.unwrap();
     assert_eq!((waiting.reason.as_str(), waiting.message.as_deref()), ("Reference", Some("may not read")));

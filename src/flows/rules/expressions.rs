@@ -5,12 +5,12 @@ use std::cell::OnceCell;
 use serde_json::Value;
 
 use super::Subject;
-use crate::flows::api::{InputParameter, Step};
+use crate::flows::api::Step;
 use crate::flows::declared;
 use crate::flows::expr;
 use crate::flows::expr::References;
 use crate::problem::code;
-use crate::problem::field_path::{Path, Place, Segment};
+use crate::problem::field_path::{FieldPath, Place, Segment};
 use crate::problem::{Problem, Problems};
 
 mod circles;
@@ -22,7 +22,7 @@ pub(super) use scope::StepScope;
 /// Fields of a Job template whose keys the user chooses.
 const MAPS: [&str; 6] = ["labels", "annotations", "matchLabels", "nodeSelector", "limits", "requests"];
 
-/// Check every expression; then what nobody reads, and what can never run.
+/// Checks every expression; then warns of names that nobody reads, and of steps that can never run.
 pub fn check(subject: &Subject<'_>, spec: &Place<'_>, out: &mut Problems) {
     let resources = declared::resources(subject.flow);
     let acyclic = OnceCell::new();
@@ -34,8 +34,8 @@ pub fn check(subject: &Subject<'_>, spec: &Place<'_>, out: &mut Problems) {
         checker.step(&list.index(i));
         read.push(checker.references);
     }
-    // What could not be read may read anything, and so may what will stand in its place: while there is an error
-    // nothing is called unused.
+    // An expression that could not be read may read anything, and so may its correction: while there is an error,
+    // nothing is reported as unused.
     if !out.iter().any(Problem::is_error) {
         usage::check(subject, spec, &read, out);
     }
@@ -74,7 +74,7 @@ impl Checker<'_, '_, '_> {
                 }
             }
         }
-        // A Manual step's template is not used, and that is told elsewhere.
+        // A Manual step's template is not used; HW916 warns of it.
         if let Some(template) = self.step.template.as_ref().filter(|_| !self.step.is_manual()) {
             self.leaves(&template.value(), &here.field("template"), false);
         }
@@ -86,7 +86,7 @@ impl Checker<'_, '_, '_> {
         let list = place.field("parameters");
         let mut reads = vec![Vec::new(); inputs.parameters.len()];
         for (i, parameter) in inputs.parameters.iter().enumerate() {
-            if let Some(text) = expression(parameter) {
+            if let Some(text) = circles::expression(parameter) {
                 let here = list.index(i);
                 let place = here.field("valueFrom");
                 let found = expr::check_expression(text, &place.field("expression"), self.scope, self.out);
@@ -138,13 +138,9 @@ impl Checker<'_, '_, '_> {
     }
 }
 
-fn expression(parameter: &InputParameter) -> Option<&str> {
-    parameter.value_from.as_ref()?.expression.as_deref()
-}
-
-/// Whether a leaf is the `value` of an env variable and one expression that is a parameter and nothing else: such a
-/// Secret value becomes a secretKeyRef of the container.
-fn is_whole_env_value(text: &str, path: &Path) -> bool {
+/// Tests whether a leaf is the `value` of an env variable and one expression that is a parameter and nothing else: such
+/// a Secret value becomes a secretKeyRef of the container.
+fn is_whole_env_value(text: &str, path: &FieldPath) -> bool {
     let env = matches!(path.0.as_slice(), [.., Segment::Field(env), Segment::Index(_), Segment::Field(value)]
         if env == "env" && value == "value");
     let inner = text.trim().strip_prefix("{{").and_then(|text| text.strip_suffix("}}"));

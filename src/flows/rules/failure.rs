@@ -23,7 +23,7 @@ pub struct Rule<'a> {
 pub struct Codes<'a> {
     /// The container that is looked at.
     pub container: Option<&'a str>,
-    /// Whether the operator is In.
+    /// True if the operator is In.
     pub in_: bool,
     /// The codes.
     pub values: Vec<i64>,
@@ -43,7 +43,7 @@ pub const TEMPLATE: Family =
 /// A flow's policy.
 pub const FLOW: Family = Family { shape: code::FAILURE_RULE, codes: code::EXIT_CODES, strict: false };
 
-/// Check what a rule matches on.
+/// Checks the condition of a rule.
 pub fn rule(rule: &Rule<'_>, here: &Place<'_>, family: &Family, push: &mut dyn FnMut(Problem)) {
     match (&rule.exit_codes, rule.conditions.is_empty()) {
         (Some(_), false) => push(

@@ -8,10 +8,10 @@ use crate::problem::code;
 use crate::problem::field_path::Place;
 use crate::problem::{Problem, Problems};
 
-/// A cycle longer than this is told by its two ends.
+/// A cycle longer than this is shown by its two ends.
 const LONGEST_PATH: usize = 12;
 
-/// Check the dependencies of every step.
+/// Checks the dependencies of every step.
 pub fn check(subject: &Subject<'_>, spec: &Place<'_>, out: &mut Problems) {
     let list = spec.field("steps");
     // For every step the last one that lists it.
@@ -23,7 +23,7 @@ pub fn check(subject: &Subject<'_>, spec: &Place<'_>, out: &mut Problems) {
         let mut others = HashSet::new();
         for (at, name) in step.dependencies.iter().enumerate() {
             let place = dependencies.index(at);
-            // Of another type: told, and nothing to look for.
+            // A value of another type: the schema has reported it.
             if name.is_empty() && out.has(&place) {
                 continue;
             }
@@ -83,7 +83,7 @@ pub fn check(subject: &Subject<'_>, spec: &Place<'_>, out: &mut Problems) {
     }
 }
 
-/// A circle as it is told; a long one is cut in the middle.
+/// A cycle as messages show it; a long one is cut in the middle.
 pub(super) fn path(dag: &Dag<'_>, steps: &[usize]) -> String {
     let mut names: Vec<&str> = steps.iter().map(|&step| dag.name(step)).collect();
     let more = names.len().saturating_sub(LONGEST_PATH);

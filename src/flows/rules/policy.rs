@@ -1,5 +1,5 @@
-//! HW6xx: the execution policy, the flow's own podFailurePolicy, and retries. Numbers and enums were told by
-//! [`shape`](super::shape).
+//! HW6xx: the execution policy, the flow's own podFailurePolicy, and retries. Numbers and enums are checked by
+//! [`fields`](super::fields).
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -21,7 +21,7 @@ use crate::problem::{Problem, Problems};
 /// Below this, in seconds, whoever wants to read a finished flow's outputs has hardly a chance.
 const SHORT_TTL: i64 = 60;
 
-/// Check the policies of the flow and of its steps.
+/// Checks the policies of the flow and of its steps.
 pub fn check(subject: &Subject<'_>, spec: &Place<'_>, out: &mut Problems) {
     if let Some(policy) = &subject.flow.spec.execution_policy {
         let here = spec.field("executionPolicy");
@@ -201,7 +201,7 @@ fn containers(subject: &Subject<'_>) -> BTreeSet<String> {
     names
 }
 
-/// Whether something ends every step whose pods are replaced again and again.
+/// Tests whether something ends every step whose pods are replaced again and again.
 fn is_bounded(subject: &Subject<'_>) -> bool {
     let policy = subject.flow.spec.execution_policy.as_ref();
     policy.is_some_and(|policy| policy.active_deadline_seconds.is_some())

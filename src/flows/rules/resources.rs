@@ -6,10 +6,10 @@ use std::collections::{HashMap, HashSet};
 use serde_json::{Map, Value};
 
 use super::Subject;
-use super::template::{config_key, cure, read};
+use super::template::{config_key, fix, read};
 use crate::k8s::name_rules;
 use crate::problem::code;
-use crate::problem::field_path::{Path, Place};
+use crate::problem::field_path::{FieldPath, Place};
 use crate::problem::suggest::did_you_mean;
 use crate::problem::{Problem, Problems};
 
@@ -18,19 +18,10 @@ const ACCESS_MODES: [&str; 4] = ["ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany
 const MOST_DATA: usize = 1024 * 1024;
 /// The longest name of an object.
 const MOST_NAME: usize = 253;
-/// What the API server appends to a `generateName`.
+/// The number of characters that the API server appends to a `generateName`.
 const RANDOM: usize = 5;
 
-/// The names of all resource templates.
-pub fn names<'a>(subject: &Subject<'a>) -> HashSet<&'a str> {
-    let templates = subject.flow.spec.resource_templates.iter();
-    templates
-        .flat_map(|templates| templates.volume_claim_templates.iter().chain(&templates.config_map_templates))
-        .filter_map(|template| template.get("metadata")?.get("name")?.as_str())
-        .collect()
-}
-
-/// Check every resource template.
+/// Checks every resource template.
 pub fn check(subject: &Subject<'_>, spec: &Place<'_>, out: &mut Problems) {
     let Some(templates) = &subject.flow.spec.resource_templates else { return };
     let here = spec.field("resourceTemplates");
@@ -59,17 +50,17 @@ pub fn check(subject: &Subject<'_>, spec: &Place<'_>, out: &mut Problems) {
             }
         }
     }
-    // What the schema told is not told again, nor what is missing because of it.
-    let told: HashSet<Path> = out
+    // Problems that the schema has reported are not repeated, nor what is missing because of them.
+    let reported: HashSet<FieldPath> = out
         .iter()
         .filter(|problem| problem.is_error() && problem.field.0.len() > 4)
         .map(|problem| problem.field.clone())
         .collect();
-    found.retain(|problem| !problem.field.is_inside(&told));
+    found.retain(|problem| !problem.field.is_inside(&reported));
     out.extend(found);
 }
 
-/// How long the flow's name is, as far as it is known.
+/// Returns the length of the flow's name, as far as it is known.
 fn flow_name_length(subject: &Subject<'_>) -> usize {
     let metadata = &subject.flow.metadata;
     metadata
@@ -187,7 +178,7 @@ fn storage(spec: &Map<String, Value>, here: &Place<'_>, found: &mut Vec<Problem>
     match read(value) {
         Some(Err(error)) => found.push(
             Problem::invalid(code::CLAIM_SPEC, &place, value.clone(), error.to_string())
-                .maybe_hint(cure(value)),
+                .maybe_hint(fix(value)),
         ),
         Some(Ok(amount)) if amount.is_zero() || amount.is_negative() => {
             found.push(Problem::invalid(code::CLAIM_SPEC, &place, value.clone(), "must be more than 0"));

@@ -3,16 +3,15 @@
 use std::collections::HashMap;
 
 use super::Subject;
+use super::labels;
 use super::template::selects_itself;
 use crate::flows::api::{JobTemplate, Step};
-use crate::flows::expr;
 use crate::k8s::name_rules as rules;
-use crate::names;
 use crate::problem::code;
 use crate::problem::field_path::Place;
 use crate::problem::{Problem, Problems};
 
-/// Check names, types, metadata and durations of every step.
+/// Checks names, types, metadata and durations of every step.
 pub fn check(subject: &Subject<'_>, spec: &Place<'_>, out: &mut Problems) {
     let list = spec.field("steps");
     let steps = subject.steps();
@@ -22,7 +21,7 @@ pub fn check(subject: &Subject<'_>, spec: &Place<'_>, out: &mut Problems) {
     let mut first: HashMap<&str, usize> = HashMap::with_capacity(steps.len());
     for (i, step) in steps.iter().enumerate() {
         let here = list.index(i);
-        // What is no object at all lacks everything; that was told.
+        // A step that is no object lacks every field; the schema has reported it already.
         if step.name.is_empty() && out.has(&here) {
             continue;
         }
@@ -93,7 +92,7 @@ fn metadata(step: &Step, here: &Place<'_>, out: &mut Problems) {
             out.push(Problem::forbidden(code::RESERVED_METADATA, &place.key(key), what).hint("remove it"));
         }
     }
-    labels(
+    labels::check(
         &metadata.labels,
         &place.field("labels"),
         code::INVALID_METADATA,
@@ -101,7 +100,7 @@ fn metadata(step: &Step, here: &Place<'_>, out: &mut Problems) {
         true,
         out,
     );
-    labels(
+    labels::check(
         &metadata.annotations,
         &place.field("annotations"),
         code::INVALID_METADATA,
@@ -109,41 +108,4 @@ fn metadata(step: &Step, here: &Place<'_>, out: &mut Problems) {
         false,
         out,
     );
-}
-
-/// Check keys and, for labels, values. A value with an expression in it is judged when it is known.
-pub fn labels<'a>(
-    map: impl IntoIterator<Item = (&'a String, &'a String)>,
-    place: &Place<'_>,
-    invalid: code::Code,
-    reserved: code::Code,
-    values: bool,
-    out: &mut Problems,
-) {
-    for (key, value) in map {
-        let here = place.key(key);
-        // Kubernetes reads the key of an annotation in lower case (`ValidateAnnotations`).
-        let read = if values { key.clone() } else { key.to_ascii_lowercase() };
-        if let Some(wrong) = rules::qualified_name(&read) {
-            out.push(Problem::invalid(
-                invalid,
-                &here,
-                key.as_str(),
-                format!("this key is malformed: it {wrong}"),
-            ));
-        } else if names::RESERVED_PREFIXES.iter().any(|prefix| key.starts_with(prefix))
-            || key == names::INITIATED_BY
-        {
-            out.push(
-                Problem::forbidden(reserved, &here, "this key belongs to headworks")
-                    .hint("choose another prefix"),
-            );
-        }
-        if values
-            && !expr::has_expression(value)
-            && let Some(wrong) = rules::label_value(value)
-        {
-            out.push(Problem::invalid(invalid, &here, value.as_str(), wrong));
-        }
-    }
 }

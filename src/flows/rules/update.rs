@@ -1,11 +1,10 @@
-//! HW7xx: what may change in a stored flow, and approvals.
+//! HW701: what may change in a flow that has started.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;
 
 use crate::flows::canonical;
-use crate::names::APPROVED_PREFIX;
 use crate::problem::code;
 use crate::problem::field_path::Place;
 use crate::problem::{Problem, Problems};
@@ -18,7 +17,7 @@ pub const MUTABLE: [&str; 4] = [
     "executionPolicy.parallelism",
 ];
 
-/// Check that a flow that has started is changed only where it may be.
+/// Checks that a flow that has started is changed only where it may be.
 pub fn changes(object: &Value, old: &Value, out: &mut Problems) {
     let started = old.pointer("/status/startTime").is_some_and(|time| !time.is_null());
     if started && !canonical::same_spec(object, old) {
@@ -27,61 +26,14 @@ pub fn changes(object: &Value, old: &Value, out: &mut Problems) {
     }
 }
 
-/// Check the approval annotations: they name Manual steps and say "true" or "false".
-pub fn approvals(object: &Value, out: &mut Problems) {
-    let Some(annotations) = object.pointer("/metadata/annotations").and_then(Value::as_object) else {
-        return;
-    };
-    let metadata = Place::ROOT.field("metadata");
-    let place = metadata.field("annotations");
-    let mut steps: Option<BTreeMap<&str, &Value>> = None;
-    for (key, value) in annotations {
-        let Some(name) = key.strip_prefix(APPROVED_PREFIX) else { continue };
-        let steps = steps.get_or_insert_with(|| by_name(object));
-        let here = place.key(key);
-        match steps.get(name) {
-            None => {
-                // An empty name is near to nothing.
-                let manual = steps.iter().map(|(name, step)| if is_manual(step) { *name } else { "" });
-                let near = out.did_you_mean(name, manual);
-                out.push(
-                    Problem::not_found(code::APPROVAL_STEP, &here, name, "no step has this name")
-                        .hint(near.unwrap_or_else(|| "remove this annotation".to_owned())),
-                );
-            }
-            Some(step) if !is_manual(step) => out.push(
-                Problem::invalid(code::APPROVAL_NOT_MANUAL, &here, name, "this step waits for no approval")
-                    .hint("remove this annotation, or give the step type: Manual"),
-            ),
-            Some(_) if !matches!(value.as_str(), Some("true" | "false")) => out.push(
-                Problem::not_supported(
-                    code::APPROVAL_VALUE,
-                    &here,
-                    value.clone(),
-                    "must be \"true\" or \"false\"",
-                )
-                .hint("\"true\" approves the step, \"false\" rejects it"),
-            ),
-            Some(_) => {}
-        }
-    }
-}
-
-fn by_name(object: &Value) -> BTreeMap<&str, &Value> {
-    object.pointer("/spec/steps").and_then(Value::as_array).into_iter().flatten().filter_map(named).collect()
-}
-
 /// A step with its name.
-fn named(step: &Value) -> Option<(&str, &Value)> {
+pub(super) fn named(step: &Value) -> Option<(&str, &Value)> {
     Some((step.get("name")?.as_str()?, step))
 }
 
-fn is_manual(step: &Value) -> bool {
-    step.get("type").and_then(Value::as_str) == Some("Manual")
-}
-
-/// Tell every changed field that may not change: those of the policy and of each step; what lies deeper is one change.
-/// Both sides are canonical, so writing a default out, or leaving it out, is no change; steps are matched by name.
+/// Reports every changed field that may not change: those of the policy and of each step; what lies deeper is one
+/// change. Both sides are canonical, so writing a default out, or leaving it out, is no change; steps are matched by
+/// name.
 fn differences(new: &Value, old: &Value, place: &Place<'_>, name: &str, out: &mut Problems) {
     if new == old || MUTABLE.contains(&name) {
         return;
@@ -126,7 +78,7 @@ fn forbidden(place: &Place<'_>) -> Problem {
         .hint(format!("only {may} may; make a new flow for anything else"))
 }
 
-/// Whether every step has a name of its own.
+/// Tests whether every step has a name of its own.
 fn unique(steps: &[Value]) -> bool {
     let names: HashSet<&str> = steps.iter().filter_map(|step| Some(named(step)?.0)).collect();
     names.len() == steps.len()

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::*;
 use crate::flows::rules;
 use crate::flows::rules::{Options, update};
-use crate::leaders::rules::{Sight, outlook, service};
+use crate::leaders::rules::{SelectedPods, outlook, service};
 use crate::manifest;
 use crate::problem::Problems;
 
@@ -31,7 +31,7 @@ fn every_page_explains_shows_and_cures_on_one_screen() {
 /// The codes found in the example of a page.
 fn found(entry: &Entry) -> Vec<Code> {
     let object = |text: &str| -> Value {
-        // What makes an object too large would make its page too long.
+        // An example of an object that is too large would make its page too long.
         let text = text.replace("(65 KiB of text)", &"x".repeat(65 << 10));
         let mut documents = manifest::read(&text);
         assert_eq!(documents.len(), 1, "{}: {documents:?}", entry.code);
@@ -49,7 +49,7 @@ fn found(entry: &Entry) -> Vec<Code> {
         problems.extend(changes.into_vec());
         // No example holds pods: one that sees nobody, and one that sees others than the leader.
         for selected in [0, 1] {
-            let sight = Sight { selected, loses: Some("db-0".to_owned()) };
+            let sight = SelectedPods { selected, loses: Some("db-0".to_owned()) };
             problems.extend(outlook(new, old, |_| Some(sight)));
         }
     }

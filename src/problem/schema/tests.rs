@@ -84,10 +84,10 @@ fn null_is_absent() {
 #[test]
 fn paths_sort_by_the_schema() {
     let shape = shape();
-    let mut paths: Vec<Path> =
-        ["list[10].id", "list[2].id", "labels[b]", "labels[a]", "name", "list"].map(Path::parse).into();
+    let mut paths: Vec<FieldPath> =
+        ["list[10].id", "list[2].id", "labels[b]", "labels[a]", "name", "list"].map(FieldPath::parse).into();
     paths.sort_by(|a, b| shape.order(a, b));
-    let texts: Vec<String> = paths.iter().map(Path::to_string).collect();
+    let texts: Vec<String> = paths.iter().map(FieldPath::to_string).collect();
     assert_eq!(texts, ["name", "labels[a]", "labels[b]", "list", "list[2].id", "list[10].id"]);
 }
 

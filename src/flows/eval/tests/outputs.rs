@@ -42,7 +42,7 @@ fn document() -> Value {
 #[case("$.output.list", json!({"type": "json"}), "[1,\"b\"]")]
 #[case("$.output.list[*]", json!({}), "[1,\"b\"]")]
 #[case("$.output.list[-1]", json!({}), "b")]
-// What a program says loses its newline where the document is made, and only there.
+// A program's text loses its newline where the document is made, and only there.
 #[case("$.output", json!({"container": "side"}), "said\n\n")]
 #[case("$.containers.side.output", json!({}), "said\n\n")]
 #[case("$.pods[0].containers.main.output", json!({}), "in a pod\n")]
@@ -111,7 +111,7 @@ fn a_message_that_the_kubelet_has_cut_is_told_and_never_handed_on() {
     }
     let shared = one("$.output", json!({}), &document(3072)).unwrap_err();
     assert!(shared.message.contains("keeps the first 3072 bytes"), "{shared:?}");
-    // What is told beside the text is no lie.
+    // Texts beside the cut one are read as they are.
     assert!(one("$.containers.main", json!({}), &document(4096)).unwrap().contains("\"cut\":true"));
     assert_eq!(one("$.output", json!({"container": "side"}), &document(4096)).as_deref(), Ok("whole"));
     assert_eq!(one("$.containers.side.output", json!({}), &document(4096)).as_deref(), Ok("whole"));

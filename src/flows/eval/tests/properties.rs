@@ -53,7 +53,7 @@ proptest! {
         let world = World::of(step(fields));
         let found = arguments(&world);
         // As the container gets it.
-        let found = |i: usize| dollars::expand(found[i].as_str().unwrap());
+        let found = |i: usize| kubelet_escape::expand(found[i].as_str().unwrap());
         prop_assert_eq!(found(0), value.clone());
         prop_assert_eq!(found(1), format!("a{value}b{value}"));
         let list: Value = serde_json::from_str(&found(2)).unwrap();

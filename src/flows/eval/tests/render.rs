@@ -13,7 +13,7 @@ fn world(template: Value, value: &str, kind: &str) -> World {
     World::of(step(fields))
 }
 
-/// What a text comes to as an argument.
+/// Renders a text as an argument.
 fn text(text: &str, value: &str, kind: &str) -> Result<String, Unready> {
     let rendered = world(template(json!({"args": [text]})), value, kind).render()?;
     Ok(container(&rendered)["args"][0].as_str().unwrap().to_owned())

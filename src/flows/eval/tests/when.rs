@@ -84,7 +84,7 @@ fn what_cannot_be_evaluated_fails_with_words(#[case] when: &str, #[case] words: 
 fn phases_have_the_names_of_the_api() {
     use StepPhase::{Cancelled, Failed, Pending, PendingApproval, Running, Skipped, Succeeded};
     for phase in [Pending, Running, PendingApproval, Succeeded, Failed, Skipped, Cancelled] {
-        assert_eq!(serde_json::to_value(phase).unwrap(), json!(reader::word(phase)));
+        assert_eq!(serde_json::to_value(phase).unwrap(), json!(phase.as_str()));
     }
 }
 

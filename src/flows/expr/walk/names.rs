@@ -1,10 +1,11 @@
-//! What names refer to: parameters, steps, outputs, resources.
+//! Resolves names: parameters, steps, outputs, resources.
 
 use super::{FLOW_PROPERTIES, ROOTS, SELF_PROPERTIES, STEP_PROPERTIES, Segment, Walk, written};
 use crate::flows::api::{StepPhase, ValueType};
+use crate::flows::expr::expression::add;
+use crate::flows::expr::functions;
 use crate::flows::expr::names::show;
 use crate::flows::expr::types::Type;
-use crate::flows::expr::{add, functions};
 use crate::problem::Problem;
 use crate::problem::code;
 
@@ -19,13 +20,13 @@ impl<'a> Walk<'a, '_> {
         }
         let known = ROOTS.into_iter().chain(self.bound.iter().copied());
         let hint = self.near(name, known).unwrap_or_else(|| self.owner(name));
-        self.tell(
+        self.report(
             Problem::not_found(code::UNKNOWN_VARIABLE, self.place, name, "there is no variable of this name")
                 .hint(hint),
         );
     }
 
-    /// Where a bare name was probably meant to be found.
+    /// Suggests where a bare name was probably meant to be found.
     fn owner(&self, name: &str) -> String {
         if self.scope.parameter(name).is_some() {
             return format!("write {}", show("parameters", name));
@@ -73,7 +74,7 @@ impl<'a> Walk<'a, '_> {
         let text = written(root, segments);
         let indexed = segments.iter().any(|segment| matches!(segment, Segment::Index(_)));
         let what = if indexed { "a name is needed here, not an expression" } else { "is no value by itself" };
-        self.tell(Problem::invalid(code::UNKNOWN_PROPERTY, self.place, text, what).hint(hint));
+        self.report(Problem::invalid(code::UNKNOWN_PROPERTY, self.place, text, what).hint(hint));
         Type::Unknown
     }
 
@@ -86,7 +87,9 @@ impl<'a> Walk<'a, '_> {
             .near(name, known.iter().copied())
             .unwrap_or_else(|| format!("`{root}` has {}", known.join(", ")));
         let what = format!("`{root}` has no such property");
-        self.tell(Problem::not_found(code::UNKNOWN_PROPERTY, self.place, show(&root, name), what).hint(hint));
+        self.report(
+            Problem::not_found(code::UNKNOWN_PROPERTY, self.place, show(&root, name), what).hint(hint),
+        );
         Type::Unknown
     }
 
@@ -99,7 +102,7 @@ impl<'a> Walk<'a, '_> {
                 .near(name, self.scope.parameters())
                 .unwrap_or_else(|| "declare it in spec.parameters or in the step's inputs".to_owned());
             let what = "neither the step nor the flow has this parameter";
-            self.tell(Problem::not_found(code::UNKNOWN_PARAMETER, self.place, name, what).hint(hint));
+            self.report(Problem::not_found(code::UNKNOWN_PARAMETER, self.place, name, what).hint(hint));
             return Type::Unknown;
         };
         add(&mut self.references.parameters, name.to_owned());
@@ -118,9 +121,9 @@ impl<'a> Walk<'a, '_> {
         }
         if !matches!(declared, Some(ValueType::Json) | None) {
             let what =
-                format!("is {}, and nothing can be selected from it", Type::declared(declared).words());
+                format!("is {}, and nothing can be selected from it", Type::declared(declared).as_str());
             let hint = "declare it with type: json";
-            self.tell(Problem::invalid(code::UNKNOWN_PROPERTY, self.place, text(), what).hint(hint));
+            self.report(Problem::invalid(code::UNKNOWN_PROPERTY, self.place, text(), what).hint(hint));
         }
         Type::Unknown
     }
@@ -133,7 +136,7 @@ impl<'a> Walk<'a, '_> {
             let hint =
                 self.near(name, known).unwrap_or_else(|| "add it to spec.resourceTemplates".to_owned());
             let what = "no resource template has this name";
-            self.tell(Problem::not_found(code::UNKNOWN_RESOURCE, self.place, name, what).hint(hint));
+            self.report(Problem::not_found(code::UNKNOWN_RESOURCE, self.place, name, what).hint(hint));
         }
         Type::Text
     }
@@ -144,7 +147,7 @@ impl<'a> Walk<'a, '_> {
                 let near = self.near(name, self.scope.steps().iter().copied());
                 let problem =
                     Problem::not_found(code::UNKNOWN_STEP, self.place, name, "no step has this name");
-                self.tell(problem.maybe_hint(near));
+                self.report(problem.maybe_hint(near));
             }
             return Type::Unknown;
         }
@@ -153,7 +156,7 @@ impl<'a> Walk<'a, '_> {
             let text = written("steps", segments);
             let what = "a step cannot look at its own result";
             let problem = Problem::invalid(code::NOT_AN_ANCESTOR, self.place, text, what);
-            self.tell_step(name, problem.hint("step.name and step.attempt are known"));
+            self.report_once(name, problem.hint("step.name and step.attempt are known"));
         } else if !self.scope.is_ancestor(name) && !self.scope.excuses(name) {
             let text = written("steps", segments);
             let problem = |what| Problem::invalid(code::NOT_AN_ANCESTOR, self.place, text, what);
@@ -164,7 +167,7 @@ impl<'a> Walk<'a, '_> {
                 problem(format!("step \"{name}\" may not have run when this step starts"))
                     .hint(format!("add \"{name}\" to dependencies"))
             };
-            self.tell_step(name, problem);
+            self.report_once(name, problem);
         }
         let root = || show("steps", name);
         match rest {
@@ -201,7 +204,7 @@ impl<'a> Walk<'a, '_> {
             known => format!("it has {}", known.join(", ")),
         });
         let what = format!("step \"{step}\" has no output parameter of this name");
-        self.tell(Problem::not_found(code::UNKNOWN_OUTPUT, self.place, name, what).hint(hint));
+        self.report(Problem::not_found(code::UNKNOWN_OUTPUT, self.place, name, what).hint(hint));
         Type::Unknown
     }
 }

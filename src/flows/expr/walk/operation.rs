@@ -33,7 +33,7 @@ impl<'a> Walk<'a, '_> {
                 let (left, right) = (self.visit(a), self.visit(b));
                 if !left.can_equal(right) {
                     let what =
-                        format!("compares {} with {}, which are never equal", left.words(), right.words());
+                        format!("compares {} with {}, which are never equal", left.as_str(), right.as_str());
                     self.mismatch((a, left), (b, right), what);
                 }
                 Type::Bool
@@ -44,7 +44,7 @@ impl<'a> Walk<'a, '_> {
             ) => {
                 let (left, right) = (self.visit(a), self.visit(b));
                 if !left.can_order(right) {
-                    let what = format!("{} and {} have no order", left.words(), right.words());
+                    let what = format!("{} and {} have no order", left.as_str(), right.as_str());
                     self.mismatch((a, left), (b, right), what);
                 }
                 Type::Bool
@@ -60,7 +60,7 @@ impl<'a> Walk<'a, '_> {
                 let (left, right) = (self.visit(a), self.visit(b));
                 left.sum(right, name).unwrap_or_else(|| {
                     let sign = name.trim_matches('_');
-                    let what = format!("`{sign}` does not take {} and {}", left.words(), right.words());
+                    let what = format!("`{sign}` does not take {} and {}", left.as_str(), right.as_str());
                     self.mismatch((a, left), (b, right), what);
                     Type::Unknown
                 })
@@ -72,17 +72,17 @@ impl<'a> Walk<'a, '_> {
                 self.visit(a);
                 let found = self.visit(b);
                 if !matches!(found, Type::Unknown | Type::List | Type::Map) {
-                    let what = format!("`in` looks into a list or map, and this is {}", found.words());
+                    let what = format!("`in` looks into a list or map, and this is {}", found.as_str());
                     let problem = Problem::invalid(code::WRONG_RESULT_TYPE, self.place, "in", what);
-                    self.tell(problem.hint("for texts write text.contains(part)"));
+                    self.report(problem.hint("for texts write text.contains(part)"));
                 }
                 Type::Bool
             }
             (operators::NEGATE, [value]) => {
                 let found = self.visit(value);
                 if !(found.is_number() || found == Type::Unknown) {
-                    let what = format!("`-` takes a number, and this is {}", found.words());
-                    self.tell(Problem::invalid(code::WRONG_RESULT_TYPE, self.place, "-", what));
+                    let what = format!("`-` takes a number, and this is {}", found.as_str());
+                    self.report(Problem::invalid(code::WRONG_RESULT_TYPE, self.place, "-", what));
                 }
                 found
             }
@@ -104,9 +104,9 @@ impl<'a> Walk<'a, '_> {
             return;
         }
         let sign = operator.replace('_', " ").trim().to_owned();
-        let what = format!("`{sign}` takes true or false, and this is {}", found.words());
+        let what = format!("`{sign}` takes true or false, and this is {}", found.as_str());
         let problem = Problem::invalid(code::WRONG_RESULT_TYPE, self.place, sign, what);
-        self.tell(problem.hint("compare it with something"));
+        self.report(problem.hint("compare it with something"));
     }
 
     /// Two types that do not go together.
@@ -129,10 +129,10 @@ impl<'a> Walk<'a, '_> {
         };
         let shown = [a.0, b.0].into_iter().find_map(path);
         let shown = shown.map_or_else(String::new, |(root, segments)| written(root, &segments));
-        self.tell(Problem::invalid(code::WRONG_RESULT_TYPE, self.place, shown, what).maybe_hint(hint));
+        self.report(Problem::invalid(code::WRONG_RESULT_TYPE, self.place, shown, what).maybe_hint(hint));
     }
 
-    /// Tell a phase that does not exist, where `phase` is a step's phase and `name` a text.
+    /// Reports a phase that does not exist, where `phase` is a step's phase and `name` a text.
     fn phases(&mut self, phase: &'a IdedExpr, name: &'a IdedExpr) {
         let Expr::Literal(LiteralValue::String(name)) = &name.expr else { return };
         let Some(("steps", segments)) = path(phase) else { return };
@@ -143,7 +143,7 @@ impl<'a> Walk<'a, '_> {
         }
         let hint = did_you_mean(name, StepPhase::NAMES.iter().copied())
             .unwrap_or_else(|| format!("the phases are {}", StepPhase::NAMES.join(", ")));
-        self.tell(
+        self.report(
             Problem::not_supported(code::UNKNOWN_PHASE, self.place, name, "no step is ever in this phase")
                 .hint(hint),
         );

@@ -12,9 +12,9 @@ use serde_json::{Number, Value};
 use super::{Search, TooCostly, at};
 use crate::problem::pattern::{Pattern, PatternError};
 
-/// What compiling a regular expression costs, in places.
+/// The cost of compiling a regular expression, in places.
 const COMPILE: usize = 2_000;
-/// What matching a byte costs at least.
+/// The least cost of matching a byte.
 const MATCHED: usize = 2;
 
 /// A value, or nothing (which is no null).

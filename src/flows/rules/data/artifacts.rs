@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::location::{header_list, s3, url};
-use super::{Here, key_ref, names};
+use super::shared::{Here, key_ref, names};
 use crate::flows::api::{
     Archive, ArchiveFormat, Compression, InputArtifact, JobTemplate, OutputArtifact, Step,
 };
@@ -12,7 +12,7 @@ use crate::problem::code;
 use crate::problem::field_path::Place;
 use crate::problem::{Problem, Problems};
 
-/// Where an input without a path is put, as zen-flow did.
+/// The folder of an input without a path, as in zen-flow.
 const DEFAULT_FOLDER: &str = "/tmp/artifacts";
 
 /// HW425: nothing moves artifacts yet, so whatever asks for one is refused. The version that moves them takes out this

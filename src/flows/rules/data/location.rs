@@ -1,8 +1,8 @@
-//! Where artifacts come from and go to: S3, HTTP.
+//! Sources and destinations of artifacts: S3, HTTP.
 
 use serde_json::Value;
 
-use super::key_ref;
+use super::shared::key_ref;
 use crate::flows::api::S3Location;
 use crate::problem::code;
 use crate::problem::field_path::Place;

@@ -1,6 +1,6 @@
 //! Parameters: sources, types, sizes.
 
-use super::{Here, key_ref, names};
+use super::shared::{Here, key_ref, names};
 use crate::flows::api::{InputValueSource, OutputParameter, Step, ValueType};
 use crate::flows::rules::Subject;
 use crate::flows::typed;
@@ -89,7 +89,7 @@ fn one_source(
             Problem::forbidden(code::PARAMETER_SOURCE, &from, "`value` is given already")
                 .hint("remove one of the two"),
         ),
-        // A value of the wrong type is one, and was told.
+        // A value of the wrong type counts as one; the schema has reported it.
         (false, None) if !default && !out.has(&place.field("value")) && !out.has(&from) => {
             out.push(
                 Problem::required(code::PARAMETER_SOURCE, place, "a parameter needs a source")
@@ -173,7 +173,7 @@ fn has_result(here: Here<'_, '_>, source: &str, place: &Place<'_>, out: &mut Pro
     }
 }
 
-/// Check a path, the end of `text`; the column is counted in the whole text.
+/// Checks a path, the end of `text`; the column is counted in the whole text.
 fn json_path(text: &str, path: &str, place: &Place<'_>, out: &mut Problems) {
     if let Err(error) = jsonpath::parse(path) {
         let before = text[..text.len() - path.len()].chars().count();
@@ -217,7 +217,7 @@ fn containers(step: &Step) -> Option<Vec<String>> {
     (!names.is_empty() && !names.iter().any(|name| expr::has_expression(name))).then_some(names)
 }
 
-/// Check literal values against the declared type, and tell braces that are taken literally.
+/// Checks literal values against the declared type, and warns of braces that are taken literally.
 fn literals(
     value: Option<&str>,
     default: Option<&str>,

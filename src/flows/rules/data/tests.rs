@@ -206,7 +206,7 @@ fn s3_locations_and_archives_are_complete() {
     assert_eq!(one("outputs", "artifacts", &packed(&json!({"format": "tar", "compression": "zstd"}))), "");
 }
 
-/// What is said of the store by itself: in a whole flow HW425 stands before it.
+/// The problems of the store by itself: in a whole flow HW425 stands before it.
 fn store_lines(spec: &Value, store: Option<bool>) -> Vec<String> {
     let flow: JobFlow = serde_json::from_value(json!({"metadata": {"name": "x"}, "spec": spec})).unwrap();
     let (dag, options) = (Dag::new(&flow.spec.steps), Options { artifact_store: store });

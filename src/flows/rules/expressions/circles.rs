@@ -15,10 +15,10 @@ pub(super) fn check(
     list: &Place<'_>,
     out: &mut Problems,
 ) {
-    let mut tell = |at: usize, what: String, hint: &str| {
+    let mut report = |at: usize, what: String, hint: &str| {
         let place = list.index(at);
         let from = place.field("valueFrom");
-        let text = super::expression(&inputs[at]).unwrap_or_default();
+        let text = expression(&inputs[at]).unwrap_or_default();
         let problem = Problem::invalid(code::PARAMETER_CYCLE, &from.field("expression"), text, what);
         out.push(problem.hint(hint));
     };
@@ -30,13 +30,18 @@ pub(super) fn check(
             } else {
                 "take the value from somewhere else"
             };
-            tell(at, format!("parameter \"{}\" needs itself", input.name), hint);
+            report(at, format!("parameter \"{}\" needs itself", input.name), hint);
         }
     }
     let names = inputs.iter().map(|input| input.name.as_str());
     let dag = Dag::of(names.zip(reads.iter().map(Vec::as_slice)));
     for cycle in dag.cycles() {
         let what = format!("these parameters need each other: {}", graph::path(&dag, &cycle.steps));
-        tell(cycle.edge.0, what, "take one of the values from somewhere else");
+        report(cycle.edge.0, what, "take one of the values from somewhere else");
     }
+}
+
+/// The expression that an input parameter is computed by.
+pub(super) fn expression(parameter: &InputParameter) -> Option<&str> {
+    parameter.value_from.as_ref()?.expression.as_deref()
 }

@@ -1,4 +1,4 @@
-//! What an expression of a step may look at.
+//! The names that an expression of a step may use.
 
 use std::cell::OnceCell;
 
@@ -14,7 +14,7 @@ pub(in crate::flows::rules) struct StepScope<'s, 'f> {
     pub(super) subject: &'s Subject<'f>,
     index: usize,
     resources: &'s [&'s str],
-    /// Whether the graph has no cycle, found out once for all steps.
+    /// True if the graph has no cycle, computed once for all steps.
     acyclic: &'s OnceCell<bool>,
     /// The first dependencies that name no step.
     unknown: OnceCell<Vec<&'f str>>,
@@ -45,7 +45,7 @@ impl<'s, 'f> StepScope<'s, 'f> {
         self.find(step).map_or(&[], declared::outputs)
     }
 
-    /// Whether a parameter's value is read from a Secret.
+    /// Tests whether a parameter's value is read from a Secret.
     pub(super) fn is_secret(&self, name: &str) -> bool {
         self.parameter_named(name).is_some_and(|parameter| parameter.secret_key().is_some())
     }
@@ -94,7 +94,7 @@ impl Scope for StepScope<'_, '_> {
         self.subject.dag.find(step).is_some_and(|after| self.subject.is_ancestor(after, self.index))
     }
 
-    /// A name of another type than text was told where it stands, and is empty here.
+    /// A name of another type than text is reported at its own field, and is empty here.
     fn excuses_parameter(&self) -> bool {
         declared::parameters(self.subject.flow, self.step()).any(str::is_empty)
     }
@@ -103,7 +103,7 @@ impl Scope for StepScope<'_, '_> {
         self.output_parameters(step).iter().any(|output| output.name.is_empty())
     }
 
-    /// In a cyclic graph nobody knows who comes before whom; an unknown dependency was told where it stands, and so
+    /// A cyclic graph has no order; an unknown dependency is reported at its own field, and so
     /// was the one that should have been `step`.
     fn excuses(&self, step: &str) -> bool {
         let dependencies = &self.step().dependencies;

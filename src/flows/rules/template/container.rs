@@ -4,8 +4,11 @@ use std::collections::HashSet;
 
 use serde_json::{Map, Value};
 
-use super::pod::Pod;
-use super::{Scope, env, image, is_expression, label, mounts, needed, one_of, resources, risk, text, within};
+use super::scope::{
+    Pod, Scope, conflict, is_expression, label, needed, objects, one_of, text, twice, within,
+};
+use super::{env, image, mounts, resources, risk};
+use crate::k8s::name_rules::port_name;
 use crate::problem::Problem;
 use crate::problem::code;
 use crate::problem::field_path::Place;
@@ -47,7 +50,7 @@ pub(super) fn check(
                 if init && !sidecar =>
             {
                 scope.push(
-                    super::conflict(&place, "an init container runs to its end and takes no probes or hooks")
+                    conflict(&place, "an init container runs to its end and takes no probes or hooks")
                         .hint("remove it, or make it a sidecar with restartPolicy: Always"),
                 );
             }
@@ -65,14 +68,14 @@ pub(super) fn check(
 
 fn ports(list: &Value, here: &Place<'_>, scope: &mut Scope<'_, '_>) {
     let mut names = HashSet::new();
-    for (i, port) in super::objects(Some(list)) {
+    for (i, port) in objects(Some(list)) {
         let place = here.index(i);
         if let Some(name) = text(port, "name").filter(|name| !name.is_empty() && !is_expression(name)) {
             let name_place = place.field("name");
             if let Some(wrong) = port_name(name) {
                 scope.push(Problem::invalid(code::TEMPLATE_NAME, &name_place, name, wrong));
             } else if !names.insert(name) {
-                scope.push(super::twice(
+                scope.push(twice(
                     code::TEMPLATE_DUPLICATE,
                     &name_place,
                     name,
@@ -90,21 +93,4 @@ fn ports(list: &Value, here: &Place<'_>, scope: &mut Scope<'_, '_>) {
             one_of(protocol, &["TCP", "UDP", "SCTP"], &place.field("protocol"), scope);
         }
     }
-}
-
-/// A service name of IANA (RFC 6335; `IsValidPortName`).
-pub(crate) fn port_name(name: &str) -> Option<&'static str> {
-    if name.len() > 15 {
-        return Some("must be no more than 15 characters");
-    }
-    if !name.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-') {
-        return Some("must be lower case letters, digits and `-`");
-    }
-    if !name.bytes().any(|c| c.is_ascii_lowercase()) {
-        return Some("must have at least one letter");
-    }
-    if name.contains("--") || name.starts_with('-') || name.ends_with('-') {
-        return Some("must not start or end with `-`, or have two of them in a row");
-    }
-    None
 }

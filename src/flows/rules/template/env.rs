@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{Scope, conflict, is_expression, needed, text};
+use super::scope::{Scope, conflict, is_expression, needed, objects, text};
 use crate::k8s::name_rules;
 use crate::problem::Problem;
 use crate::problem::code;
@@ -11,7 +11,7 @@ use crate::problem::field_path::Place;
 const SOURCES: [&str; 5] = ["fieldRef", "resourceFieldRef", "configMapKeyRef", "secretKeyRef", "fileKeyRef"];
 
 pub(super) fn check(list: &Value, here: &Place<'_>, scope: &mut Scope<'_, '_>) {
-    for (i, variable) in super::objects(Some(list)) {
+    for (i, variable) in objects(Some(list)) {
         let place = here.index(i);
         needed(variable, "name", &place, "a variable needs a name", scope);
         if let Some(name) = text(variable, "name").filter(|name| !name.is_empty() && !is_expression(name))
@@ -61,7 +61,7 @@ fn key_reference(reference: &Map<String, Value>, here: &Place<'_>, config: bool,
 
 /// Whole ConfigMaps and Secrets.
 pub(super) fn sources(list: &Value, here: &Place<'_>, scope: &mut Scope<'_, '_>) {
-    for (i, source) in super::objects(Some(list)) {
+    for (i, source) in objects(Some(list)) {
         let place = here.index(i);
         let given: Vec<&str> = ["configMapRef", "secretRef"]
             .into_iter()

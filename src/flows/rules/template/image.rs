@@ -4,7 +4,7 @@ use crate::problem::Problem;
 use crate::problem::code;
 use crate::problem::field_path::Place;
 
-/// What is wrong with a reference, or doubtful, if anything is.
+/// Checks an image reference.
 pub(super) fn check(image: &str, place: &Place<'_>) -> Option<Problem> {
     let (name, digest) = match image.split_once('@') {
         Some((name, digest)) => (name, Some(digest)),
@@ -33,7 +33,7 @@ pub(super) fn check(image: &str, place: &Place<'_>) -> Option<Problem> {
     }
 }
 
-/// What is wrong with a reference, and what to do about it.
+/// Describes the mistake in a reference, with a fix.
 fn wrong(path: &str, tag: Option<&str>, digest: Option<&str>) -> Option<(String, Option<String>)> {
     let (domain, repository) = match path.split_once('/') {
         Some((first, rest)) if is_domain(first) => (Some(first), rest),

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-use super::{MAX_INT32, Scope, conflict, is_expression, one_of, pod, text, whole, within};
+use super::scope::{MAX_INT32, Scope, conflict, is_expression, objects, one_of, text, whole, within};
+use super::{metadata, pod};
 use crate::flows::api::defaults;
 use crate::flows::rules::failure;
 use crate::flows::rules::failure::Rule;
@@ -13,7 +14,7 @@ use crate::problem::Problem;
 use crate::problem::code;
 use crate::problem::field_path::Place;
 
-/// What the API server takes as `parallelism` and `maxFailedIndexes` of an Indexed Job.
+/// The most that the API server takes as `parallelism` and `maxFailedIndexes` of an Indexed Job.
 const MOST_INDEXED: i64 = 100_000;
 
 pub(super) fn check(spec: &Map<String, Value>, here: &Place<'_>, scope: &mut Scope<'_, '_>) {
@@ -54,7 +55,7 @@ pub(super) fn check(spec: &Map<String, Value>, here: &Place<'_>, scope: &mut Sco
     let pod = template.and_then(|template| template.get("spec")).and_then(Value::as_object);
     if let Some(Value::Object(metadata)) = template.and_then(|template| template.get("metadata")) {
         let place = place.field("metadata");
-        super::metadata(metadata, &place, scope);
+        metadata::check(metadata, &place, scope);
         if let Some(Value::Object(labels)) = metadata.get("labels").filter(|_| selects_itself(spec)) {
             let place = place.field("labels");
             for key in labels.keys().filter(|key| is_generated_label(key)) {
@@ -77,7 +78,7 @@ pub(super) fn check(spec: &Map<String, Value>, here: &Place<'_>, scope: &mut Sco
     }
 }
 
-/// Whether the API server makes the Job's selector, and the labels that it selects by (`manualSelector`).
+/// Tests whether the API server makes the Job's selector, and the labels that it selects by (`manualSelector`).
 pub(in crate::flows::rules) fn selects_itself(spec: &Map<String, Value>) -> bool {
     matches!(spec.get("manualSelector"), None | Some(Value::Null | Value::Bool(false)))
 }
@@ -98,7 +99,7 @@ fn managed_by(value: &Value, place: &Place<'_>, scope: &mut Scope<'_, '_>) {
     }
 }
 
-/// What only an Indexed Job can have, and what it needs.
+/// Checks the fields that only an Indexed Job can have, and those that it needs.
 fn indexed(spec: &Map<String, Value>, here: &Place<'_>, scope: &mut Scope<'_, '_>) {
     let mode = text(spec, "completionMode").unwrap_or_default();
     if is_expression(mode) {
@@ -161,7 +162,7 @@ fn indexed(spec: &Map<String, Value>, here: &Place<'_>, scope: &mut Scope<'_, '_
                 "a successPolicy needs at least one rule",
             ));
         }
-        for (i, rule) in super::objects(policy.get("rules")) {
+        for (i, rule) in objects(policy.get("rules")) {
             if !rule.contains_key("succeededCount") && !rule.contains_key("succeededIndexes") {
                 scope.push(Problem::required(
                     code::TEMPLATE_REQUIRED,
@@ -230,7 +231,7 @@ fn failure_policy(
     let rules = place.field("rules");
     let containers: BTreeSet<&str> = ["containers", "initContainers"]
         .into_iter()
-        .flat_map(|list| super::objects(pod.get(list)))
+        .flat_map(|list| objects(pod.get(list)))
         .filter_map(|(_, container)| text(container, "name"))
         .collect();
     let list = policy.get("rules").and_then(Value::as_array).map_or(0, Vec::len);
@@ -242,7 +243,7 @@ fn failure_policy(
             format!("must have at most {} rules", failure::MOST_RULES),
         ));
     }
-    for (i, raw) in super::objects(policy.get("rules")) {
+    for (i, raw) in objects(policy.get("rules")) {
         let here = rules.index(i);
         if let Some(action) = raw.get("action") {
             one_of(action, &["FailJob", "FailIndex", "Ignore", "Count"], &here.field("action"), scope);
@@ -255,7 +256,7 @@ fn failure_policy(
             let place = here.field("onExitCodes");
             one_of(operator, &["In", "NotIn"], &place.field("operator"), scope);
         }
-        for (j, condition) in super::objects(raw.get("onPodConditions")) {
+        for (j, condition) in objects(raw.get("onPodConditions")) {
             if let Some(status) = condition.get("status") {
                 let place = here.field("onPodConditions");
                 let place = place.index(j);
@@ -272,7 +273,7 @@ fn failure_policy(
                     .map(|values| values.iter().map(|value| whole(value).unwrap_or(1)).collect())
                     .unwrap_or_default(),
             }),
-            conditions: super::objects(raw.get("onPodConditions"))
+            conditions: objects(raw.get("onPodConditions"))
                 .map(|(_, condition)| text(condition, "type").unwrap_or_default())
                 .collect(),
         };

@@ -4,8 +4,7 @@ use std::collections::HashSet;
 
 use serde_json::{Map, Value};
 
-use super::pod::Pod;
-use super::{Scope, conflict, is_expression, needed, one_of, text};
+use super::scope::{Pod, Scope, conflict, is_expression, needed, objects, one_of, text, twice};
 use crate::problem::Problem;
 use crate::problem::code;
 use crate::problem::field_path::Place;
@@ -17,7 +16,7 @@ pub(super) fn check(
     scope: &mut Scope<'_, '_>,
 ) {
     let mut paths = HashSet::new();
-    for (i, mount) in super::objects(container.get("volumeMounts")) {
+    for (i, mount) in objects(container.get("volumeMounts")) {
         let place = here.index(i);
         needed(mount, "name", &place, "a mount names a volume", scope);
         needed(mount, "mountPath", &place, "a mount needs a path", scope);
@@ -40,7 +39,7 @@ pub(super) fn check(
             && !paths.insert(path)
         {
             let what = "another mount has this path";
-            scope.push(super::twice(code::TEMPLATE_DUPLICATE, &place.field("mountPath"), path, what));
+            scope.push(twice(code::TEMPLATE_DUPLICATE, &place.field("mountPath"), path, what));
         }
         for field in ["subPath", "subPathExpr"] {
             if let Some(path) = text(mount, field)

@@ -1,24 +1,17 @@
 //! The pod of a Job (`ValidatePodSpec`).
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use serde_json::{Map, Value};
 
-use super::{MAX_INT32, Scope, container, is_expression, one_of, resources, risk, text, volumes, within};
+use super::scope::{
+    MAX_INT32, Pod, Scope, conflict, is_expression, objects, one_of, text, twice, whole, within,
+};
+use super::{container, resources, risk, volumes};
 use crate::problem::Problem;
 use crate::problem::code;
 use crate::problem::field_path::Place;
 use crate::problem::suggest::did_you_mean;
-
-/// What containers have to know of their pod.
-pub(super) struct Pod<'a> {
-    /// Volumes by name.
-    pub(super) volumes: BTreeSet<&'a str>,
-    /// Whether a volume's name is only known later.
-    pub(super) unknown_volumes: bool,
-    /// Whether the pod says as a whole what it needs.
-    pub(super) has_resources: bool,
-}
 
 pub(super) fn check(pod: &Map<String, Value>, here: &Place<'_>, scope: &mut Scope<'_, '_>) {
     restart_policy(pod.get("restartPolicy"), &here.field("restartPolicy"), scope);
@@ -44,7 +37,7 @@ pub(super) fn check(pod: &Map<String, Value>, here: &Place<'_>, scope: &mut Scop
                 }
             }
             "ephemeralContainers" if value.as_array().is_some_and(|list| !list.is_empty()) => {
-                scope.push(super::conflict(&place, "a template cannot have ephemeral containers"));
+                scope.push(conflict(&place, "a template cannot have ephemeral containers"));
             }
             _ => {}
         }
@@ -94,15 +87,14 @@ fn containers(pod: &Map<String, Value>, info: &Pod<'_>, here: &Place<'_>, scope:
     let mut seen: HashMap<&str, (&str, usize)> = HashMap::new();
     for (list, init) in [("containers", false), ("initContainers", true)] {
         let list_place = here.field(list);
-        for (i, container) in super::objects(pod.get(list)) {
+        for (i, container) in objects(pod.get(list)) {
             let place = list_place.index(i);
             if let Some(name) = text(container, "name").filter(|name| !name.is_empty()) {
                 if let Some((first, at)) = seen.get(name) {
                     let what = format!("{first}[{at}] has this name already");
                     let place = place.field("name");
                     scope.push(
-                        super::twice(code::TEMPLATE_DUPLICATE, &place, name, &what)
-                            .hint("rename one of the two"),
+                        twice(code::TEMPLATE_DUPLICATE, &place, name, &what).hint("rename one of the two"),
                     );
                 } else {
                     seen.insert(name, (list, i));
@@ -117,9 +109,9 @@ fn containers(pod: &Map<String, Value>, info: &Pod<'_>, here: &Place<'_>, scope:
 /// `checkHostPortConflicts`: one port of a node for one container.
 fn host_ports(pod: &Map<String, Value>, main: &Place<'_>, scope: &mut Scope<'_, '_>) {
     let mut seen = HashSet::new();
-    for (i, container) in super::objects(pod.get("containers")) {
-        for (j, port) in super::objects(container.get("ports")) {
-            let Some(number) = port.get("hostPort").and_then(super::whole).filter(|port| *port > 0) else {
+    for (i, container) in objects(pod.get("containers")) {
+        for (j, port) in objects(container.get("ports")) {
+            let Some(number) = port.get("hostPort").and_then(whole).filter(|port| *port > 0) else {
                 continue;
             };
             let address = text(port, "hostIP").unwrap_or_default();
@@ -163,7 +155,7 @@ fn node_selector(value: &Value, here: &Place<'_>, scope: &mut Scope<'_, '_>) {
 
 /// `ValidateTolerations`, less what depends on feature gates.
 fn tolerations(value: &Value, here: &Place<'_>, scope: &mut Scope<'_, '_>) {
-    for (i, toleration) in super::objects(Some(value)) {
+    for (i, toleration) in objects(Some(value)) {
         let place = here.index(i);
         if let Some(effect) = toleration.get("effect") {
             let allowed = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
@@ -174,9 +166,7 @@ fn tolerations(value: &Value, here: &Place<'_>, scope: &mut Scope<'_, '_>) {
         }
         let exists = text(toleration, "operator") == Some("Exists");
         if exists && text(toleration, "value").is_some_and(|value| !value.is_empty()) {
-            scope.push(
-                super::conflict(&place.field("value"), "operator Exists takes no value").hint("remove it"),
-            );
+            scope.push(conflict(&place.field("value"), "operator Exists takes no value").hint("remove it"));
         }
     }
 }

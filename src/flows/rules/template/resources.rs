@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{Scope, is_expression};
+use super::scope::{Scope, is_expression};
 use crate::k8s::name_rules;
 use crate::k8s::quantity::Quantity;
 use crate::problem::Problem;
@@ -12,7 +12,8 @@ use crate::problem::suggest::did_you_mean;
 
 const STANDARD: [&str; 3] = ["cpu", "memory", "ephemeral-storage"];
 
-/// Whether cpu or memory is asked for, by a request or by a limit that stands in for one.
+/// Checks requests and limits. Returns true if cpu or memory is asked for, by a request or by a limit that stands in
+/// for one.
 pub(super) fn check(resources: &Map<String, Value>, here: &Place<'_>, scope: &mut Scope<'_, '_>) -> bool {
     let (limits, requests) = (map(resources, "limits"), map(resources, "requests"));
     let mut asked = false;
@@ -68,7 +69,7 @@ fn amount(name: &str, value: &Value, place: &Place<'_>, scope: &mut Scope<'_, '_
         Err(error) => {
             scope.push(
                 Problem::invalid(code::QUANTITY, place, value.clone(), error.to_string())
-                    .maybe_hint(cure(value)),
+                    .maybe_hint(fix(value)),
             );
             return None;
         }
@@ -83,7 +84,7 @@ fn amount(name: &str, value: &Value, place: &Place<'_>, scope: &mut Scope<'_, '_
     Some(amount)
 }
 
-/// Read a quantity, unless it is none yet.
+/// Reads a quantity, unless it is an expression.
 pub(in crate::flows::rules) fn read(
     value: &Value,
 ) -> Option<Result<Quantity, crate::k8s::quantity::QuantityError>> {
@@ -93,8 +94,8 @@ pub(in crate::flows::rules) fn read(
     Quantity::from_value(value)
 }
 
-/// What was probably meant: `1GB`, `512MB`, `1gi`, `100K`.
-pub(in crate::flows::rules) fn cure(value: &Value) -> Option<String> {
+/// Suggests what was probably meant: `1GB`, `512MB`, `1gi`, `100K`.
+pub(in crate::flows::rules) fn fix(value: &Value) -> Option<String> {
     let text = value.as_str()?.trim();
     let end = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
     let (number, unit) = text.split_at(end);

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{Scope, conflict, text};
+use super::scope::{MAX_INT32, Scope, conflict, needed, one_of, text, within};
 use crate::problem::Problem;
 use crate::problem::code;
 use crate::problem::field_path::Place;
@@ -23,7 +23,7 @@ const DANGEROUS: [&str; 9] = [
 pub(super) fn pod(pod: &Map<String, Value>, here: &Place<'_>, scope: &mut Scope<'_, '_>) {
     for field in ["hostNetwork", "hostPID", "hostIPC"] {
         if pod.get(field) == Some(&Value::Bool(true)) {
-            told(&here.field(field), "shares a namespace of the node", scope);
+            warn(&here.field(field), "shares a namespace of the node", scope);
         }
     }
 }
@@ -32,7 +32,7 @@ pub(super) fn container(context: &Map<String, Value>, here: &Place<'_>, scope: &
     let on = |field: &str| context.get(field) == Some(&Value::Bool(true));
     let privileged = on("privileged");
     if privileged {
-        told(&here.field("privileged"), "has all rights on the node", scope);
+        warn(&here.field("privileged"), "has all rights on the node", scope);
         // `ValidateSecurityContext`
         if context.get("allowPrivilegeEscalation") == Some(&Value::Bool(false)) {
             scope.push(
@@ -41,20 +41,20 @@ pub(super) fn container(context: &Map<String, Value>, here: &Place<'_>, scope: &
             );
         }
     } else if on("allowPrivilegeEscalation") {
-        told(&here.field("allowPrivilegeEscalation"), "lets processes gain rights", scope);
+        warn(&here.field("allowPrivilegeEscalation"), "lets processes gain rights", scope);
     }
     for field in ["runAsUser", "runAsGroup"] {
         if let Some(value) = context.get(field) {
-            super::within(value, 0, super::MAX_INT32, &here.field(field), scope);
+            within(value, 0, MAX_INT32, &here.field(field), scope);
         }
     }
     if let Some(Value::Object(profile)) = context.get("seccompProfile")
         && let Some(kind) = profile.get("type")
     {
         let place = here.field("seccompProfile");
-        super::one_of(kind, &["RuntimeDefault", "Localhost", "Unconfined"], &place.field("type"), scope);
+        one_of(kind, &["RuntimeDefault", "Localhost", "Unconfined"], &place.field("type"), scope);
         if text(profile, "type") == Some("Localhost") {
-            super::needed(profile, "localhostProfile", &place, "type Localhost needs a profile", scope);
+            needed(profile, "localhostProfile", &place, "type Localhost needs a profile", scope);
         }
     }
     let added = context.get("capabilities").and_then(|capabilities| capabilities.get("add"));
@@ -65,11 +65,11 @@ pub(super) fn container(context: &Map<String, Value>, here: &Place<'_>, scope: &
             && DANGEROUS.contains(&name.trim_start_matches("CAP_"))
             && !privileged
         {
-            told(&place.index(i), &format!("{name} reaches beyond the container"), scope);
+            warn(&place.index(i), &format!("{name} reaches beyond the container"), scope);
         }
     }
 }
 
-pub(super) fn told(place: &Place<'_>, what: &str, scope: &mut Scope<'_, '_>) {
+pub(super) fn warn(place: &Place<'_>, what: &str, scope: &mut Scope<'_, '_>) {
     scope.push(Problem::warning(code::PRIVILEGED, place, what).hint("drop it if the step can do without"));
 }

@@ -55,7 +55,7 @@ fn which_source_of_a_volume_is_one_too_many_does_not_depend_on_the_order_of_keys
     }
 }
 
-/// What is told of the changed flow: `CODE field` each.
+/// Returns the problems of the changed flow: `CODE field` each.
 fn codes(changes: &[(&str, Value)]) -> Vec<String> {
     let step = "spec.steps[0].";
     let line = |problem: &Problem| {

@@ -5,15 +5,15 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value};
 
 use super::env::bare;
-use super::pod::Pod;
-use super::{Scope, conflict, is_expression, label, needed, risk, text};
+use super::risk;
+use super::scope::{MODES, Pod, Scope, conflict, is_expression, label, needed, objects, text, twice, within};
 use crate::problem::Problem;
 use crate::problem::code;
 use crate::problem::field_path::Place;
 
 pub(super) fn check<'a>(list: Option<&'a Value>, here: &Place<'_>, scope: &mut Scope<'_, '_>) -> Pod<'a> {
     let mut pod = Pod { volumes: BTreeSet::new(), unknown_volumes: false, has_resources: false };
-    for (i, volume) in super::objects(list) {
+    for (i, volume) in objects(list) {
         let place = here.index(i);
         needed(volume, "name", &place, "a volume needs a name", scope);
         if let Some(name) = text(volume, "name").filter(|name| !name.is_empty()) {
@@ -22,7 +22,7 @@ pub(super) fn check<'a>(list: Option<&'a Value>, here: &Place<'_>, scope: &mut S
             pod.unknown_volumes |= is_expression(name);
             if !pod.volumes.insert(name) {
                 let what = "another volume has this name";
-                scope.push(super::twice(code::TEMPLATE_DUPLICATE, &name_place, name, what));
+                scope.push(twice(code::TEMPLATE_DUPLICATE, &name_place, name, what));
             }
         }
         source(volume, &place, scope);
@@ -63,7 +63,7 @@ fn source(volume: &Map<String, Value>, here: &Place<'_>, scope: &mut Scope<'_, '
             }
             "hostPath" => {
                 needed(source, "path", &place, "a path is needed", scope);
-                risk::told(&place, "reaches into the node's files", scope);
+                risk::warn(&place, "reaches into the node's files", scope);
             }
             "emptyDir" => {
                 if let Some(size) = source.get("sizeLimit") {
@@ -79,7 +79,7 @@ fn source(volume: &Map<String, Value>, here: &Place<'_>, scope: &mut Scope<'_, '
 fn size_limit(size: &Value, place: &Place<'_>, scope: &mut Scope<'_, '_>) {
     let problem = match super::resources::read(size) {
         Some(Err(error)) => Problem::invalid(code::QUANTITY, place, size.clone(), error.to_string())
-            .maybe_hint(super::resources::cure(size)),
+            .maybe_hint(super::resources::fix(size)),
         Some(Ok(amount)) if amount.is_negative() => {
             Problem::invalid(code::QUANTITY, place, size.clone(), "must not be negative")
         }
@@ -91,15 +91,15 @@ fn size_limit(size: &Value, place: &Place<'_>, scope: &mut Scope<'_, '_>) {
 /// Permission bits of files, in decimal: 0 to 0777.
 fn mode(source: &Map<String, Value>, here: &Place<'_>, scope: &mut Scope<'_, '_>) {
     if let Some(mode) = source.get("defaultMode") {
-        super::within(mode, 0, super::MODES, &here.field("defaultMode"), scope);
+        within(mode, 0, MODES, &here.field("defaultMode"), scope);
     }
     let list = here.field("items");
-    for (i, item) in super::objects(source.get("items")) {
+    for (i, item) in objects(source.get("items")) {
         let place = list.index(i);
         needed(item, "key", &place, "a key is needed", scope);
         needed(item, "path", &place, "a path is needed", scope);
         if let Some(mode) = item.get("mode") {
-            super::within(mode, 0, super::MODES, &place.field("mode"), scope);
+            within(mode, 0, MODES, &place.field("mode"), scope);
         }
         if let Some(path) = text(item, "path")
             && (path.starts_with('/') || path.split('/').any(|part| part == ".."))

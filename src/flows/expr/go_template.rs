@@ -1,8 +1,10 @@
-//! Go template syntax: zen-flow's few forms have a modern spelling, the rest is refused with the CEL that says the same.
+//! Go template syntax: zen-flow's few forms have a modern spelling, the rest is refused with the CEL that says the
+//! same.
 
 use super::Scope;
+use super::fault::Fault;
 use super::names::show;
-use super::scan::Fault;
+use super::walk;
 use crate::problem::code;
 use crate::problem::suggest::did_you_mean;
 
@@ -108,7 +110,7 @@ fn operand(text: &str) -> String {
 }
 
 /// The modern spelling of one of zen-flow's: `.parameters.N`, `.StepStatus.X.Phase`, `.JobFlow.Name`.
-pub(super) fn modern(old: &str, _scope: &dyn Scope) -> Option<String> {
+pub(super) fn modern(old: &str) -> Option<String> {
     let names: Vec<&str> = old.strip_prefix('.')?.split('.').collect();
     match names.as_slice() {
         ["parameters", name] => Some(show("parameters", name)),
@@ -120,12 +122,12 @@ pub(super) fn modern(old: &str, _scope: &dyn Scope) -> Option<String> {
     }
 }
 
-/// Why a path with a leading dot is refused.
+/// Explains why a path with a leading dot is refused.
 pub(super) fn dotted(old: &str, offset: usize, scope: &dyn Scope) -> Fault {
     let fault = fault(offset, format!("`{old}` is Go template syntax, and expressions are CEL"));
     let names: Vec<&str> = old.trim_start_matches('.').split('.').collect();
     match names.as_slice() {
-        ["JobFlow", name] => match super::walk::nearest_flow_property(&lower_first(name)) {
+        ["JobFlow", name] => match walk::nearest_flow_property(&lower_first(name)) {
             Some(near) => fault.hint(format!("write `flow.{near}`")),
             None => fault.hint("write `flow.name`, `flow.namespace` or `flow.uid`"),
         },
@@ -146,7 +148,7 @@ pub(super) fn dotted(old: &str, offset: usize, scope: &dyn Scope) -> Fault {
     }
 }
 
-/// Why a single `|` is refused.
+/// Explains why a single `|` is refused.
 pub(super) fn pipe(text: &str, offset: usize) -> Fault {
     let name: String =
         text[offset + 1..].trim_start().chars().take_while(char::is_ascii_alphanumeric).take(32).collect();
@@ -159,11 +161,6 @@ pub(super) fn pipe(text: &str, offset: usize) -> Fault {
         "int" | "atoi" => fault.hint("write `int(VALUE)`"),
         _ => fault.hint(format!("CEL calls functions as f(VALUE), and has no `{name}`; for \"or\" write ||")),
     }
-}
-
-/// `root.name` in plain CEL.
-pub(super) fn select(root: &str, name: &str) -> String {
-    show(root, name)
 }
 
 fn lower_first(name: &str) -> String {

@@ -6,17 +6,17 @@ use serde_json::{Number, Value};
 
 use super::convert;
 use crate::flows::expr::{Expression, Part, Template, has_expression};
-use crate::flows::rules::shape;
-use crate::problem::field_path::{Path, Segment};
+use crate::flows::rules::fields;
+use crate::problem::field_path::{FieldPath, Segment};
 use crate::problem::schema::Shape;
 
-/// What a step's template looks like.
+/// The schema of a step's template.
 static TEMPLATE: LazyLock<Option<&'static Shape>> = LazyLock::new(|| {
-    shape::job_flow().at(&Path::default().field("spec").field("steps").index(0).field("template").0)
+    fields::job_flow().at(&FieldPath::default().field("spec").field("steps").index(0).field("template").0)
 });
 
-/// Where in a template there are texts with expressions, in the order of its keys.
-pub(super) fn find(template: &Value) -> Vec<(Path, &str)> {
+/// Finds the texts with expressions in a template, in the order of its keys.
+pub(super) fn find(template: &Value) -> Vec<(FieldPath, &str)> {
     let mut found = Vec::new();
     collect(template, *TEMPLATE, &mut Vec::new(), &mut found);
     found
@@ -26,10 +26,10 @@ fn collect<'t>(
     value: &'t Value,
     shape: Option<&Shape>,
     path: &mut Vec<Segment>,
-    found: &mut Vec<(Path, &'t str)>,
+    found: &mut Vec<(FieldPath, &'t str)>,
 ) {
     match value {
-        Value::String(text) if has_expression(text) => found.push((Path(path.clone()), text)),
+        Value::String(text) if has_expression(text) => found.push((FieldPath(path.clone()), text)),
         Value::Array(list) => {
             for (i, entry) in list.iter().enumerate() {
                 path.push(Segment::Index(i));
@@ -70,14 +70,14 @@ pub(super) fn only(template: &Template) -> Option<&Expression> {
     }
 }
 
-/// Whether the value of an env variable stands at a path of a template.
-pub(super) fn is_env_value(path: &Path) -> bool {
+/// Tests whether the value of an env variable stands at a path of a template.
+pub(super) fn is_env_value(path: &FieldPath) -> bool {
     matches!(path.0.as_slice(), [.., Segment::Field(env), Segment::Index(_), Segment::Field(value)]
         if env == "env" && value == "value")
 }
 
-/// What the Job schema wants at a path of a template, if it is no text.
-pub(super) fn wanted(path: &Path) -> Option<&'static Shape> {
+/// Returns the shape that the Job schema wants at a path of a template, if it is no text.
+pub(super) fn wanted(path: &FieldPath) -> Option<&'static Shape> {
     let shape = TEMPLATE.as_ref()?.at(&path.0)?;
     let text = matches!(shape, Shape::Any | Shape::Text { .. } | Shape::Quantity);
     (!text).then_some(shape)

@@ -1,4 +1,4 @@
-//! From problems to what the API server and kubectl understand.
+//! Turns problems into an answer that the API server and kubectl understand.
 
 use headworks_webhook::{Cause, Denial, Details, Review, Verdict};
 use serde_json::Value;
@@ -10,25 +10,25 @@ pub const MOST_CAUSES: usize = 50;
 /// The most warnings in one answer.
 pub const MOST_WARNINGS: usize = 10;
 
-/// What was found in one object, sorted out.
+/// The problems of one object, sorted by how the user hears of them.
 #[derive(Debug, Default)]
 pub struct Findings {
-    /// It is refused for these.
+    /// The object is refused for these.
     pub errors: Vec<Problem>,
-    /// The user is told of these.
+    /// The user is warned of these.
     pub warnings: Vec<Problem>,
-    /// The user is told of these too: they are errors that the stored object has already.
+    /// Warnings as well: errors that the stored object has already.
     pub ratcheted: Vec<Problem>,
 }
 
 impl Findings {
-    /// Sort problems by severity.
+    /// Sorts problems by severity.
     pub fn of(problems: impl IntoIterator<Item = Problem>) -> Self {
         let (errors, warnings) = problems.into_iter().partition(Problem::is_error);
         Self { errors, warnings, ratcheted: Vec::new() }
     }
 
-    /// Put the audit annotations, and where they belong the warnings, on a verdict.
+    /// Adds the audit annotations to a verdict, and the warnings if asked.
     pub fn annotate(&self, mut verdict: Verdict, with_warnings: bool) -> Verdict {
         if with_warnings {
             for line in self.warning_lines() {
@@ -47,6 +47,14 @@ impl Findings {
         verdict
     }
 
+    /// Refuses the object if there are errors, with its warnings beside them.
+    pub fn refusal(&self, details: Details) -> Option<Verdict> {
+        if self.errors.is_empty() {
+            return None;
+        }
+        Some(self.annotate(Verdict::deny(denial(details, &self.errors)), true))
+    }
+
     fn warning_lines(&self) -> Vec<String> {
         let all: Vec<&Problem> = self.ratcheted.iter().chain(&self.warnings).collect();
         let more = all.len().saturating_sub(MOST_WARNINGS);
@@ -58,7 +66,7 @@ impl Findings {
     }
 }
 
-/// What is refused: its group, kind and name, or what its name will be made from.
+/// Identifies the refused object: its group, kind, and name or `generateName`.
 pub fn details(review: &Review, object: &Value) -> Details {
     let metadata = object.get("metadata");
     let field =

@@ -1,13 +1,13 @@
-//! Values where Kubernetes expands `$(NAME)` once more: the kubelet replaces it by a variable of the container, and `$$`
-//! by `$`, in the values of `env`, in `command`, `args` and `subPathExpr` (`third_party/forked/golang/expansion`).
+//! Values where Kubernetes expands `$(NAME)` once more: the kubelet replaces it by a variable of the container, and
+//! `$$` by `$`, in the values of `env`, in `command`, `args` and `subPathExpr` (`third_party/forked/golang/expansion`).
 //!
 //! A value is text, so what the kubelet would make something of is written so that it comes out as it was. What the
 //! template's author wrote around it is left alone: there `$(NAME)` is meant.
 
-use crate::problem::field_path::{Path, Segment};
+use crate::problem::field_path::{FieldPath, Segment};
 
-/// Whether the kubelet expands the text at a path of a template.
-pub(super) fn is_expanded(path: &Path) -> bool {
+/// Tests whether the kubelet expands the text at a path of a template.
+pub(super) fn is_expanded(path: &FieldPath) -> bool {
     use Segment::{Field, Index};
     match path.0.as_slice() {
         [.., Field(list), Index(_), Field(field)] => {
@@ -21,7 +21,7 @@ pub(super) fn is_expanded(path: &Path) -> bool {
     }
 }
 
-/// Add a value so that the kubelet makes `text`, expanded, and the value as it is out of it.
+/// Appends a value so that the kubelet makes `text`, expanded, and the value as it is out of it.
 pub(super) fn push(text: &mut String, value: &str) {
     // A `$` that still looks for its partner would find it in the value.
     let open = text.bytes().rev().take_while(|byte| *byte == b'$').count() % 2 == 1;
@@ -38,7 +38,7 @@ pub(super) fn push(text: &mut String, value: &str) {
     }
 }
 
-/// Whether a single `$` before it does not stay as it is: the kubelet also breaks what is no ASCII there.
+/// Tests whether the kubelet changes a single `$` before this character: it also breaks characters beyond ASCII there.
 fn matters(next: char) -> bool {
     matches!(next, '$' | '(') || !next.is_ascii()
 }
@@ -102,7 +102,7 @@ mod tests {
         ) {
             let (mut text, mut expected) = (String::new(), String::new());
             for (around, value) in &parts {
-                // What the author wrote is expanded by itself: a bracket of his must not belong to a `$` before.
+                // The author's text is expanded by itself: a bracket in it must not belong to a `$` before it.
                 text.push_str(around);
                 expected.push_str(&expand(around));
                 push(&mut text, value);
@@ -114,8 +114,9 @@ mod tests {
 
     #[test]
     fn only_where_the_kubelet_expands() {
-        let container =
-            || Path::default().field("spec").field("template").field("spec").field("containers").index(0);
+        let container = || {
+            FieldPath::default().field("spec").field("template").field("spec").field("containers").index(0)
+        };
         assert!(is_expanded(&container().field("env").index(1).field("value")));
         assert!(is_expanded(&container().field("args").index(0)));
         assert!(is_expanded(&container().field("command").index(2)));
