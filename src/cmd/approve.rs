@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::cluster::{Connect, block_on, flow_name};
 use super::exit_status::ExitStatus;
-use super::flow_view::{Standing, flow_word, is_final, word};
+use super::flow_view::{FlowView, is_final};
 use super::words::{clean, list};
 
 /// An engine writes often; a decision is tried again after that many of its writes came between.
@@ -113,8 +113,8 @@ enum Before {
 
 /// Checks that the decision may be written. `None`: it is recorded already.
 fn judge(flow: &JobFlow, step: &str, decision: Decision) -> anyhow::Result<Option<Before>> {
-    let standing = Standing::new(flow);
-    let name = standing.name();
+    let view = FlowView::new(flow);
+    let name = view.name();
     let steps = &flow.spec.steps;
     let manual: Vec<&str> =
         steps.iter().filter(|step| step.is_manual()).map(|step| step.name.as_str()).collect();
@@ -122,7 +122,7 @@ fn judge(flow: &JobFlow, step: &str, decision: Decision) -> anyhow::Result<Optio
         [] => "it has no Manual steps".to_owned(),
         _ => format!("its Manual steps: {}", list(&manual, 10)),
     };
-    let Some(index) = standing.dag.find(step) else {
+    let Some(index) = view.dag.find(step) else {
         let hint = did_you_mean(step, manual.iter().copied());
         let hint = hint.or_else(|| did_you_mean(step, steps.iter().map(|step| step.name.as_str())));
         bail!("{name} has no step {step:?}; {}", hint.unwrap_or(offer));
@@ -130,18 +130,18 @@ fn judge(flow: &JobFlow, step: &str, decision: Decision) -> anyhow::Result<Optio
     if !steps[index].is_manual() {
         bail!("the step {step:?} of {name} runs a Job, nobody has to approve it; {offer}");
     }
-    let phase = standing.phase(index);
-    let by = standing.status(index).and_then(|status| status.approved_by.as_deref());
+    let phase = view.phase(index);
+    let by = view.status(index).and_then(|status| status.approved_by.as_deref());
     let by = by.map(|by| format!(" (decided by {})", clean(by))).unwrap_or_default();
     let same = phase == decision.phase();
     if is_final(phase) && !(same && is_decided(flow, step, decision)) {
-        bail!("the step {step:?} of {name} is {} already{by}; that is final", word(phase));
+        bail!("the step {step:?} of {name} is {} already{by}; that is final", phase.as_str());
     }
     if is_decided(flow, step, decision) {
         return Ok(None);
     }
-    if let Some(over) = standing.flow_phase().filter(|_| standing.is_over()) {
-        bail!("{name} is {} already; there is nothing left to decide", flow_word(over));
+    if let Some(over) = view.flow_phase().filter(|_| view.is_over()) {
+        bail!("{name} is {} already; there is nothing left to decide", over.as_str());
     }
     Ok(Some(if annotation(flow, APPROVED_PREFIX, step).is_some() {
         Before::Otherwise
@@ -160,13 +160,13 @@ fn is_decided(flow: &JobFlow, step: &str, decision: Decision) -> bool {
 
 fn already(flow: &JobFlow, step: &str, decision: Decision) -> String {
     let by = annotation(flow, APPROVED_BY_PREFIX, step).map(|by| format!(", by {}", clean(by)));
-    let name = Standing::new(flow).name();
+    let name = FlowView::new(flow).name();
     format!("{step} of {name} is {} already{}", decision.verb(), by.unwrap_or_default())
 }
 
 /// The line that reports the decision and its effect.
 fn done(flow: &JobFlow, step: &str, decision: Decision, before: &Before) -> String {
-    let standing = Standing::new(flow);
+    let view = FlowView::new(flow);
     let by = match annotation(flow, APPROVED_BY_PREFIX, step) {
         Some(by) => format!("recorded as {}", clean(by)),
         None => "nobody recorded who: the webhook of headworks is not installed".to_owned(),
@@ -176,8 +176,8 @@ fn done(flow: &JobFlow, step: &str, decision: Decision, before: &Before) -> Stri
         Before::Otherwise if decision == Decision::Approve => ", which was rejected before",
         Before::Otherwise => ", which was approved before",
     };
-    let index = standing.dag.find(step);
-    let waits = index.is_some_and(|index| standing.phase(index) == StepPhase::PendingApproval);
+    let index = view.dag.find(step);
+    let waits = index.is_some_and(|index| view.phase(index) == StepPhase::PendingApproval);
     let forgiven = index.is_some_and(|index| flow.spec.steps[index].continue_on_failure == Some(true));
     let effect = match (decision, waits, forgiven) {
         (Decision::Approve, true, _) => "the flow goes on",
@@ -186,7 +186,7 @@ fn done(flow: &JobFlow, step: &str, decision: Decision, before: &Before) -> Stri
         (Decision::Reject, true, false) => "the step fails, and the flow with it",
         (Decision::Reject, false, false) => "the step fails when the flow gets there, and the flow with it",
     };
-    format!("{} {step} of {}{change} ({by}); {effect}", decision.verb(), standing.name())
+    format!("{} {step} of {}{change} ({by}); {effect}", decision.verb(), view.name())
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! PURE: where a flow and its steps stand, in words.
+//! PURE: a flow with its status, as commands show it.
 
 use std::collections::HashMap;
 
@@ -10,21 +10,11 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::words::{clean, list};
 
-/// A flow and what is known of it.
-pub(crate) struct Standing<'a> {
+/// A flow and the statuses of its steps.
+pub(crate) struct FlowView<'a> {
     pub(crate) flow: &'a JobFlow,
     pub(crate) dag: Dag<'a>,
     known: HashMap<&'a str, &'a StepStatus>,
-}
-
-/// A step's phase, as expressions and statuses write it.
-pub(crate) fn word(phase: StepPhase) -> &'static str {
-    phase.as_str()
-}
-
-/// A flow's phase, as statuses write it.
-pub(crate) fn flow_word(phase: FlowPhase) -> &'static str {
-    phase.as_str()
 }
 
 /// True for the phases that a step never leaves.
@@ -34,16 +24,15 @@ pub(crate) fn is_final(phase: StepPhase) -> bool {
 
 /// The index of a step in its flow.
 pub(crate) fn step_index(flow: &JobFlow, step: &str) -> anyhow::Result<usize> {
-    let standing = Standing::new(flow);
-    standing.dag.find(step).ok_or_else(|| {
-        let hint = did_you_mean(step, standing.dag.names().iter().copied());
-        let hint =
-            hint.unwrap_or_else(|| format!("list them with: headworks status {}", standing.argument()));
-        anyhow::anyhow!("{} has no step {step:?}; {hint}", standing.name())
+    let view = FlowView::new(flow);
+    view.dag.find(step).ok_or_else(|| {
+        let hint = did_you_mean(step, view.dag.names().iter().copied());
+        let hint = hint.unwrap_or_else(|| format!("list them with: headworks status {}", view.argument()));
+        anyhow::anyhow!("{} has no step {step:?}; {hint}", view.name())
     })
 }
 
-impl<'a> Standing<'a> {
+impl<'a> FlowView<'a> {
     pub(crate) fn new(flow: &'a JobFlow) -> Self {
         let steps = flow.status.iter().flat_map(|status| &status.steps);
         Self {
@@ -73,7 +62,7 @@ impl<'a> Standing<'a> {
 
     /// True once the flow will not change any more.
     pub(crate) fn is_over(&self) -> bool {
-        matches!(self.flow_phase(), Some(FlowPhase::Succeeded | FlowPhase::Failed))
+        self.flow_phase().is_some_and(FlowPhase::is_over)
     }
 
     /// The time that the flow has been running, or ran.

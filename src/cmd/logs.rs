@@ -9,7 +9,7 @@ use kube::api::LogParams;
 
 use super::cluster::{Cluster, Connect, block_on, flow_name};
 use super::exit_status::ExitStatus;
-use super::flow_view::{Standing, is_final, step_index, word};
+use super::flow_view::{FlowView, is_final, step_index};
 use super::style::Style;
 use print::{prefix, warn, write_line};
 use selection::Selection;
@@ -125,12 +125,12 @@ async fn once(
 
 /// The reason for having nothing to show.
 fn nothing(flow: &JobFlow, selection: &Selection, listing: &Listing) -> anyhow::Error {
-    let standing = Standing::new(flow);
-    let argument = standing.argument();
+    let view = FlowView::new(flow);
+    let argument = view.argument();
     let Some(step) = selection.only else {
-        return anyhow::anyhow!("no step of {} has logs; see: headworks status {argument}", standing.name());
+        return anyhow::anyhow!("no step of {} has logs; see: headworks status {argument}", view.name());
     };
-    let (name, phase) = (standing.dag.name(step), standing.phase(step));
+    let (name, phase) = (view.dag.name(step), view.phase(step));
     let see = format!("see: headworks why {argument} {name}");
     if let Some(unknown) = unknown(selection, listing) {
         return anyhow::anyhow!("step {name:?} has {unknown}");
@@ -138,9 +138,9 @@ fn nothing(flow: &JobFlow, selection: &Selection, listing: &Listing) -> anyhow::
     match phase {
         StepPhase::Pending => anyhow::anyhow!("step {name:?} has not started; {see}"),
         _ if listing.attempts.is_empty() && is_final(phase) => {
-            let had = standing.status(step).is_some_and(|status| status.job_ref.is_some());
+            let had = view.status(step).is_some_and(|status| status.job_ref.is_some());
             let what = if had { "its Job is gone, and its logs with it" } else { "it has no Job" };
-            anyhow::anyhow!("step {name:?} is {}, and {what}; {see}", word(phase))
+            anyhow::anyhow!("step {name:?} is {}, and {what}; {see}", phase.as_str())
         }
         _ if listing.pods == 0 && is_final(phase) => {
             anyhow::anyhow!("the pods of step {name:?} are gone, and their logs with them")

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::cluster::{Cluster, Connect, block_on, flow_name};
 use super::exit_status::ExitStatus;
-use super::flow_view::Standing;
+use super::flow_view::FlowView;
 use super::style::Style;
 use view::View;
 
@@ -70,7 +70,7 @@ async fn watched(
     } else {
         follow::listed(cluster, name, first, style, out).await?
     };
-    Ok(match Standing::new(&last).flow_phase() {
+    Ok(match FlowView::new(&last).flow_phase() {
         Some(FlowPhase::Failed) => ExitStatus::Wrong,
         _ => ExitStatus::Sound,
     })

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::cluster::{Connect, block_on, flow_name};
 use super::exit_status::ExitStatus;
-use super::flow_view::{Standing, step_index};
+use super::flow_view::{FlowView, step_index};
 use super::style::Style;
 
 mod diagnose;
@@ -43,7 +43,7 @@ pub(super) fn run(args: &Args, style: Style, out: &mut dyn Write) -> anyhow::Res
         let flow = cluster.flow(flow).await?;
         let index = step_index(&flow, step)?;
         let seen = seen::read(&cluster, &flow, index).await;
-        write!(out, "{}", text::text(&Standing::new(&flow), index, &seen, Timestamp::now(), style))?;
+        write!(out, "{}", text::text(&FlowView::new(&flow), index, &seen, Timestamp::now(), style))?;
         Ok(ExitStatus::Sound)
     })
 }

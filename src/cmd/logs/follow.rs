@@ -16,7 +16,7 @@ use super::print::{prefix, warn, write_line};
 use super::selection::Selection;
 use super::source::{self, Source};
 use crate::cmd::cluster::Cluster;
-use crate::cmd::flow_view::{Standing, is_final};
+use crate::cmd::flow_view::{FlowView, is_final};
 
 /// Ticks between two listings while nothing in particular is expected: the next pod of a Job that has many.
 const SLOW: u32 = 5;
@@ -104,17 +104,17 @@ pub(super) async fn follow(
 
 /// True once nothing more will start.
 fn is_over(flow: &JobFlow, selection: &Selection) -> bool {
-    let standing = Standing::new(flow);
-    standing.is_over() || selection.only.is_some_and(|step| is_final(standing.phase(step)))
+    let view = FlowView::new(flow);
+    view.is_over() || selection.only.is_some_and(|step| is_final(view.phase(step)))
 }
 
 /// True while a running step has an attempt whose log was not opened yet.
 fn expects(flow: &JobFlow, selection: &Selection, opened: &HashSet<Source>) -> bool {
-    let standing = Standing::new(flow);
-    (0..standing.dag.len()).any(|step| {
-        let attempt = standing.status(step).and_then(|status| status.attempt).unwrap_or(1);
+    let view = FlowView::new(flow);
+    (0..view.dag.len()).any(|step| {
+        let attempt = view.status(step).and_then(|status| status.attempt).unwrap_or(1);
         selection.only.is_none_or(|only| only == step)
-            && standing.phase(step) == StepPhase::Running
-            && !opened.iter().any(|one| one.step == standing.dag.name(step) && one.attempt == attempt)
+            && view.phase(step) == StepPhase::Running
+            && !opened.iter().any(|one| one.step == view.dag.name(step) && one.attempt == attempt)
     })
 }

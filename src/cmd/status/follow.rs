@@ -13,7 +13,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::screen::{self, Canvas};
 use super::view::{View, changes};
 use crate::cmd::cluster::Cluster;
-use crate::cmd::flow_view::Standing;
+use crate::cmd::flow_view::FlowView;
 use crate::cmd::style::Style;
 
 /// The flow, whenever it changes. An error that a new try may heal is told and passed over.
@@ -35,7 +35,7 @@ pub(super) async fn drawn(
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut flow, mut canvas, mut trouble) = (first, Canvas::default(), None::<String>);
     loop {
-        let over = Standing::new(&flow).is_over();
+        let over = FlowView::new(&flow).is_over();
         let size = screen::size();
         // A drawing that is higher than the window could not be drawn over; the last one needs not be.
         let height = size.filter(|_| !over).map(|size| size.height.saturating_sub(2));
@@ -72,7 +72,7 @@ pub(super) async fn listed(
     out.flush()?;
     let mut versions = Box::pin(versions(cluster, name));
     let mut flow = first;
-    while !Standing::new(&flow).is_over() {
+    while !FlowView::new(&flow).is_over() {
         match versions.next().await {
             Some(Ok(Some(version))) => {
                 let now = Timestamp::now().round(Unit::Second)?;

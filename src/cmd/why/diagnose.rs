@@ -9,46 +9,46 @@ use k8s_openapi::api::batch::v1::Job;
 use super::diagnosis::Diagnosis;
 use super::pods::trouble;
 use super::seen::Seen;
-use crate::cmd::flow_view::{Standing, flow_word, word};
+use crate::cmd::flow_view::FlowView;
 use crate::cmd::words::{clean, list, span};
 
 /// Finds the reason for the phase of `step`.
-pub(super) fn diagnose(standing: &Standing<'_>, step: usize, seen: &Seen, now: Timestamp) -> Diagnosis {
-    let Some(phase) = standing.flow_phase() else {
+pub(super) fn diagnose(view: &FlowView<'_>, step: usize, seen: &Seen, now: Timestamp) -> Diagnosis {
+    let Some(phase) = view.flow_phase() else {
         return Diagnosis::new("headworks has not looked at this flow")
             .fix("does it run? kubectl -n headworks-system get pods");
     };
     let empty = StepStatus::default();
-    let status = standing.status(step).unwrap_or(&empty);
-    let mut diagnosis = match standing.phase(step) {
-        StepPhase::Pending => pending(standing, step, status, now),
-        StepPhase::Running => running(standing, step, status, seen, now),
-        StepPhase::PendingApproval => approval(standing, step, status, now),
+    let status = view.status(step).unwrap_or(&empty);
+    let mut diagnosis = match view.phase(step) {
+        StepPhase::Pending => pending(view, step, status, now),
+        StepPhase::Running => running(view, step, status, seen, now),
+        StepPhase::PendingApproval => approval(view, step, status, now),
         StepPhase::Succeeded => succeeded(status),
-        StepPhase::Failed => failed(standing, step, status, seen),
-        StepPhase::Skipped | StepPhase::Cancelled => passed_over(standing, step, status),
+        StepPhase::Failed => failed(view, step, status, seen),
+        StepPhase::Skipped | StepPhase::Cancelled => passed_over(view, step, status),
         StepPhase::Unknown => Diagnosis::new("its phase was written by another version of headworks")
             .fix("ask with the headworks that runs in the cluster: headworks --version"),
     };
     if diagnosis.why.is_empty() {
-        diagnosis.why = format!("nothing more is known; the flow is {}", flow_word(phase));
+        diagnosis.why = format!("nothing more is known; the flow is {}", phase.as_str());
     }
     if diagnosis.logs {
-        let command = format!("headworks logs {} {}", standing.argument(), standing.dag.name(step));
+        let command = format!("headworks logs {} {}", view.argument(), view.dag.name(step));
         diagnosis.fixes.insert(0, command);
     }
     diagnosis
 }
 
-fn pending(standing: &Standing<'_>, step: usize, status: &StepStatus, now: Timestamp) -> Diagnosis {
+fn pending(view: &FlowView<'_>, step: usize, status: &StepStatus, now: Timestamp) -> Diagnosis {
     let waiting = status.waiting.as_ref();
     let said =
         waiting.and_then(|waiting| waiting.message.as_deref()).map(clean).filter(|said| !said.is_empty());
     let with = |text: &str| said.as_ref().map_or_else(|| text.to_owned(), |said| format!("{text}: {said}"));
-    let argument = standing.argument();
+    let argument = view.argument();
     let patch =
         |spec: &str| format!("kubectl patch jobflow {argument} --type=merge -p '{{\"spec\":{spec}}}'");
-    let due = standing.due(step).filter(|due| *due > now);
+    let due = view.due(step).filter(|due| *due > now);
     let due = due.map(|due| format!(", in {}", span(due.duration_since(now)))).unwrap_or_default();
     match waiting.map(|waiting| waiting.reason.as_str()) {
         Some("Suspended") => Diagnosis::new(with("the flow is suspended"))
@@ -63,7 +63,7 @@ fn pending(standing: &Standing<'_>, step: usize, status: &StepStatus, now: Times
         Some("Retry") => Diagnosis::new(format!("{}{due}", with("it waits for its next attempt"))).logs(),
         Some("Quota") => Diagnosis::new(with("the namespace's quota is used up"))
             .fix("free some, or have it raised; it is tried again by itself")
-            .fix(format!("kubectl -n {} describe resourcequota", standing.namespace())),
+            .fix(format!("kubectl -n {} describe resourcequota", view.namespace())),
         Some("Reference") if said.as_ref().is_some_and(|said| said.contains("may not read")) => {
             Diagnosis::new(with("a ConfigMap or Secret cannot be read"))
                 .fix("grant the right; the step starts by itself then")
@@ -76,8 +76,8 @@ fn pending(standing: &Standing<'_>, step: usize, status: &StepStatus, now: Times
             "{}{due}",
             with("the API server did not take its Job, and is asked again")
         )),
-        reason => match blockers(standing, step) {
-            blockers if !blockers.is_empty() => waits_for(standing, &blockers, now),
+        reason => match blockers(view, step) {
+            blockers if !blockers.is_empty() => waits_for(view, &blockers, now),
             _ => match reason {
                 Some(reason) => Diagnosis::new(with(&clean(reason))),
                 None => Diagnosis::new("nothing keeps it: it is about to start"),
@@ -87,13 +87,13 @@ fn pending(standing: &Standing<'_>, step: usize, status: &StepStatus, now: Times
 }
 
 /// The unfinished ancestors that wait for no other step: what all the waiting comes down to.
-fn blockers(standing: &Standing<'_>, step: usize) -> Vec<usize> {
-    let (mut seen, mut found, mut stack) = (BTreeSet::new(), BTreeSet::new(), standing.unfinished(step));
+fn blockers(view: &FlowView<'_>, step: usize) -> Vec<usize> {
+    let (mut seen, mut found, mut stack) = (BTreeSet::new(), BTreeSet::new(), view.unfinished(step));
     while let Some(step) = stack.pop() {
         if !seen.insert(step) {
             continue;
         }
-        match standing.unfinished(step) {
+        match view.unfinished(step) {
             none if none.is_empty() => _ = found.insert(step),
             more => stack.extend(more),
         }
@@ -101,34 +101,27 @@ fn blockers(standing: &Standing<'_>, step: usize) -> Vec<usize> {
     found.into_iter().collect()
 }
 
-fn waits_for(standing: &Standing<'_>, blockers: &[usize], now: Timestamp) -> Diagnosis {
+fn waits_for(view: &FlowView<'_>, blockers: &[usize], now: Timestamp) -> Diagnosis {
     let told: Vec<String> = blockers
         .iter()
         .map(|&step| {
-            let since =
-                standing.took(step, now).map(|took| format!(" for {}", span(took))).unwrap_or_default();
-            format!("{} ({}{since})", standing.dag.name(step), word(standing.phase(step)))
+            let since = view.took(step, now).map(|took| format!(" for {}", span(took))).unwrap_or_default();
+            format!("{} ({}{since})", view.dag.name(step), view.phase(step).as_str())
         })
         .collect();
     let told: Vec<&str> = told.iter().map(String::as_str).collect();
     let mut diagnosis = Diagnosis::new(format!("it waits for {}", list(&told, 5)));
     for &step in blockers.iter().take(3) {
-        let name = standing.dag.name(step);
-        diagnosis = diagnosis.fix(match standing.phase(step) {
-            StepPhase::PendingApproval => format!("headworks approve {} {name}", standing.argument()),
-            _ => format!("headworks why {} {name}", standing.argument()),
+        let name = view.dag.name(step);
+        diagnosis = diagnosis.fix(match view.phase(step) {
+            StepPhase::PendingApproval => format!("headworks approve {} {name}", view.argument()),
+            _ => format!("headworks why {} {name}", view.argument()),
         });
     }
     diagnosis
 }
 
-fn running(
-    standing: &Standing<'_>,
-    step: usize,
-    status: &StepStatus,
-    seen: &Seen,
-    now: Timestamp,
-) -> Diagnosis {
+fn running(view: &FlowView<'_>, step: usize, status: &StepStatus, seen: &Seen, now: Timestamp) -> Diagnosis {
     if let Some(diagnosis) =
         seen.pods.iter().rev().find_map(|pod| trouble(pod, seen.last_job(), &seen.events))
     {
@@ -149,7 +142,7 @@ fn running(
     if last.job.spec.as_ref().is_some_and(|spec| spec.suspend == Some(true)) {
         return Diagnosis::new("its Job is suspended").fix(format!(
             "kubectl -n {} patch job {} --type=merge -p '{{\"spec\":{{\"suspend\":false}}}}'",
-            standing.namespace(),
+            view.namespace(),
             last.job.metadata.name.as_deref().unwrap_or_default()
         ));
     }
@@ -161,22 +154,22 @@ fn running(
             None => Diagnosis::new("its Job has no pod yet"),
         };
     }
-    let took = standing.took(step, now).map(|took| format!(" for {}", span(took))).unwrap_or_default();
+    let took = view.took(step, now).map(|took| format!(" for {}", span(took))).unwrap_or_default();
     let diagnosis = Diagnosis::new(format!("it runs{took}, and nothing is wrong with its pods")).logs();
-    match standing.flow.spec.steps[step].timeout_seconds {
+    match view.flow.spec.steps[step].timeout_seconds {
         Some(limit) => diagnosis.fix(format!("it is ended after {limit} s (timeoutSeconds)")),
         None => diagnosis,
     }
 }
 
-fn approval(standing: &Standing<'_>, step: usize, status: &StepStatus, now: Timestamp) -> Diagnosis {
-    let asks = standing.flow.spec.steps[step].message.as_deref();
+fn approval(view: &FlowView<'_>, step: usize, status: &StepStatus, now: Timestamp) -> Diagnosis {
+    let asks = view.flow.spec.steps[step].message.as_deref();
     let asks = asks.map(|asks| format!(": {}", clean(asks))).unwrap_or_default();
     let until = status.waiting.as_ref().and_then(|waiting| waiting.until.as_ref()).map(|until| until.0);
     let until = until
         .filter(|until| *until > now)
         .map(|until| format!("; it fails in {} (timeoutSeconds)", span(until.duration_since(now))));
-    let (argument, name) = (standing.argument(), standing.dag.name(step));
+    let (argument, name) = (view.argument(), view.dag.name(step));
     Diagnosis::new(format!("somebody has to approve it{asks}{}", until.unwrap_or_default()))
         .fix(format!("headworks approve {argument} {name}"))
         .fix(format!("headworks reject {argument} {name}"))
@@ -189,7 +182,7 @@ fn succeeded(status: &StepStatus) -> Diagnosis {
     })
 }
 
-fn failed(standing: &Standing<'_>, step: usize, status: &StepStatus, seen: &Seen) -> Diagnosis {
+fn failed(view: &FlowView<'_>, step: usize, status: &StepStatus, seen: &Seen) -> Diagnosis {
     let said = status.message.as_deref().map(clean).filter(|said| !said.is_empty());
     let reason = status.reason.as_deref().unwrap_or_default();
     let told = match (reason, said) {
@@ -209,7 +202,7 @@ fn failed(standing: &Standing<'_>, step: usize, status: &StepStatus, seen: &Seen
         "JobRefused" => Diagnosis::new(told).fix("mend the step's template").fix(again),
         "Rejected" => Diagnosis::new(told),
         "StepTimeout" => {
-            let limit = standing.flow.spec.steps[step].timeout_seconds;
+            let limit = view.flow.spec.steps[step].timeout_seconds;
             let limit = limit.map(|limit| format!(" (timeoutSeconds: {limit})")).unwrap_or_default();
             Diagnosis::new(format!("{told}{limit}")).fix("give it more time, or let it do less").logs()
         }
@@ -228,8 +221,8 @@ fn failed(standing: &Standing<'_>, step: usize, status: &StepStatus, seen: &Seen
     }
 }
 
-fn passed_over(standing: &Standing<'_>, step: usize, status: &StepStatus) -> Diagnosis {
-    let mut diagnosis = Diagnosis::new(standing.note(step));
+fn passed_over(view: &FlowView<'_>, step: usize, status: &StepStatus) -> Diagnosis {
+    let mut diagnosis = Diagnosis::new(view.note(step));
     if status.reason.as_deref() == Some("WhenFalse") {
         diagnosis.why += "; the expression and what it saw stand below";
         return diagnosis;
@@ -237,11 +230,11 @@ fn passed_over(standing: &Standing<'_>, step: usize, status: &StepStatus) -> Dia
     // Back to where it began.
     let (mut seen, mut stack) = (BTreeSet::new(), vec![step]);
     while let Some(step) = stack.pop() {
-        for before in standing.dag.dependencies(step).filter(|&before| seen.insert(before)) {
-            match standing.phase(before) {
+        for before in view.dag.dependencies(step).filter(|&before| seen.insert(before)) {
+            match view.phase(before) {
                 StepPhase::Failed | StepPhase::Cancelled => {
-                    let name = standing.dag.name(before);
-                    diagnosis = diagnosis.fix(format!("headworks why {} {name}", standing.argument()));
+                    let name = view.dag.name(before);
+                    diagnosis = diagnosis.fix(format!("headworks why {} {name}", view.argument()));
                 }
                 StepPhase::Skipped => stack.push(before),
                 _ => {}
@@ -250,12 +243,11 @@ fn passed_over(standing: &Standing<'_>, step: usize, status: &StepStatus) -> Dia
     }
     if diagnosis.fixes.is_empty() && matches!(status.reason.as_deref(), Some("FlowFailed" | "UpstreamFailed"))
     {
-        let forgiven = |step: usize| standing.flow.spec.steps[step].continue_on_failure == Some(true);
-        let first = (0..standing.dag.len())
-            .find(|&step| standing.phase(step) == StepPhase::Failed && !forgiven(step));
+        let forgiven = |step: usize| view.flow.spec.steps[step].continue_on_failure == Some(true);
+        let first =
+            (0..view.dag.len()).find(|&step| view.phase(step) == StepPhase::Failed && !forgiven(step));
         if let Some(first) = first {
-            diagnosis =
-                diagnosis.fix(format!("headworks why {} {}", standing.argument(), standing.dag.name(first)));
+            diagnosis = diagnosis.fix(format!("headworks why {} {}", view.argument(), view.dag.name(first)));
         }
     }
     diagnosis

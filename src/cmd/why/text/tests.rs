@@ -26,8 +26,8 @@ fn said(flow: &JobFlow, step: &str) -> String {
 }
 
 fn said_of(flow: &JobFlow, step: &str, seen: &Seen) -> String {
-    let standing = Standing::new(flow);
-    text(&standing, standing.dag.find(step).unwrap(), seen, at(100), Style::NONE)
+    let view = FlowView::new(flow);
+    text(&view, view.dag.find(step).unwrap(), seen, at(100), Style::NONE)
 }
 
 /// A pod with one container in this state.
