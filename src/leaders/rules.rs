@@ -12,7 +12,6 @@ use k8s_openapi::api::core::v1::Service;
 use serde_json::{Map, Value};
 
 use crate::k8s::name_rules;
-use crate::names::LEADER_PREFIX;
 use crate::names::leader;
 use crate::problem::code;
 use crate::problem::faults::{Faults, in_order, kubernetes};
@@ -21,11 +20,12 @@ use crate::problem::schema::Shape;
 use crate::problem::{Problem, Problems};
 
 mod annotations;
-mod fields;
 mod outlook;
 mod owned;
+mod read;
 
-use fields::{annotation, text};
+use read::{annotation, leader_annotations, text};
+
 pub use outlook::{SelectedPods, outlook};
 
 /// Reports every problem of a Service that is about to be written, in the order of the schema. `old` is the object that
@@ -69,12 +69,6 @@ fn judge(object: &Value, old: Option<&Value>) -> Vec<Problem> {
 fn shape() -> &'static Shape {
     static SHAPE: LazyLock<Shape> = LazyLock::new(kubernetes::<Service>);
     &SHAPE
-}
-
-/// The annotations of an object, if one of them is ours.
-fn leader_annotations(object: &Value) -> Option<&Map<String, Value>> {
-    let annotations = object.get("metadata")?.get("annotations")?.as_object()?;
-    annotations.keys().any(|key| key.starts_with(LEADER_PREFIX)).then_some(annotations)
 }
 
 fn spec(object: &Value, out: &mut Problems) {
