@@ -54,7 +54,7 @@ impl Shape {
     pub(crate) fn steps(&self) -> Vec<Vec<usize>> {
         match self.graph {
             Graph::Chain(length) => {
-                (0..length).map(|place| place.checked_sub(1).into_iter().collect()).collect()
+                (0..length).map(|index| index.checked_sub(1).into_iter().collect()).collect()
             }
             Graph::FanOut(width) => {
                 let mut steps = vec![Vec::new()];
@@ -71,9 +71,9 @@ impl Shape {
             .steps()
             .into_iter()
             .enumerate()
-            .map(|(place, before)| {
-                let before: Vec<String> = before.into_iter().map(|place| format!("s{place}")).collect();
-                json!({"name": format!("s{place}"), "dependencies": before, "template": {"spec": job_spec()}})
+            .map(|(index, before)| {
+                let before: Vec<String> = before.into_iter().map(|index| format!("s{index}")).collect();
+                json!({"name": format!("s{index}"), "dependencies": before, "template": {"spec": job_spec()}})
             })
             .collect();
         json!({

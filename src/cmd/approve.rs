@@ -83,7 +83,7 @@ pub(super) fn run(args: &Args, decision: Decision, out: &mut dyn Write) -> anyho
                 writeln!(out, "{}", already(&seen, step, decision))?;
                 return Ok(ExitStatus::Sound);
             };
-            // Only over what was judged, so that of two people who decide at once the second is told.
+            // The resourceVersion makes it a conflict if two people decide at the same time: the second is told.
             let patch = json!({"metadata": {
                 "resourceVersion": seen.metadata.resource_version,
                 "annotations": {format!("{APPROVED_PREFIX}{step}"): decision.annotation()},

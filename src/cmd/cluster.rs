@@ -1,4 +1,4 @@
-//! The cluster that a command looks at: chosen as kubectl chooses it, and its refusals in words that tell what to do.
+//! The cluster that a command reads, chosen as kubectl chooses it. Its errors are explained with what to do.
 
 use std::path::PathBuf;
 use std::time::Duration;

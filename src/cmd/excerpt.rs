@@ -62,7 +62,7 @@ pub(crate) fn excerpt(
     writeln!(out)
 }
 
-/// The part of a line around a column (from 0), control characters as blanks, and the column's place in it.
+/// The part of a line around a column (from 0), control characters as blanks, and the column within that part.
 fn window(line: &str, column: usize) -> (String, usize) {
     let clean = |c: char| if c.is_control() { ' ' } else { c };
     let line = line.trim_end();

@@ -17,7 +17,8 @@ pub(crate) struct FlowView<'a> {
     known: HashMap<&'a str, &'a StepStatus>,
 }
 
-/// True for the phases that a step never leaves.
+/// True for the phases that a step never leaves. `Unknown`, of a newer version, counts as one: nothing is known that
+/// the step could wait for.
 pub(crate) fn is_final(phase: StepPhase) -> bool {
     !matches!(phase, StepPhase::Pending | StepPhase::Running | StepPhase::PendingApproval)
 }

@@ -137,7 +137,7 @@ fn explain(service: &str, why: &Why, out: &mut dyn Write) -> anyhow::Result<Exit
         let since = status.since.map(|since| age(Timestamp::now().duration_since(since)));
         let since = since.map(|since| format!(", for {since}")).unwrap_or_default();
         writeln!(out, "  {}{since}; {} may lead", status.reason, status.candidates)?;
-        for condition in status.conditions.iter().filter(|told| !why.conflicts.contains(told)) {
+        for condition in status.conditions.iter().filter(|condition| !why.conflicts.contains(condition)) {
             writeln!(out, "  {condition}")?;
         }
         for port in &status.unresolved_ports {

@@ -106,7 +106,7 @@ fn log_filter(text: &str) -> Result<String, String> {
 }
 
 impl Run {
-    /// Run until told to stop.
+    /// Runs until a signal stops it.
     pub(super) fn run(self) -> anyhow::Result<()> {
         telemetry::start(self.log_format, telemetry::filter(&self.log)?)?;
         telemetry::log_panics_without_payload();
@@ -171,7 +171,7 @@ impl Run {
             "serving admission"
         );
         let served = tokio::spawn(checks.serve(probes, stopped.clone().cancelled_owned()));
-        // Another replica can run the flows at once, while this one still answers admission.
+        // Another replica can run the flows immediately, while this one still answers admission.
         let hand_over = {
             let shutdown = shutdown.clone();
             tokio::spawn(async move {
@@ -203,7 +203,7 @@ impl Run {
         Ok(Some(client::client(config, calls, ages)?))
     }
 
-    /// Start whatever feeds `identity`.
+    /// Starts the task that keeps the certificate of `identity` fresh.
     fn keep_certificate(
         &self,
         client: Option<&kube::Client>,
@@ -218,7 +218,7 @@ impl Run {
         };
         match client.filter(|_| self.cert_mode == CertMode::Managed) {
             None => {
-                // The Secret's name is the mount's affair: what is told is told of this pod.
+                // The mount hides the Secret's name, so the Events are about this pod.
                 if let (Some(client), Some(pod)) = (client, self.pod_reference()) {
                     tokio::spawn(publish(client.clone(), pod, heard));
                 }
@@ -299,7 +299,7 @@ fn probes_of(registry: Registry, readiness: &Readiness, shutdown: Shutdown) -> P
     })
 }
 
-/// The first SIGTERM or SIGINT begins the lame duck, the second stops at once. As PID 1 of a container this is also
+/// The first SIGTERM or SIGINT begins the lame duck, the second stops immediately. As PID 1 of a container this is also
 /// what makes the signals work at all.
 fn trigger_on_signals(shutdown: &Shutdown) -> anyhow::Result<()> {
     for kind in [SignalKind::terminate(), SignalKind::interrupt()] {

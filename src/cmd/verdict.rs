@@ -34,7 +34,7 @@ impl Verdict {
     }
 }
 
-/// The verdict on a `JobFlow` or Service, or on what stands in their place; `None` for anything else.
+/// The verdict on a `JobFlow` or Service, or on an unknown kind of their group; `None` for anything else.
 pub(crate) fn judge(object: &Object, options: &Options) -> Option<Verdict> {
     let (problems, flow) = if object.is_flow() {
         let checked = rules::flow(&object.value, options);
@@ -64,7 +64,7 @@ pub(crate) fn judge(object: &Object, options: &Options) -> Option<Verdict> {
     })
 }
 
-/// Something of our API group that is no `JobFlow`: passed over, a misspelt kind would look sound.
+/// A problem for an unknown kind of our API group: without it, a misspelt kind would look sound.
 fn unknown_kind(object: &Object) -> Option<Problem> {
     let kind = object.text("/kind");
     if object.text("/apiVersion").split('/').next() != Some(names::GROUP) || kind == "JobFlowList" {

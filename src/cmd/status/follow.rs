@@ -16,12 +16,12 @@ use crate::cmd::cluster::Cluster;
 use crate::cmd::flow_view::FlowView;
 use crate::cmd::style::Style;
 
-/// The flow, whenever it changes. An error that a new try may heal is told and passed over.
+/// The flow, whenever it changes. An error after which the watch is tried again is reported and passed over.
 fn versions(cluster: &Cluster, name: &str) -> impl Stream<Item = watcher::Result<Option<JobFlow>>> + use<> {
     watcher::watch_object(cluster.api::<JobFlow>(), name).default_backoff()
 }
 
-/// Draw it on a terminal, again and again, and give its last state.
+/// Draws the flow on a terminal, again and again, and returns its last state.
 pub(super) async fn drawn(
     cluster: &Cluster,
     name: &str,
@@ -51,7 +51,7 @@ pub(super) async fn drawn(
             version = versions.next() => match version {
                 Some(Ok(Some(version))) => (flow, trouble) = (version, None),
                 Some(Ok(None)) => bail!("{name} was deleted"),
-                Some(Err(error)) => trouble = Some(told(cluster, error)?),
+                Some(Err(error)) => trouble = Some(trouble_of(cluster, error)?),
                 None => bail!("the watch of {name} ended"),
             },
             _ = tick.tick() => {}
@@ -59,7 +59,7 @@ pub(super) async fn drawn(
     }
 }
 
-/// Print it, then what changes, and give its last state.
+/// Prints the flow, then its changes, and returns its last state.
 pub(super) async fn listed(
     cluster: &Cluster,
     name: &str,
@@ -85,7 +85,7 @@ pub(super) async fn listed(
             Some(Ok(None)) => bail!("{name} was deleted"),
             Some(Err(error)) => {
                 let now = Timestamp::now().round(Unit::Second)?;
-                writeln!(out, "{now} {}", told(cluster, error)?)?;
+                writeln!(out, "{now} {}", trouble_of(cluster, error)?)?;
                 out.flush()?;
             }
             None => bail!("the watch of {name} ended"),
@@ -95,7 +95,7 @@ pub(super) async fn listed(
 }
 
 /// The message about a failed watch, or the error to end with where trying again is of no use.
-fn told(cluster: &Cluster, error: watcher::Error) -> anyhow::Result<String> {
+fn trouble_of(cluster: &Cluster, error: watcher::Error) -> anyhow::Result<String> {
     let error = match error {
         watcher::Error::InitialListFailed(error)
         | watcher::Error::WatchStartFailed(error)

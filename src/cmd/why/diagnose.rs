@@ -102,15 +102,15 @@ fn blockers(view: &FlowView<'_>, step: usize) -> Vec<usize> {
 }
 
 fn waits_for(view: &FlowView<'_>, blockers: &[usize], now: Timestamp) -> Diagnosis {
-    let told: Vec<String> = blockers
+    let names: Vec<String> = blockers
         .iter()
         .map(|&step| {
             let since = view.took(step, now).map(|took| format!(" for {}", span(took))).unwrap_or_default();
             format!("{} ({}{since})", view.dag.name(step), view.phase(step).as_str())
         })
         .collect();
-    let told: Vec<&str> = told.iter().map(String::as_str).collect();
-    let mut diagnosis = Diagnosis::new(format!("it waits for {}", list(&told, 5)));
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut diagnosis = Diagnosis::new(format!("it waits for {}", list(&names, 5)));
     for &step in blockers.iter().take(3) {
         let name = view.dag.name(step);
         diagnosis = diagnosis.fix(match view.phase(step) {
@@ -132,7 +132,7 @@ fn running(view: &FlowView<'_>, step: usize, status: &StepStatus, seen: &Seen, n
         return Diagnosis::new(format!("{}{said}", clean(&waiting.reason)));
     }
     let Some(last) = seen.attempts.last() else {
-        // A look that was refused tells nothing.
+        // If the Jobs could not be read, their absence means nothing.
         return if seen.unread.is_empty() {
             Diagnosis::new("its Job is about to be created")
         } else {
@@ -185,7 +185,7 @@ fn succeeded(status: &StepStatus) -> Diagnosis {
 fn failed(view: &FlowView<'_>, step: usize, status: &StepStatus, seen: &Seen) -> Diagnosis {
     let said = status.message.as_deref().map(clean).filter(|said| !said.is_empty());
     let reason = status.reason.as_deref().unwrap_or_default();
-    let told = match (reason, said) {
+    let message = match (reason, said) {
         ("", None) => String::new(),
         ("", Some(said)) => said,
         (reason, None) => clean(reason),
@@ -194,26 +194,26 @@ fn failed(view: &FlowView<'_>, step: usize, status: &StepStatus, seen: &Seen) ->
     let again = "a failed step is final; fix the flow and create it again";
     match reason {
         "JobLost" => {
-            Diagnosis::new(told)
+            Diagnosis::new(message)
                 .fix("find out who deleted it: the API server's audit log knows; a policy may do so to every Job that ends")
                 .fix(again)
         }
-        "NameConflict" => Diagnosis::new(told).fix("delete or rename that object").fix(again),
-        "JobRefused" => Diagnosis::new(told).fix("mend the step's template").fix(again),
-        "Rejected" => Diagnosis::new(told),
+        "NameConflict" => Diagnosis::new(message).fix("delete or rename that object").fix(again),
+        "JobRefused" => Diagnosis::new(message).fix("mend the step's template").fix(again),
+        "Rejected" => Diagnosis::new(message),
         "StepTimeout" => {
             let limit = view.flow.spec.steps[step].timeout_seconds;
             let limit = limit.map(|limit| format!(" (timeoutSeconds: {limit})")).unwrap_or_default();
-            Diagnosis::new(format!("{told}{limit}")).fix("give it more time, or let it do less").logs()
+            Diagnosis::new(format!("{message}{limit}")).fix("give it more time, or let it do less").logs()
         }
         _ => {
             let mut diagnosis = seen.pods.iter().rev().find_map(|pod| trouble(pod, seen.last_job(), &seen.events));
-            if let (Some(diagnosis), false) = (&mut diagnosis, told.is_empty()) {
-                diagnosis.why = format!("{told}; {}", diagnosis.why);
+            if let (Some(diagnosis), false) = (&mut diagnosis, message.is_empty()) {
+                diagnosis.why = format!("{message}; {}", diagnosis.why);
             }
             let fallback = match status.exit_code {
-                Some(code) if code != 0 => format!("{told} (exit code {code})").trim().to_owned(),
-                _ => told,
+                Some(code) if code != 0 => format!("{message} (exit code {code})").trim().to_owned(),
+                _ => message,
             };
             let diagnosis = diagnosis.unwrap_or_else(|| Diagnosis::new(fallback));
             if seen.attempts.is_empty() { diagnosis } else { diagnosis.logs() }
