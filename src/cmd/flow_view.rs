@@ -10,6 +10,9 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::words::{clean, list};
 
+/// The type of the condition of a flow that continues although its spec would be refused today.
+const NO_LONGER_VALID: &str = "SpecNoLongerValid";
+
 /// A flow and the statuses of its steps.
 pub(crate) struct FlowView<'a> {
     pub(crate) flow: &'a JobFlow,
@@ -64,6 +67,19 @@ impl<'a> FlowView<'a> {
     /// True once the flow will not change any more.
     pub(crate) fn is_over(&self) -> bool {
         self.flow_phase().is_some_and(FlowPhase::is_over)
+    }
+
+    /// A sentence about a flow that was admitted, and whose spec the rules of a newer version would refuse.
+    pub(crate) fn no_longer_valid(&self) -> Option<String> {
+        let conditions = &self.flow.status.as_ref()?.conditions;
+        let condition = conditions.iter().find(|condition| condition.type_ == NO_LONGER_VALID)?;
+        // headworks removes the condition once the spec is valid again, but another writer may set it to False.
+        if condition.status != "True" {
+            return None;
+        }
+        let continues = if self.is_over() { "" } else { "it continues, but " };
+        let problems = clean(&condition.message);
+        Some(format!("{NO_LONGER_VALID}: {continues}its spec would be refused today: {problems}"))
     }
 
     /// The time that the flow has been running, or ran.

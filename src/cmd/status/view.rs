@@ -83,6 +83,7 @@ impl View {
         let mut lines = vec![first];
         let said = status.and_then(|status| status.message.as_deref()).map(clean);
         lines.extend(said.filter(|said| !said.is_empty()));
+        lines.extend(view.no_longer_valid());
         if view.flow.metadata.deletion_timestamp.is_some() {
             lines.push("it is being deleted".to_owned());
         }

@@ -28,6 +28,7 @@ pub(super) fn text(view: &FlowView<'_>, step: usize, seen: &Seen, now: Timestamp
         ("attempts", attempts(seen)),
         ("pods of the last attempt", pods(seen)),
         ("events", events(&seen.events, now)),
+        ("flow", view.no_longer_valid().into_iter().collect()),
         ("not seen", seen.unread.clone()),
     ];
     for (title, lines) in sections {

@@ -215,3 +215,37 @@ fn a_flow_of_thousands_of_steps_is_drawn_at_once_and_fits() {
     assert!(text.lines().count() <= 24, "{text}");
     assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
 }
+
+/// A running flow with one more condition.
+fn with_condition(type_: &str, status: &str) -> JobFlow {
+    let mut flow = running();
+    let condition = json!({
+        "type": type_, "status": status, "reason": "ValidationFailed",
+        "message": "spec.steps[2].retryPolicy.limit:\nmust be at most 2", "lastTransitionTime": at(100).to_string(),
+    });
+    flow.status.as_mut().unwrap().conditions.push(serde_json::from_value(condition).unwrap());
+    flow
+}
+
+#[test]
+fn a_flow_that_would_be_refused_today_says_so_below_its_message() {
+    let text = PLAIN.render(&with_condition("SpecNoLongerValid", "True"), at(192));
+    let head: Vec<&str> = text.lines().take(4).collect();
+    assert_eq!(
+        head,
+        [
+            "nightly  Running  3/6  3m12s",
+            "step \"load\": ImagePull: Back-off pulling image",
+            "SpecNoLongerValid: it continues, but its spec would be refused today: \
+             spec.steps[2].retryPolicy.limit: must be at most 2",
+            "",
+        ]
+    );
+}
+
+#[test]
+fn conditions_that_do_not_hold_and_others_are_not_shown() {
+    let plain = PLAIN.render(&running(), at(192));
+    assert_eq!(PLAIN.render(&with_condition("SpecNoLongerValid", "False"), at(192)), plain);
+    assert_eq!(PLAIN.render(&with_condition("Ready", "True"), at(192)), plain);
+}

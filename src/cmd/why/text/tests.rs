@@ -271,3 +271,20 @@ fn what_could_not_be_read_is_named() {
     let text = said_of(&running_load(), "load", &seen);
     assert!(text.ends_with("\nnot seen\n  pods: pods is forbidden\n"), "{text}");
 }
+
+#[test]
+fn a_flow_that_would_be_refused_today_has_a_section_of_its_own() {
+    let mut flow = running_load();
+    let condition = json!({
+        "type": "SpecNoLongerValid", "status": "True", "reason": "ValidationFailed",
+        "message": "spec.steps[1].retryPolicy.limit: must be at most 2", "lastTransitionTime": at(50).to_string(),
+    });
+    let section = "\nflow\n  SpecNoLongerValid: it continues, but its spec would be refused today: \
+                   spec.steps[1].retryPolicy.limit: must be at most 2\n";
+    assert!(!said(&flow, "extract").contains("\nflow\n"));
+    flow.status.as_mut().unwrap().conditions.push(serde_json::from_value(condition).unwrap());
+    for step in ["extract", "load"] {
+        let text = said(&flow, step);
+        assert!(text.ends_with(section), "{text}");
+    }
+}
