@@ -1,41 +1,18 @@
 //! The client: calls as an API server makes them.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use headworks_testkit::{ApiServer, Call, Load, Phase, Report};
+use headworks_testkit::{ApiServer, Load, Report};
 use tokio::task::JoinSet;
 use tokio::time::{interval, sleep};
 
-use crate::review;
+use crate::calls::Calls;
 use crate::server::{Child, NAME};
 
-/// The path at which flows are validated.
-pub(crate) const FLOW: &str = "/validate-jobflow";
 /// Callers at saturation, each of which waits for its answer.
 const CALLERS: usize = 8;
 
-/// Makes the n-th call.
-#[derive(Clone)]
-pub(crate) struct Calls {
-    before: Arc<str>,
-    after: Arc<str>,
-}
-
-impl Calls {
-    pub(crate) fn new() -> Self {
-        let text = review::template();
-        let (before, after) = text.split_once("\"UID\"").unwrap();
-        Self { before: before.into(), after: after.into() }
-    }
-
-    pub(crate) fn call(&self, path: &str, number: u64) -> Call {
-        let uid = format!("705ab4f5-6393-11e8-b7cc-{number:012}");
-        let body = format!("{}\"{uid}\"{}", self.before, self.after);
-        Call::new(path, Phase::Validating, &uid, body)
-    }
-}
-
+/// Calls the server, and measures.
 pub(crate) struct Driver<'a> {
     server: &'a Child,
     calls: Calls,
@@ -59,7 +36,7 @@ impl<'a> Driver<'a> {
         Load::start(&self.caller(keep_alive), rate, move |number| calls.call(path, number))
     }
 
-    /// An open loop.
+    /// Calls at a fixed rate, whether or not earlier calls were answered.
     pub(crate) async fn load(
         &self,
         path: &'static str,
@@ -74,7 +51,7 @@ impl<'a> Driver<'a> {
         report
     }
 
-    /// The same, with a new certificate four times a second.
+    /// Does as `load`, while the server gets a new certificate four times a second.
     pub(crate) async fn load_with_reloads(
         &self,
         path: &'static str,

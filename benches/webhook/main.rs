@@ -16,12 +16,16 @@ use std::time::Duration;
 use clap::Parser;
 use headworks_testkit::Report;
 
+mod calls;
 mod drive;
+mod figures;
 mod review;
 mod server;
 mod siege;
 
+use calls::FLOW;
 use drive::Driver;
+use figures::{median, ms};
 
 /// The program's own allocator: it is part of what is measured.
 #[global_allocator]
@@ -71,7 +75,7 @@ async fn run(args: &Args) {
     eprintln!("warming up");
     for keep_alive in [true, false] {
         driver.load("/noop", keep_alive, 500.0, Duration::from_secs(3)).await;
-        driver.load(drive::FLOW, keep_alive, 500.0, Duration::from_secs(3)).await;
+        driver.load(FLOW, keep_alive, 500.0, Duration::from_secs(3)).await;
     }
 
     println!(
@@ -83,7 +87,7 @@ async fn run(args: &Args) {
             let mut pairs = Vec::new();
             for _ in 0..args.rounds {
                 let nothing = driver.load("/noop", keep_alive, rate, lasting).await;
-                let flow = driver.load(drive::FLOW, keep_alive, rate, lasting).await;
+                let flow = driver.load(FLOW, keep_alive, rate, lasting).await;
                 pairs.push((flow, nothing));
             }
             println!("{}", line(&format!("{rate}/s, {connection}"), &pairs));
@@ -95,7 +99,7 @@ async fn run(args: &Args) {
     let mut rates = Vec::new();
     for _ in 0..args.rounds {
         let nothing = driver.saturate("/noop", lasting).await;
-        rates.push((driver.saturate(drive::FLOW, lasting).await, nothing));
+        rates.push((driver.saturate(FLOW, lasting).await, nothing));
     }
     let (flow, nothing) = (median(rates.iter().map(|pair| pair.0)), median(rates.iter().map(|pair| pair.1)));
     let share = median(rates.iter().map(|pair| pair.0 / pair.1));
@@ -122,8 +126,8 @@ async fn reloads(driver: &Driver<'_>, rounds: usize, lasting: Duration) {
     for (keep_alive, connection) in [(true, "kept alive"), (false, "a new connection each")] {
         let (mut with, mut without) = (Vec::new(), Vec::new());
         for _ in 0..rounds {
-            without.push(driver.load(drive::FLOW, keep_alive, 500.0, lasting).await);
-            with.push(driver.load_with_reloads(drive::FLOW, keep_alive, 500.0, lasting).await);
+            without.push(driver.load(FLOW, keep_alive, 500.0, lasting).await);
+            with.push(driver.load_with_reloads(FLOW, keep_alive, 500.0, lasting).await);
         }
         let p99 = |reports: &[Report]| median(reports.iter().map(|report| ms(report.percentile(0.99))));
         let failed: usize = with.iter().map(|report| report.failures.len()).sum();
@@ -148,14 +152,4 @@ fn line(name: &str, pairs: &[(Report, Report)]) -> String {
     let failed: usize =
         pairs.iter().map(|(flow, nothing)| flow.failures.len() + flow.denied + nothing.failures.len()).sum();
     format!("| {name} | {} | {} | {failed} |", at(0.5), at(0.99))
-}
-
-fn ms(time: Duration) -> f64 {
-    time.as_secs_f64() * 1000.0
-}
-
-fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }

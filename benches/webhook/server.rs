@@ -23,11 +23,12 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::drive;
+use crate::calls::{Calls, FLOW};
 
-/// The name it is called by.
+/// The name by which the server is called.
 pub(crate) const NAME: &str = "headworks-webhook.headworks-system.svc";
 
+/// A handler that allows everything unread.
 struct Nothing;
 
 impl Admit for Nothing {
@@ -69,7 +70,7 @@ pub(crate) fn main() {
     let mut registry = Registry::default();
     let flows = Arc::new(JobFlows::default());
     let service = Service::new(Limits::default(), Metrics::new(&mut registry))
-        .route(drive::FLOW, Phase::Validate, flows)
+        .route(FLOW, Phase::Validate, flows)
         .route("/noop", Phase::Validate, Arc::new(Nothing));
     let options = TlsOptions {
         identity: Arc::new(identity.clone()),
@@ -95,7 +96,7 @@ pub(crate) fn main() {
     }
 }
 
-/// It, from outside.
+/// The server's process, seen by the client.
 pub(crate) struct Child {
     process: std::process::Child,
     input: Mutex<ChildStdin>,
@@ -105,7 +106,7 @@ pub(crate) struct Child {
 }
 
 impl Child {
-    /// Starts it on that core, by way of a program such as `prlimit`.
+    /// Starts the server on that core, by way of a program such as `prlimit`.
     pub(crate) fn start(core: &str, by: &[&str]) -> Self {
         let mut process = Command::new("taskset")
             .args(["-c", core])
@@ -189,9 +190,9 @@ pub(crate) async fn of_program(program: &Path) -> (u64, u64) {
     let before = rss(process.id());
     let root = CertificateDer::from_pem_slice(ca.cert.as_bytes()).unwrap();
     let caller = ApiServer::new(NAME, ApiServer::tls([root]).unwrap(), move || listen).unwrap();
-    let calls = drive::Calls::new();
+    let calls = Calls::new();
     for number in 0..1000 {
-        caller.call(&calls.call(drive::FLOW, number)).await.unwrap();
+        caller.call(&calls.call(FLOW, number)).await.unwrap();
     }
     tokio::time::sleep(Duration::from_secs(5)).await;
     let after = rss(process.id());

@@ -11,8 +11,9 @@ use tokio::task::JoinHandle;
 use tokio::time::{interval, sleep};
 use tokio_rustls::TlsConnector;
 
-use crate::drive::{Driver, FLOW};
-use crate::ms;
+use crate::calls::{Calls, FLOW};
+use crate::drive::Driver;
+use crate::figures::ms;
 use crate::server::{Child, NAME};
 
 pub(crate) async fn run(driver: &Driver<'_>, server: &Child, core: &str, lasting: Duration) {
@@ -114,7 +115,7 @@ async fn descriptors(core: &str, lasting: Duration) {
     let server = Child::start(core, &["prlimit", "--nofile=64:64", "--"]);
     let driver = Driver::new(&server);
     let caller = driver.caller(true);
-    let calls = crate::drive::Calls::new();
+    let calls = Calls::new();
     caller.call(&calls.call(FLOW, 0)).await.unwrap();
     let mut hoard = Vec::new();
     for _ in 0..100 {
