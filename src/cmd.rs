@@ -79,7 +79,7 @@ enum Command {
     /// Tell where the certificates of an installation stand
     Certs(certs::Args),
     /// Serve admission in a cluster, run flows, and keep leader Services
-    Run(Box<run::Run>),
+    Run(Box<run::Args>),
     /// Print a completion script for a shell
     #[command(after_help = "Example:\n  headworks completions bash > /etc/bash_completion.d/headworks")]
     Completions {
@@ -120,7 +120,7 @@ fn run(cli: Cli, out: &mut dyn Write) -> anyhow::Result<ExitStatus> {
         Command::Crd(args) => crd::run(&args, out),
         Command::Leader(args) => leader::run(&args, out),
         Command::Certs(args) => certs::run(&args, style, out),
-        Command::Run(run) => run.run().map(|()| ExitStatus::Sound),
+        Command::Run(args) => run::run(*args).map(|()| ExitStatus::Sound),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "headworks", &mut script);
