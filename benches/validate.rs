@@ -1,4 +1,4 @@
-//! How long validation takes. `cargo bench` prints the figures that `docs/benchmarks.md` keeps.
+//! Measures validation. `cargo bench` prints the figures that `docs/benchmarks.md` keeps.
 
 use std::hint::black_box;
 

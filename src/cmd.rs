@@ -8,23 +8,31 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+use exit_status::ExitStatus;
+use output::{UntilClosed, is_closed, live};
+
 mod approve;
 mod attempts;
 mod certs;
 mod cluster;
 mod crd;
+mod excerpt;
+mod exit_status;
 mod explain;
+mod flow_file;
+mod flow_view;
 mod graph;
 mod input;
 mod leader;
 mod logs;
+mod output;
 mod plan;
 mod run;
-mod standing;
 mod status;
 mod style;
 mod tree;
 mod validate;
+mod verdict;
 mod why;
 mod words;
 
@@ -39,7 +47,7 @@ mod words;
 struct Cli {
     #[command(subcommand)]
     command: Command,
-    /// When to use colours; `auto` is on a terminal, unless `NO_COLOR` is set
+    /// The use of colours; `auto` is on a terminal, unless `NO_COLOR` is set
     #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN", display_order = 900)]
     color: style::When,
 }
@@ -80,31 +88,23 @@ enum Command {
     },
 }
 
-/// What a command found, as an exit code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Outcome {
-    Sound = 0,
-    Wrong = 1,
-    Unreadable = 2,
-}
-
-/// Run the command that the arguments ask for.
+/// Runs the command that the arguments ask for.
 pub(crate) fn main() -> ExitCode {
     let cli = Cli::parse();
     let mut out = io::BufWriter::new(UntilClosed(io::stdout().lock()));
-    let result = run(cli, &mut out).and_then(|outcome| Ok(out.flush().map(|()| outcome)?));
+    let result = run(cli, &mut out).and_then(|status| Ok(out.flush().map(|()| status)?));
     match result {
-        Ok(outcome) => ExitCode::from(outcome as u8),
+        Ok(status) => ExitCode::from(status as u8),
         Err(error) if is_closed(&error) => ExitCode::SUCCESS,
         Err(error) => {
             // If stderr is gone as well there is nobody left to tell.
-            let _ = writeln!(io::stderr(), "error: {}", told(&error));
-            ExitCode::from(Outcome::Unreadable as u8)
+            let _ = writeln!(io::stderr(), "error: {}", with_causes(&error));
+            ExitCode::from(ExitStatus::Unreadable as u8)
         }
     }
 }
 
-fn run(cli: Cli, out: &mut dyn Write) -> anyhow::Result<Outcome> {
+fn run(cli: Cli, out: &mut dyn Write) -> anyhow::Result<ExitStatus> {
     let Cli { command, color } = cli;
     let style = style::Style::new(color);
     match command {
@@ -114,54 +114,24 @@ fn run(cli: Cli, out: &mut dyn Write) -> anyhow::Result<Outcome> {
         Command::Status(args) => status::run(&args, style, &mut live()),
         Command::Why(args) => why::run(&args, style, out),
         Command::Logs(args) => logs::run(&args, style, &mut live()),
-        Command::Approve(args) => approve::run(&args, true, out),
-        Command::Reject(args) => approve::run(&args, false, out),
+        Command::Approve(args) => approve::run(&args, approve::Decision::Approve, out),
+        Command::Reject(args) => approve::run(&args, approve::Decision::Reject, out),
         Command::Explain(args) => explain::run(&args, out),
         Command::Crd(args) => crd::run(&args, out),
         Command::Leader(args) => leader::run(&args, out),
         Command::Certs(args) => certs::run(&args, style, out),
-        Command::Run(run) => run.run().map(|()| Outcome::Sound),
+        Command::Run(run) => run.run().map(|()| ExitStatus::Sound),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "headworks", &mut script);
             out.write_all(&script)?;
-            Ok(Outcome::Sound)
-        }
-    }
-}
-
-/// The output of commands that go on for long: it ends them when its reader closes it.
-fn live() -> impl Write {
-    io::BufWriter::new(io::stdout())
-}
-
-/// Whether the output's reader has closed it.
-fn is_closed(error: &anyhow::Error) -> bool {
-    let closed = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
-    error.downcast_ref::<io::Error>().is_some_and(closed)
-}
-
-/// An output whose reader may close it: it has read enough then, and what was found is found all the same.
-struct UntilClosed<W>(W);
-
-impl<W: Write> Write for UntilClosed<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self.0.write(bytes) {
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(bytes.len()),
-            other => other,
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        match self.0.flush() {
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            other => other,
+            Ok(ExitStatus::Sound)
         }
     }
 }
 
 /// An error and its causes, less those that it quotes already.
-fn told(error: &anyhow::Error) -> String {
+fn with_causes(error: &anyhow::Error) -> String {
     let mut text = error.to_string();
     for cause in error.chain().skip(1).map(ToString::to_string) {
         if !text.contains(&cause) {

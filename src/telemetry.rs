@@ -1,4 +1,4 @@
-//! What the program tells of itself: logs. Metrics and probes are served by the webhook crate's plain port.
+//! The program's logs. Metrics and probes are served by the webhook crate's plain port.
 
 use std::io::IsTerminal;
 
@@ -9,7 +9,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use tracing_subscriber::{Layer, fmt};
 
-/// How log lines look.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
     /// Text on a terminal, JSON elsewhere.
@@ -25,7 +25,7 @@ pub fn filter(text: &str) -> Result<EnvFilter, ParseError> {
     EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).parse(text)
 }
 
-/// Start logging to standard error, once.
+/// Starts logging to standard error, once.
 ///
 /// Libraries beneath us are held at `info` whatever the filter says: some of them write request bodies and
 /// headers at `debug` and `trace`, and no object, token or key may ever be logged.
@@ -44,8 +44,9 @@ pub fn start(format: LogFormat, filter: EnvFilter) -> Result<(), TryInitError> {
     tracing_subscriber::registry().with(layer.with_filter(filter_fn(may_be_logged))).with(filter).try_init()
 }
 
-/// A panic's message may quote what it stumbled over, which could be an object: only its place is logged.
-pub fn tell_panics_without_their_words() {
+/// Logs panics by their source location only: a panic's message may quote the value that caused it, which could be an
+/// object.
+pub fn log_panics_without_payload() {
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         tracing::error!(place, "a panic: please report it");

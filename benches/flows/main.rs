@@ -1,4 +1,4 @@
-//! How long flows take on a real control plane with a simulated node, next to the same Jobs without flows.
+//! Measures flows on a real control plane with a simulated node, next to the same Jobs without flows.
 //! `hack/bench-flows` starts the cluster and runs this; the figures are kept in `docs/benchmarks.md`.
 
 #![expect(
@@ -21,7 +21,7 @@ mod shape;
 use program::{Figures, Program};
 use shape::Shape;
 
-/// How long flows take, next to the same Jobs without flows.
+/// Measures flows, next to the same Jobs without flows.
 #[derive(Debug, Parser)]
 struct Args {
     /// Times that each shape is run, flows and Jobs by turns; the median counts
@@ -30,11 +30,11 @@ struct Args {
     /// Divide the number of flows by this, for a look
     #[arg(long, default_value_t = 1)]
     small: usize,
-    /// What is run: 200 flows of one step (single), 20 chains of 20 steps (chain), 5 flows of 1 + 48 + 1 steps (fan-out);
+    /// The shapes: 200 flows of one step (single), 20 chains of 20 steps (chain), 5 flows of 1 + 48 + 1 steps (fan-out);
     /// 2,000 flows of one step (many), once; 1,000 chains of 20 (load), once and without Jobs beside them
     #[arg(long, value_delimiter = ',', default_value = "single,chain,fan-out", value_parser = Shape::find)]
     shapes: Vec<Shape>,
-    /// What becomes an Event: none, important or all
+    /// The transitions that become Events: none, important or all
     #[arg(long, default_value = "important")]
     events: String,
     /// Passed by cargo; without it (as a test) nothing is run
@@ -53,7 +53,7 @@ fn main() {
     runtime.block_on(run(&args, kubeconfig));
 }
 
-/// What one shape took.
+/// The measurements of one shape.
 struct Row {
     shape: Shape,
     flows: Duration,

@@ -71,7 +71,7 @@ impl Figures {
 }
 
 impl Program {
-    /// Start it against the cluster of `kubeconfig` and wait until it leads.
+    /// Starts it against the cluster of `kubeconfig` and waits until it leads.
     pub(crate) async fn start(kubeconfig: PathBuf, events: &str) -> Self {
         let probes = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let binary = std::env::var_os("PROGRAM").unwrap_or_else(|| env!("CARGO_BIN_EXE_headworks").into());
@@ -103,7 +103,7 @@ impl Program {
         Some(text)
     }
 
-    /// Wait until it writes nothing any more, such as Events.
+    /// Waits until it writes nothing any more, such as Events.
     pub(crate) async fn idle(&self) {
         let mut last = self.writes();
         loop {
@@ -134,7 +134,7 @@ impl Program {
         Figures { dispatch: buckets.collect(), cpu_ms: (ticks(14) + ticks(15)) * 10.0, writes: self.writes() }
     }
 
-    /// What the API server says it wrote, but for its Lease.
+    /// The program's writes as the API server counts them, but for its Lease.
     fn writes(&self) -> BTreeMap<String, usize> {
         let mut writes = BTreeMap::new();
         for line in BufReader::new(std::fs::File::open(&self.audit).unwrap()).lines() {

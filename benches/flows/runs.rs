@@ -53,7 +53,7 @@ fn pod_kind() -> ApiResource {
     kind("", "v1", "Pod")
 }
 
-/// Where objects are created, so many at one time.
+/// Creates objects of a kind in a namespace, so many at one time.
 struct Creator {
     api: Api<DynamicObject>,
     turns: Arc<Semaphore>,
@@ -122,10 +122,10 @@ pub(crate) async fn bare(client: &Client, namespace: &str, shape: &Shape) -> Dur
     let kind = job_kind();
     let mut ends = ends(client, namespace, &kind).await;
     let creator = Creator::new(client, namespace, &kind);
-    let create = |graph: usize, place: usize| {
+    let create = |graph: usize, index: usize| {
         creator.create(json!({
             "apiVersion": "batch/v1", "kind": "Job",
-            "metadata": {"name": format!("g{graph}-{place}")}, "spec": job_spec()
+            "metadata": {"name": format!("g{graph}-{index}")}, "spec": job_spec()
         }));
     };
     let steps = shape.steps();
@@ -138,17 +138,17 @@ pub(crate) async fn bare(client: &Client, namespace: &str, shape: &Shape) -> Dur
         let name = in_time(ends.next()).await.unwrap();
         let (graph, ended) = name[1..].split_once('-').unwrap();
         let (graph, ended): (usize, usize) = (graph.parse().unwrap(), ended.parse().unwrap());
-        for (place, _) in steps.iter().enumerate().filter(|(_, before)| before.contains(&ended)) {
-            missing[graph][place] -= 1;
-            if missing[graph][place] == 0 {
-                create(graph, place);
+        for (index, _) in steps.iter().enumerate().filter(|(_, before)| before.contains(&ended)) {
+            missing[graph][index] -= 1;
+            if missing[graph][index] == 0 {
+                create(graph, index);
             }
         }
     }
     started.elapsed()
 }
 
-/// Make a namespace; Jobs need its service account.
+/// Makes a namespace; Jobs need its service account.
 pub(crate) async fn namespace(client: &Client, name: &str) {
     let api: Api<DynamicObject> = Api::all_with(client.clone(), &kind("", "v1", "Namespace"));
     let object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});

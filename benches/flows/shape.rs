@@ -1,4 +1,4 @@
-//! What is run.
+//! The shapes of flows that are run.
 
 use serde_json::{Value, json};
 
@@ -8,9 +8,9 @@ pub(crate) struct Shape {
     pub(crate) name: &'static str,
     pub(crate) flows: usize,
     graph: Graph,
-    /// Whether it is run once only, however many rounds there are.
+    /// True if it is run once only, however many rounds there are.
     pub(crate) once: bool,
-    /// Whether bare Jobs are run as well.
+    /// True if bare Jobs are run as well.
     pub(crate) beside: bool,
 }
 
@@ -54,7 +54,7 @@ impl Shape {
     pub(crate) fn steps(&self) -> Vec<Vec<usize>> {
         match self.graph {
             Graph::Chain(length) => {
-                (0..length).map(|place| place.checked_sub(1).into_iter().collect()).collect()
+                (0..length).map(|index| index.checked_sub(1).into_iter().collect()).collect()
             }
             Graph::FanOut(width) => {
                 let mut steps = vec![Vec::new()];
@@ -71,9 +71,9 @@ impl Shape {
             .steps()
             .into_iter()
             .enumerate()
-            .map(|(place, before)| {
-                let before: Vec<String> = before.into_iter().map(|place| format!("s{place}")).collect();
-                json!({"name": format!("s{place}"), "dependencies": before, "template": {"spec": job_spec()}})
+            .map(|(index, before)| {
+                let before: Vec<String> = before.into_iter().map(|index| format!("s{index}")).collect();
+                json!({"name": format!("s{index}"), "dependencies": before, "template": {"spec": job_spec()}})
             })
             .collect();
         json!({

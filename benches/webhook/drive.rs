@@ -10,7 +10,7 @@ use tokio::time::{interval, sleep};
 use crate::review;
 use crate::server::{Child, NAME};
 
-/// Where flows are judged.
+/// The path at which flows are validated.
 pub(crate) const FLOW: &str = "/validate-jobflow";
 /// Callers at saturation, each of which waits for its answer.
 const CALLERS: usize = 8;
@@ -114,8 +114,8 @@ impl<'a> Driver<'a> {
         rate
     }
 
-    /// Of the flows so far, by the server's own histogram: the part within half a millisecond, in per cent, and p99
-    /// in milliseconds, read between the bounds of its buckets.
+    /// The part of the flows so far within half a millisecond, in per cent, and their p99 in milliseconds, both by the
+    /// server's own histogram, read between the bounds of its buckets.
     pub(crate) fn handling(&self) -> (f64, f64) {
         let text = self.server.metrics();
         let series = "headworks_webhook_review_duration_seconds_bucket{";

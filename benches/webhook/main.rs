@@ -27,7 +27,7 @@ use drive::Driver;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// How long a review takes on its way through sockets, TLS and HTTP.
+/// Measures a review's time on its way through sockets, TLS and HTTP.
 #[derive(Debug, Parser)]
 struct Args {
     /// Seconds of each run

@@ -45,7 +45,7 @@ pub(crate) async fn attempts(
     Ok(attempts)
 }
 
-/// What a Job says of itself is believed only as far as its name bears it out: headworks makes it from all of that.
+/// Reads step and attempt from a Job. They are believed only if its name, which headworks derives from them, agrees.
 fn attempt(job: Job, flow: &JobFlow) -> Option<Attempt> {
     // A flow of this name that was deleted may have left Jobs that are on their way out.
     let (name, uid) = (flow.metadata.name.as_deref()?, flow.metadata.uid.as_deref()?);
@@ -55,7 +55,7 @@ fn attempt(job: Job, flow: &JobFlow) -> Option<Attempt> {
     is_job_name(job.metadata.name.as_deref()?, uid, &step, number).then_some(Attempt { step, number, job })
 }
 
-/// Whether a Job controls a pod.
+/// True if the Job of this name and UID controls a pod.
 fn is_owned(pod: &ObjectMeta, name: &str, uid: &str) -> bool {
     let mut owners = pod.owner_references.iter().flatten().filter(|owner| owner.controller == Some(true));
     owners.any(|owner| owner.kind == "Job" && owner.name == name && owner.uid == uid)

@@ -8,8 +8,8 @@ use headworks_certs::managed::{ApiError, ManagedConfig};
 use headworks_certs::{Lifetimes, ServiceNames};
 use jiff::{SignedDuration, Timestamp};
 
-use super::Outcome;
 use super::cluster::{Connect, block_on};
+use super::exit_status::ExitStatus;
 use super::style::Style;
 
 const STATUS: &str = "\
@@ -44,7 +44,7 @@ enum Verb {
 
 #[derive(Debug, clap::Args)]
 struct Status {
-    /// How it is told
+    /// The output format
     #[arg(short, long, default_value = "table", value_enum, value_name = "FORMAT")]
     output: Output,
     /// The Service that the webhook configurations name
@@ -68,7 +68,7 @@ enum Output {
     Json,
 }
 
-pub(super) fn run(args: &Args, style: Style, out: &mut dyn Write) -> anyhow::Result<Outcome> {
+pub(super) fn run(args: &Args, style: Style, out: &mut dyn Write) -> anyhow::Result<ExitStatus> {
     let Args { verb: Verb::Status(status) } = args;
     let Status { output, service, cert_secret, webhook_configuration, connect } = status;
     let found = block_on(async {
@@ -92,7 +92,7 @@ pub(super) fn run(args: &Args, style: Style, out: &mut dyn Write) -> anyhow::Res
         }
         Output::Table => write!(out, "{}", table(&found, style))?,
     }
-    Ok(if found.problems.is_empty() { Outcome::Sound } else { Outcome::Wrong })
+    Ok(if found.problems.is_empty() { ExitStatus::Sound } else { ExitStatus::Wrong })
 }
 
 fn table(found: &Inspection, style: Style) -> String {

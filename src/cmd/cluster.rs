@@ -1,4 +1,4 @@
-//! The cluster that a command looks at: chosen as kubectl chooses it, and its refusals in words that tell what to do.
+//! The cluster that a command reads, chosen as kubectl chooses it. Its errors are explained with what to do.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use kube::{Api, Client, Config, Resource};
 /// No call takes longer; only watches and logs that are followed may be silent.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Which cluster, and where in it.
+/// The choice of a cluster and of a namespace in it.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Cluster")]
 pub(crate) struct Connect {
@@ -47,7 +47,7 @@ pub(crate) fn flow_name(text: &str) -> Result<String, String> {
     name_rules::dns_subdomain(name).map_or_else(|| Ok(name.to_owned()), Err)
 }
 
-/// Run a command that talks to a cluster.
+/// Runs a command that talks to a cluster.
 pub(crate) fn block_on<T>(command: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     // Two providers are compiled in by way of dependencies; one has to be chosen, once.
     rustls::crypto::ring::default_provider()
@@ -57,7 +57,7 @@ pub(crate) fn block_on<T>(command: impl Future<Output = anyhow::Result<T>>) -> a
 }
 
 impl Connect {
-    /// The cluster that is meant. Calls nobody.
+    /// The cluster that the arguments choose. Makes no call.
     pub(crate) async fn cluster(&self) -> anyhow::Result<Cluster> {
         self.cluster_or(None).await
     }
@@ -75,13 +75,13 @@ impl Connect {
                 .await
                 .context("no cluster: set KUBECONFIG, give --kubeconfig, or run inside a cluster")?,
             (None, Some(_)) => {
-                Config::from_kubeconfig(&options).await.context("the kubeconfig is of no use")?
+                Config::from_kubeconfig(&options).await.context("cannot use this kubeconfig")?
             }
             (Some(file), _) => {
                 let read = Kubeconfig::read_from(file);
-                let read = read.with_context(|| format!("{} is of no use", file.display()))?;
+                let read = read.with_context(|| format!("cannot use the kubeconfig {}", file.display()))?;
                 let config = Config::from_custom_kubeconfig(read, &options).await;
-                config.with_context(|| format!("{} is of no use", file.display()))?
+                config.with_context(|| format!("cannot use the kubeconfig {}", file.display()))?
             }
         };
         config.connect_timeout = Some(Duration::from_secs(10));
@@ -135,18 +135,18 @@ impl Cluster {
         anyhow!("there is no JobFlow {name:?} in the namespace {namespace:?}; {hint}")
     }
 
-    /// Make a call, for a limited time.
+    /// Makes a call, with a timeout.
     pub(crate) async fn call<T>(&self, call: impl Future<Output = kube::Result<T>>) -> anyhow::Result<T> {
         self.patience(call).await?.map_err(|error| self.explain(error))
     }
 
-    /// Wait for anything that the API server says, for a limited time.
+    /// Waits for an answer of the API server, with a timeout.
     pub(crate) async fn patience<T>(&self, answer: impl Future<Output = T>) -> anyhow::Result<T> {
         let answer = tokio::time::timeout(PATIENCE, answer).await;
         answer.map_err(|_| anyhow!("no answer from the API server at {} within {PATIENCE:?}", self.url))
     }
 
-    /// What an error means to whoever sits before the terminal.
+    /// Explains an error to the person at the terminal, with the next thing to try.
     pub(crate) fn explain(&self, error: kube::Error) -> anyhow::Error {
         let url = &self.url;
         match error {

@@ -4,13 +4,13 @@ use std::io::Write;
 
 use headworks::flows::api::crd;
 
-use super::Outcome;
+use super::exit_status::ExitStatus;
 
 /// Arguments of `crd`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  headworks crd | kubectl apply -f -")]
 pub(crate) struct Args {
-    /// How to print it
+    /// The output format
     #[arg(short, long, value_enum, default_value_t)]
     output: Output,
 }
@@ -22,7 +22,7 @@ enum Output {
     Json,
 }
 
-pub(super) fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<Outcome> {
+pub(super) fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<ExitStatus> {
     let crd = crd::crd();
     match args.output {
         Output::Yaml => {
@@ -31,5 +31,5 @@ pub(super) fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<Outcome> {
         }
         Output::Json => writeln!(out, "{}", serde_json::to_string_pretty(&crd)?)?,
     }
-    Ok(Outcome::Sound)
+    Ok(ExitStatus::Sound)
 }

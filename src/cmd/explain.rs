@@ -5,7 +5,7 @@ use std::io::Write;
 use headworks::problem::code;
 use headworks::problem::code::{CODES, Code, FAMILIES};
 
-use super::Outcome;
+use super::exit_status::ExitStatus;
 
 /// Arguments of `explain`.
 #[derive(Debug, clap::Args)]
@@ -19,7 +19,7 @@ pub(crate) struct Args {
     /// Print every page
     #[arg(long, conflicts_with = "codes")]
     all: bool,
-    /// How to print pages
+    /// The format of pages
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }
@@ -33,11 +33,11 @@ enum Format {
     Markdown,
 }
 
-pub(super) fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<Outcome> {
+pub(super) fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<ExitStatus> {
     let Args { codes, all, format } = args;
     if *all && *format == Format::Markdown {
         write!(out, "{}", code::catalogue())?;
-        return Ok(Outcome::Sound);
+        return Ok(ExitStatus::Sound);
     }
     let mut pages = Vec::new();
     for text in codes {
@@ -57,15 +57,15 @@ pub(super) fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<Outcome> {
         let mark = if *format == Format::Markdown { "# " } else { "" };
         writeln!(out, "{gap}{mark}{}: {}\n\n{}", entry.code, entry.title, entry.page.trim())?;
     }
-    Ok(Outcome::Sound)
+    Ok(ExitStatus::Sound)
 }
 
-fn list(out: &mut dyn Write) -> anyhow::Result<Outcome> {
+fn list(out: &mut dyn Write) -> anyhow::Result<ExitStatus> {
     for (i, (hundred, words)) in FAMILIES.iter().enumerate() {
         writeln!(out, "{}HW{hundred}xx {words}", if i > 0 { "\n" } else { "" })?;
         for entry in CODES.iter().filter(|entry| entry.family() == *words) {
             writeln!(out, "  {}  {}", entry.code, entry.title)?;
         }
     }
-    Ok(Outcome::Sound)
+    Ok(ExitStatus::Sound)
 }

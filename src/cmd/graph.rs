@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use headworks::flows::api::{JobFlow, Step};
 use headworks::flows::dag::Dag;
 
-use super::Outcome;
-use super::plan::each_flow;
+use super::exit_status::ExitStatus;
+use super::flow_file::each_flow;
 use super::style::Style;
 use super::tree::{Branch, tree};
 
@@ -20,7 +20,7 @@ use super::tree::{Branch, tree};
 pub(crate) struct Args {
     /// The file, or - for standard input
     file: PathBuf,
-    /// What to draw for
+    /// The program that renders the drawing
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }
@@ -36,7 +36,7 @@ enum Format {
     Mermaid,
 }
 
-pub(super) fn run(args: &Args, style: Style, out: &mut dyn Write) -> anyhow::Result<Outcome> {
+pub(super) fn run(args: &Args, style: Style, out: &mut dyn Write) -> anyhow::Result<ExitStatus> {
     let Args { file, format } = args;
     each_flow(file, style, out, &mut |flow, name, out| {
         let drawing = match format {

@@ -13,7 +13,7 @@ use serde_json::Value;
 pub(crate) struct Source {
     /// The name to show; `<stdin>` for standard input.
     pub name: String,
-    /// What stands in it, for excerpts.
+    /// The text of the file, for excerpts.
     pub text: String,
     /// Its objects in their order, and its documents that cannot be read.
     pub objects: Vec<Result<Object, Unreadable>>,
@@ -52,14 +52,14 @@ impl Object {
     }
 }
 
-/// Why a file gave nothing.
+/// A file that could not be opened, and the reason.
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub name: String,
     pub message: String,
 }
 
-/// Open everything that `arguments` name: `-` is standard input, a directory all manifests below it, by name.
+/// Opens everything that `arguments` name: `-` is standard input, a directory all manifests below it, by name.
 pub(crate) fn open(arguments: &[PathBuf]) -> Vec<Result<Source, Failure>> {
     let mut sources = Vec::new();
     for argument in arguments {
@@ -105,7 +105,7 @@ fn source(name: String, bytes: std::io::Result<Vec<u8>>) -> Result<Source, Failu
     Ok(Source { name, text: String::from_utf8_lossy(&bytes).into_owned(), objects })
 }
 
-/// Take a `List` apart.
+/// Takes a `List` apart.
 fn descend(mut object: Object, objects: &mut Vec<Result<Object, Unreadable>>) {
     let is_list = object.text("/kind").ends_with("List");
     let items = object.value.get_mut("items").filter(|items| is_list && items.is_array()).map(Value::take);
@@ -120,7 +120,7 @@ fn descend(mut object: Object, objects: &mut Vec<Result<Object, Unreadable>>) {
     }
 }
 
-/// Read all manifests below a directory. A directory that cannot be listed does not hide its neighbours.
+/// Reads all manifests below a directory. A directory that cannot be listed does not hide its neighbours.
 fn collect(directory: &Path, sources: &mut Vec<Result<Source, Failure>>) {
     let entries = std::fs::read_dir(directory).and_then(Iterator::collect::<std::io::Result<Vec<_>>>);
     let mut entries = match entries {
@@ -134,7 +134,8 @@ fn collect(directory: &Path, sources: &mut Vec<Result<Source, Failure>>) {
     entries.sort_by_key(std::fs::DirEntry::file_name);
     for entry in entries {
         let path = entry.path();
-        // Of the entry, not of what it may link to: a link to a directory above would never end. Nor would a pipe.
+        // The type of the entry itself, not of a link's target: a link to a directory above would be followed for
+        // ever. A pipe would be read for ever.
         let kind = entry.file_type();
         if kind.as_ref().is_ok_and(std::fs::FileType::is_dir) {
             collect(&path, sources);

@@ -5,12 +5,12 @@ use std::io::Write;
 use clap::{Args as ClapArgs, Subcommand};
 use jiff::{SignedDuration, Timestamp};
 
-use super::Outcome;
 use super::cluster::{Connect, block_on};
+use super::exit_status::ExitStatus;
 use headworks::leaders::inspect;
 use headworks::leaders::inspect::{InspectError, LeaseSeen, Row, Why};
 
-/// Which question.
+/// Arguments of `leader`.
 #[derive(ClapArgs, Debug)]
 pub(super) struct Args {
     #[command(subcommand)]
@@ -31,7 +31,7 @@ enum Verb {
     Why {
         /// The Service
         service: String,
-        /// What the controller runs with
+        /// The --node-grace that the controller runs with
         #[arg(long, default_value = "5s", value_name = "DURATION")]
         node_grace: SignedDuration,
     },
@@ -44,11 +44,11 @@ enum Verb {
     },
 }
 
-pub(super) fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<Outcome> {
+pub(super) fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<ExitStatus> {
     block_on(ask(args, out))
 }
 
-async fn ask(args: &Args, out: &mut dyn Write) -> anyhow::Result<Outcome> {
+async fn ask(args: &Args, out: &mut dyn Write) -> anyhow::Result<ExitStatus> {
     let Args { verb, connect } = args;
     let cluster = connect.cluster().await?;
     let (client, namespace) = (cluster.client(), cluster.namespace.as_str());
@@ -69,7 +69,7 @@ async fn ask(args: &Args, out: &mut dyn Write) -> anyhow::Result<Outcome> {
                 } else {
                     writeln!(out, "{pod} will lead {service} as soon as it can: it {eligibility}")?;
                 }
-                Ok(Outcome::Sound)
+                Ok(ExitStatus::Sound)
             })
         }
     };
@@ -79,17 +79,17 @@ async fn ask(args: &Args, out: &mut dyn Write) -> anyhow::Result<Outcome> {
             error @ (InspectError::NoPod(_) | InspectError::NotEnabled(_) | InspectError::LeaseDecides(_)),
         ) => {
             writeln!(out, "{error}")?;
-            Ok(Outcome::Wrong)
+            Ok(ExitStatus::Wrong)
         }
         Err(InspectError::Kube(error)) => Err(cluster.explain(*error)),
         Err(error) => Err(error.into()),
     }
 }
 
-fn table(rows: Vec<Row>, out: &mut dyn Write) -> anyhow::Result<Outcome> {
+fn table(rows: Vec<Row>, out: &mut dyn Write) -> anyhow::Result<ExitStatus> {
     if rows.is_empty() {
         writeln!(out, "no Service here is annotated zen-lead.io/enabled: \"true\"")?;
-        return Ok(Outcome::Sound);
+        return Ok(ExitStatus::Sound);
     }
     let head = ["NAMESPACE", "SERVICE", "LEADER SERVICE", "LEADER", "SINCE", "CANDIDATES", "REASON"];
     let mut lines = vec![head.map(str::to_owned)];
@@ -117,17 +117,17 @@ fn table(rows: Vec<Row>, out: &mut dyn Write) -> anyhow::Result<Outcome> {
     for condition in conditions {
         writeln!(out, "{condition}")?;
     }
-    Ok(Outcome::Sound)
+    Ok(ExitStatus::Sound)
 }
 
-/// What is told of a Service beside who leads.
+/// The conditions of a Service, one line each.
 fn conditions(row: &Row) -> impl Iterator<Item = String> {
     let Row { namespace, service, status, .. } = row;
     let conditions = status.iter().flat_map(|status| &status.conditions);
     conditions.map(move |condition| format!("{namespace}/{service}: {condition}"))
 }
 
-fn explain(service: &str, why: &Why, out: &mut dyn Write) -> anyhow::Result<Outcome> {
+fn explain(service: &str, why: &Why, out: &mut dyn Write) -> anyhow::Result<ExitStatus> {
     let leader_service = &why.leader_service;
     match &why.leader {
         Some(leader) => writeln!(out, "{leader_service} routes to {leader} (epoch {})", why.epoch)?,
@@ -137,7 +137,7 @@ fn explain(service: &str, why: &Why, out: &mut dyn Write) -> anyhow::Result<Outc
         let since = status.since.map(|since| age(Timestamp::now().duration_since(since)));
         let since = since.map(|since| format!(", for {since}")).unwrap_or_default();
         writeln!(out, "  {}{since}; {} may lead", status.reason, status.candidates)?;
-        for condition in status.conditions.iter().filter(|told| !why.conflicts.contains(told)) {
+        for condition in status.conditions.iter().filter(|condition| !why.conflicts.contains(condition)) {
             writeln!(out, "  {condition}")?;
         }
         for port in &status.unresolved_ports {
@@ -182,10 +182,10 @@ fn explain(service: &str, why: &Why, out: &mut dyn Write) -> anyhow::Result<Outc
         writeln!(out, "  {name:width$}   {role}{eligibility}")?;
     }
     let sound = why.leader.is_some() && why.conflicts.is_empty();
-    Ok(if sound { Outcome::Sound } else { Outcome::Wrong })
+    Ok(if sound { ExitStatus::Sound } else { ExitStatus::Wrong })
 }
 
-/// What one look at a Lease can tell: not whether it has expired.
+/// The line about the Lease. One read of a Lease cannot show that it has expired.
 fn held(lease: &LeaseSeen) -> String {
     let LeaseSeen { name, holder, renewed, duration } = lease;
     let Some(holder) = holder else { return format!("Lease {name} is held by nobody") };

@@ -7,15 +7,18 @@ use futures::StreamExt;
 use headworks::flows::api::{JobFlow, StepPhase};
 use kube::api::LogParams;
 
-use super::Outcome;
 use super::cluster::{Cluster, Connect, block_on, flow_name};
-use super::standing::{Standing, is_final, word};
+use super::exit_status::ExitStatus;
+use super::flow_view::{FlowView, is_final, step_index};
 use super::style::Style;
-use super::why::place;
-use source::{Look, Source};
+use print::{prefix, warn, write_line};
+use selection::Selection;
+use source::Listing;
 
 mod follow;
 mod lines;
+mod print;
+mod selection;
 mod source;
 
 const EXAMPLES: &str = "\
@@ -59,16 +62,16 @@ pub(crate) struct Args {
     connect: Connect,
 }
 
-pub(super) fn run(args: &Args, style: Style, out: &mut dyn Write) -> anyhow::Result<Outcome> {
+pub(super) fn run(args: &Args, style: Style, out: &mut dyn Write) -> anyhow::Result<ExitStatus> {
     let Args { flow, step, follow, attempt, container, tail, timestamps, connect } = args;
     block_on(async {
         let cluster = connect.cluster().await?;
         let flow = cluster.flow(flow).await?;
-        let only = step.as_deref().map(|step| place(&flow, step)).transpose()?;
+        let only = step.as_deref().map(|step| step_index(&flow, step)).transpose()?;
         if let Some(step) = only.filter(|&step| flow.spec.steps[step].is_manual()) {
             bail!("the step {:?} is Manual: it has no pod, and no logs", flow.spec.steps[step].name);
         }
-        let wish = Wish {
+        let selection = Selection {
             only,
             attempt: *attempt,
             container: container.clone(),
@@ -81,102 +84,82 @@ pub(super) fn run(args: &Args, style: Style, out: &mut dyn Write) -> anyhow::Res
             style,
         };
         if *follow {
-            follow::follow(&cluster, flow, &wish, out).await?;
+            follow::follow(&cluster, flow, &selection, out).await?;
         } else {
-            once(&cluster, &flow, &wish, out).await?;
+            once(&cluster, &flow, &selection, out).await?;
         }
-        Ok(Outcome::Sound)
+        Ok(ExitStatus::Sound)
     })
 }
 
-/// What is to be shown, and how.
-struct Wish {
-    /// One step, by its place.
-    only: Option<usize>,
-    attempt: Option<i64>,
-    container: Option<String>,
-    params: LogParams,
-    style: Style,
-}
-
-/// Print what there is, one container after the other.
-async fn once(cluster: &Cluster, flow: &JobFlow, wish: &Wish, out: &mut dyn Write) -> anyhow::Result<()> {
-    let look = source::look(cluster, flow, wish).await?;
-    if look.sources.is_empty() {
-        return Err(nothing(flow, wish, &look));
+/// Prints all logs, one container after the other.
+async fn once(
+    cluster: &Cluster,
+    flow: &JobFlow,
+    selection: &Selection,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
+    let listing = source::list(cluster, flow, selection).await?;
+    if listing.sources.is_empty() {
+        return Err(nothing(flow, selection, &listing));
     }
-    let labels = source::labels(&look.sources, wish.only.is_some());
-    for (source, label) in look.sources.iter().zip(labels) {
-        let prefix = prefix(&label, wish.style);
-        let mut lines = match lines::open(cluster, source, &wish.params).await {
+    let labels = source::labels(&listing.sources, selection.only.is_some());
+    for (source, label) in listing.sources.iter().zip(labels) {
+        let prefix = prefix(&label, selection.style);
+        let mut lines = match lines::open(cluster, source, &selection.params).await {
             Ok(lines) => lines,
             Err(error) => {
-                complain(source, &error);
+                warn(source, &error);
                 continue;
             }
         };
         while let Some(line) = lines.next().await {
             match line {
                 Ok(line) => write_line(out, &prefix, &line)?,
-                Err(error) => complain(source, &error.into()),
+                Err(error) => warn(source, &error.into()),
             }
         }
     }
     Ok(out.flush()?)
 }
 
-fn prefix(label: &str, style: Style) -> String {
-    if label.is_empty() { String::new() } else { format!("{} ", style.frame(&format!("[{label}]"))) }
-}
-
-/// What containers print is theirs: it is passed on as it is.
-fn write_line(out: &mut dyn Write, prefix: &str, line: &[u8]) -> std::io::Result<()> {
-    out.write_all(prefix.as_bytes())?;
-    out.write_all(line)?;
-    out.write_all(b"\n")
-}
-
-/// A log that cannot be read does not hide the others.
-fn complain(source: &Source, error: &anyhow::Error) {
-    let what = format!("the log of {} in pod {}: {error:#}", source.container, source.pod);
-    let _ = writeln!(std::io::stderr(), "warning: {what}");
-}
-
-/// Why there is nothing to show.
-fn nothing(flow: &JobFlow, wish: &Wish, look: &Look) -> anyhow::Error {
-    let standing = Standing::new(flow);
-    let argument = standing.argument();
-    let Some(step) = wish.only else {
-        return anyhow::anyhow!("no step of {} has logs; see: headworks status {argument}", standing.name());
+/// The reason for having nothing to show.
+fn nothing(flow: &JobFlow, selection: &Selection, listing: &Listing) -> anyhow::Error {
+    let view = FlowView::new(flow);
+    let argument = view.argument();
+    let Some(step) = selection.only else {
+        return anyhow::anyhow!("no step of {} has logs; see: headworks status {argument}", view.name());
     };
-    let (name, phase) = (standing.dag.name(step), standing.phase(step));
+    let (name, phase) = (view.dag.name(step), view.phase(step));
     let see = format!("see: headworks why {argument} {name}");
-    if let Some(unknown) = unknown(wish, look) {
+    if let Some(unknown) = unknown(selection, listing) {
         return anyhow::anyhow!("step {name:?} has {unknown}");
     }
     match phase {
         StepPhase::Pending => anyhow::anyhow!("step {name:?} has not started; {see}"),
-        _ if look.attempts.is_empty() && is_final(phase) => {
-            let had = standing.status(step).is_some_and(|status| status.job_ref.is_some());
+        _ if listing.attempts.is_empty() && is_final(phase) => {
+            let had = view.status(step).is_some_and(|status| status.job_ref.is_some());
             let what = if had { "its Job is gone, and its logs with it" } else { "it has no Job" };
-            anyhow::anyhow!("step {name:?} is {}, and {what}; {see}", word(phase))
+            anyhow::anyhow!("step {name:?} is {}, and {what}; {see}", phase.as_str())
         }
-        _ if look.pods == 0 && is_final(phase) => {
+        _ if listing.pods == 0 && is_final(phase) => {
             anyhow::anyhow!("the pods of step {name:?} are gone, and their logs with them")
         }
         _ => anyhow::anyhow!("no container of step {name:?} has started; {see}"),
     }
 }
 
-/// What was asked for by number or name and is not there, and what is.
-fn unknown(wish: &Wish, look: &Look) -> Option<String> {
-    let Look { attempts, containers, .. } = look;
-    if let Some(number) = wish.attempt.filter(|number| !attempts.is_empty() && !attempts.contains(number)) {
+/// The attempt or container that was asked for and is not there, and those that are.
+fn unknown(selection: &Selection, listing: &Listing) -> Option<String> {
+    let Listing { attempts, containers, .. } = listing;
+    if let Some(number) =
+        selection.attempt.filter(|number| !attempts.is_empty() && !attempts.contains(number))
+    {
         let known: Vec<String> = attempts.iter().map(ToString::to_string).collect();
         return Some(format!("no attempt {number}; there are: {}", known.join(", ")));
     }
     let name =
-        wish.container.as_ref().filter(|name| !containers.is_empty() && !containers.contains(*name))?;
+        selection.container.as_ref().filter(|name| !containers.is_empty() && !containers.contains(*name))?;
     let known: Vec<&str> = containers.iter().map(String::as_str).collect();
     Some(format!("no container {name:?}; it has: {}", known.join(", ")))
 }

@@ -6,12 +6,11 @@ use std::path::PathBuf;
 use headworks::flows::api::{JobFlow, OnStepFailure, Step};
 use headworks::flows::outline;
 use headworks::flows::outline::{End, Outline};
-use headworks::flows::rules::Options;
 use headworks::problem::suggest::did_you_mean;
 
+use super::exit_status::ExitStatus;
+use super::flow_file::each_flow;
 use super::style::Style;
-use super::validate::{judge, text::Text};
-use super::{Outcome, UntilClosed, input};
 
 /// Arguments of `plan`.
 #[derive(Debug, clap::Args)]
@@ -24,54 +23,12 @@ pub(crate) struct Args {
     fail: Option<String>,
 }
 
-pub(super) fn run(args: &Args, style: Style, out: &mut dyn Write) -> anyhow::Result<Outcome> {
+pub(super) fn run(args: &Args, style: Style, out: &mut dyn Write) -> anyhow::Result<ExitStatus> {
     let Args { file, fail } = args;
     each_flow(file, style, out, &mut |flow, name, out| match fail {
         None => levels(flow, name, style, out),
         Some(step) => failure(flow, name, step, style, out),
     })
-}
-
-/// What is done with a flow, told its name.
-type Visit<'a> = dyn FnMut(&JobFlow, &str, &mut dyn Write) -> anyhow::Result<()> + 'a;
-
-/// Do something with every sound flow of a file; what is wrong with the others is told on standard error, so that
-/// it neither gets into a drawing nor is lost with one.
-pub(super) fn each_flow(
-    file: &std::path::Path,
-    style: Style,
-    out: &mut dyn Write,
-    visit: &mut Visit<'_>,
-) -> anyhow::Result<Outcome> {
-    let (mut outcome, mut seen) = (Outcome::Sound, false);
-    for source in input::open(&[file.to_owned()]) {
-        let source = source.map_err(|failure| anyhow::anyhow!("{}: {}", failure.name, failure.message))?;
-        for object in &source.objects {
-            let object = match object {
-                Ok(object) if object.is_flow() => object,
-                Ok(_) => continue,
-                Err(e) => anyhow::bail!("{}:{}:{}: {e}", source.name, e.line, e.column),
-            };
-            let Some(verdict) = judge(object, &Options::default()) else { continue };
-            if verdict.errors() > 0 {
-                outcome = Outcome::Wrong;
-                let text = Text::new(style.for_stderr(), false);
-                let mut problems = UntilClosed(std::io::stderr().lock());
-                for (problem, position) in verdict.problems.iter().filter(|(problem, _)| problem.is_error()) {
-                    text.problem(&source, problem, *position, &mut problems)?;
-                }
-            } else if let Some(flow) = &verdict.flow {
-                if std::mem::replace(&mut seen, true) {
-                    writeln!(out)?;
-                }
-                visit(flow, &verdict.name, out)?;
-            }
-        }
-    }
-    if !seen && outcome == Outcome::Sound {
-        anyhow::bail!("{}: there is no JobFlow in it", file.display());
-    }
-    Ok(outcome)
 }
 
 fn levels(flow: &JobFlow, name: &str, style: Style, out: &mut dyn Write) -> anyhow::Result<()> {
@@ -89,7 +46,7 @@ fn levels(flow: &JobFlow, name: &str, style: Style, out: &mut dyn Write) -> anyh
     Ok(())
 }
 
-/// What sets a step apart.
+/// The settings of a step that matter for its place in the plan.
 fn notes(step: &Step) -> Vec<String> {
     let mut notes = Vec::new();
     if !step.dependencies.is_empty() {

@@ -11,7 +11,7 @@ use headworks_certs::{
     CertEvent, EventKind, Events, Hooks, Identity, Readiness, ServiceNames, managed, mounted,
 };
 use headworks_webhook::{Limits, Metrics, Phase, Probes, Server, Service, Shutdown};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
@@ -29,6 +29,7 @@ use headworks::flows::rules::Options;
 use headworks::telemetry::{self, LogFormat};
 
 mod controllers;
+mod duration;
 mod own_ca;
 mod tls;
 
@@ -44,10 +45,10 @@ it at once.";
 #[derive(Args, Debug)]
 #[command(after_help = STOPPING)]
 pub(super) struct Run {
-    /// Where the API server calls, over TLS.
+    /// The address that the API server calls, over TLS.
     #[arg(long, default_value = "0.0.0.0:9443", env = "HEADWORKS_LISTEN", value_parser = address, value_name = "ADDRESS")]
     listen: SocketAddr,
-    /// Where /healthz, /readyz and /metrics are served, without TLS.
+    /// The address of /healthz, /readyz and /metrics, without TLS.
     #[arg(long, default_value = "0.0.0.0:8080", env = "HEADWORKS_PROBES", value_parser = address, value_name = "ADDRESS")]
     probes: SocketAddr,
     /// The Service that the webhook configurations name.
@@ -59,7 +60,7 @@ pub(super) struct Run {
     /// The validating and mutating webhook configurations that this program keeps the caBundle of.
     #[arg(long, default_value = "headworks", value_name = "NAME")]
     webhook_configuration: Vec<String>,
-    /// Where the certificate comes from.
+    /// The source of the certificate.
     #[arg(long, default_value = "managed", value_enum, value_name = "MODE")]
     cert_mode: CertMode,
     /// managed: the Secret that holds the CA and the certificate.
@@ -79,7 +80,7 @@ pub(super) struct Run {
     /// A level (error, warn, info, debug, trace) or directives such as headworks=debug.
     #[arg(long, default_value = "info", env = "HEADWORKS_LOG", value_parser = log_filter, value_name = "FILTER")]
     log: String,
-    /// How log lines look.
+    /// The format of log lines.
     #[arg(long, default_value = "auto", value_enum, value_name = "FORMAT")]
     log_format: LogFormat,
     #[command(flatten)]
@@ -104,17 +105,11 @@ fn log_filter(text: &str) -> Result<String, String> {
     telemetry::filter(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
 }
 
-/// A duration of more than nothing, such as 2s.
-fn go_span(text: &str) -> Result<std::time::Duration, String> {
-    let span: SignedDuration = text.parse().map_err(|error| format!("{error}: write it as 2s or 1m30s"))?;
-    std::time::Duration::try_from(span).map_err(|_| "must be more than 0".to_owned())
-}
-
 impl Run {
-    /// Run until told to stop.
+    /// Runs until a signal stops it.
     pub(super) fn run(self) -> anyhow::Result<()> {
         telemetry::start(self.log_format, telemetry::filter(&self.log)?)?;
-        telemetry::tell_panics_without_their_words();
+        telemetry::log_panics_without_payload();
         self.own_ca.check()?;
         // Two providers are compiled in by way of dependencies; one has to be chosen, once.
         rustls::crypto::ring::default_provider()
@@ -176,7 +171,7 @@ impl Run {
             "serving admission"
         );
         let served = tokio::spawn(checks.serve(probes, stopped.clone().cancelled_owned()));
-        // Another replica can run the flows at once, while this one still answers admission.
+        // Another replica can run the flows immediately, while this one still answers admission.
         let hand_over = {
             let shutdown = shutdown.clone();
             tokio::spawn(async move {
@@ -208,7 +203,7 @@ impl Run {
         Ok(Some(client::client(config, calls, ages)?))
     }
 
-    /// Start whatever feeds `identity`.
+    /// Starts the task that keeps the certificate of `identity` fresh.
     fn keep_certificate(
         &self,
         client: Option<&kube::Client>,
@@ -223,7 +218,7 @@ impl Run {
         };
         match client.filter(|_| self.cert_mode == CertMode::Managed) {
             None => {
-                // The Secret's name is the mount's affair: what is told is told of this pod.
+                // The mount hides the Secret's name, so the Events are about this pod.
                 if let (Some(client), Some(pod)) = (client, self.pod_reference()) {
                     tokio::spawn(publish(client.clone(), pod, heard));
                 }
@@ -257,7 +252,7 @@ impl Run {
             .route("/mutate-service", Phase::Mutate, services)
     }
 
-    /// What admission and the engine tell the validator, so that it tells them the same.
+    /// The validator's options, the same for admission and the controller, so that their verdicts agree.
     fn options(&self) -> Options {
         Options { artifact_store: Some(self.artifact_store) }
     }
@@ -304,7 +299,7 @@ fn probes_of(registry: Registry, readiness: &Readiness, shutdown: Shutdown) -> P
     })
 }
 
-/// The first SIGTERM or SIGINT begins the lame duck, the second stops at once. As PID 1 of a container this is also
+/// The first SIGTERM or SIGINT begins the lame duck, the second stops immediately. As PID 1 of a container this is also
 /// what makes the signals work at all.
 fn trigger_on_signals(shutdown: &Shutdown) -> anyhow::Result<()> {
     for kind in [SignalKind::terminate(), SignalKind::interrupt()] {

@@ -5,9 +5,9 @@ use std::io::{IsTerminal, Write};
 use headworks::flows::api::{FlowPhase, JobFlow};
 use jiff::Timestamp;
 
-use super::Outcome;
 use super::cluster::{Cluster, Connect, block_on, flow_name};
-use super::standing::Standing;
+use super::exit_status::ExitStatus;
+use super::flow_view::FlowView;
 use super::style::Style;
 use view::View;
 
@@ -42,7 +42,7 @@ pub(crate) struct Args {
     connect: Connect,
 }
 
-pub(super) fn run(args: &Args, style: Style, out: &mut dyn Write) -> anyhow::Result<Outcome> {
+pub(super) fn run(args: &Args, style: Style, out: &mut dyn Write) -> anyhow::Result<ExitStatus> {
     let Args { flow, watch, connect } = args;
     block_on(async {
         let cluster = connect.cluster().await?;
@@ -54,7 +54,7 @@ pub(super) fn run(args: &Args, style: Style, out: &mut dyn Write) -> anyhow::Res
             View { width: screen::size().map(|size| size.width), height: None, style, tree: is_terminal() };
         write!(out, "{}", view.render(&first, Timestamp::now()))?;
         out.flush()?;
-        Ok(Outcome::Sound)
+        Ok(ExitStatus::Sound)
     })
 }
 
@@ -64,15 +64,15 @@ async fn watched(
     first: JobFlow,
     style: Style,
     out: &mut dyn Write,
-) -> anyhow::Result<Outcome> {
+) -> anyhow::Result<ExitStatus> {
     let last = if is_terminal() {
         follow::drawn(cluster, name, first, style, out).await?
     } else {
         follow::listed(cluster, name, first, style, out).await?
     };
-    Ok(match Standing::new(&last).flow_phase() {
-        Some(FlowPhase::Failed) => Outcome::Wrong,
-        _ => Outcome::Sound,
+    Ok(match FlowView::new(&last).flow_phase() {
+        Some(FlowPhase::Failed) => ExitStatus::Wrong,
+        _ => ExitStatus::Sound,
     })
 }
 

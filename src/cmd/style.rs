@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal;
 
-/// When to use colours.
+/// The choice between colours and none.
 #[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
 pub(crate) enum When {
     /// On a terminal, unless `NO_COLOR` is set

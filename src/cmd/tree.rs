@@ -8,7 +8,7 @@ const DEEPEST: usize = 40;
 /// A line of the tree.
 pub(crate) struct Branch {
     pub(crate) step: usize,
-    /// What stands before the step's name.
+    /// The frame before the step's name.
     pub(crate) head: String,
     /// The dependencies that are not drawn as a line from above.
     pub(crate) others: Vec<usize>,

@@ -2,16 +2,15 @@
 
 use std::io::Write;
 
-use headworks::flows::api::JobFlow;
-use headworks::problem::suggest::did_you_mean;
 use jiff::Timestamp;
 
-use super::Outcome;
 use super::cluster::{Connect, block_on, flow_name};
-use super::standing::Standing;
+use super::exit_status::ExitStatus;
+use super::flow_view::{FlowView, step_index};
 use super::style::Style;
 
-mod blame;
+mod diagnose;
+mod diagnosis;
 mod pods;
 mod seen;
 mod text;
@@ -37,25 +36,14 @@ pub(crate) struct Args {
     connect: Connect,
 }
 
-pub(super) fn run(args: &Args, style: Style, out: &mut dyn Write) -> anyhow::Result<Outcome> {
+pub(super) fn run(args: &Args, style: Style, out: &mut dyn Write) -> anyhow::Result<ExitStatus> {
     let Args { flow, step, connect } = args;
     block_on(async {
         let cluster = connect.cluster().await?;
         let flow = cluster.flow(flow).await?;
-        let place = place(&flow, step)?;
-        let seen = seen::look(&cluster, &flow, place).await;
-        write!(out, "{}", text::text(&Standing::new(&flow), place, &seen, Timestamp::now(), style))?;
-        Ok(Outcome::Sound)
-    })
-}
-
-/// Where a step stands in its flow.
-pub(super) fn place(flow: &JobFlow, step: &str) -> anyhow::Result<usize> {
-    let standing = Standing::new(flow);
-    standing.dag.find(step).ok_or_else(|| {
-        let hint = did_you_mean(step, standing.dag.names().iter().copied());
-        let hint =
-            hint.unwrap_or_else(|| format!("list them with: headworks status {}", standing.argument()));
-        anyhow::anyhow!("{} has no step {step:?}; {hint}", standing.name())
+        let index = step_index(&flow, step)?;
+        let seen = seen::read(&cluster, &flow, index).await;
+        write!(out, "{}", text::text(&FlowView::new(&flow), index, &seen, Timestamp::now(), style))?;
+        Ok(ExitStatus::Sound)
     })
 }

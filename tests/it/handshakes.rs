@@ -95,9 +95,12 @@ fn flags_that_contradict_each_other_and_files_that_are_not_there_are_told_at_the
     for (arguments, told) in [
         (
             &["--client-ca", "/x/ca.crt"][..],
-            "nobody is asked for a certificate: add --client-auth require, or log",
+            "--client-ca and --client-names have no effect without --client-auth require or log",
         ),
-        (&["--client-names", "a"], "nobody is asked for a certificate: add --client-auth require, or log"),
+        (
+            &["--client-names", "a"],
+            "--client-ca and --client-names have no effect without --client-auth require or log",
+        ),
         (&["--client-auth", "log"], "say whose certificates callers have: --client-ca FILE"),
         (&["--client-auth", "require", "--client-ca", "/x/ca.crt"], "cannot use /x/ca.crt as --client-ca"),
     ] {

@@ -154,9 +154,12 @@ fn mistakes_are_answered_with_what_was_meant() {
     }
     // The cluster itself.
     let said = flow.fails(&["status", "nightly", "--context", "nowhere"]);
-    assert!(said.starts_with("error: the kubeconfig is of no use: failed to load current context"), "{said}");
+    assert!(said.starts_with("error: cannot use this kubeconfig: failed to load current context"), "{said}");
     let said = flow.fails(&["status", "nightly", "--kubeconfig", "/nowhere"]);
-    assert!(said.starts_with("error: /nowhere is of no use: failed to read kubeconfig"), "{said}");
+    assert!(
+        said.starts_with("error: cannot use the kubeconfig /nowhere: failed to read kubeconfig"),
+        "{said}"
+    );
     let dead = std::fs::read_to_string(&flow.cluster.kubeconfig).unwrap();
     let server = dead.lines().find_map(|line| line.trim().strip_prefix("server: ")).unwrap();
     let file = flow.cluster.kubeconfig.with_file_name("dead.kubeconfig");

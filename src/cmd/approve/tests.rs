@@ -18,31 +18,34 @@ fn at(phase: &str) -> JobFlow {
     flow(&json!({}), &json!({"steps": [{"name": "sign-off", "phase": phase}]}))
 }
 
-fn refusal(flow: &JobFlow, step: &str, approve: bool) -> String {
-    judge(flow, step, approve).unwrap_err().to_string()
+fn refusal(flow: &JobFlow, step: &str, decision: Decision) -> String {
+    judge(flow, step, decision).unwrap_err().to_string()
 }
 
 #[test]
 fn a_step_may_be_decided_on_before_it_is_reached_and_while_it_waits() {
     for phase in ["Pending", "PendingApproval"] {
-        assert_eq!(judge(&at(phase), "sign-off", true).unwrap(), Some(Before::Nothing));
+        assert_eq!(judge(&at(phase), "sign-off", Decision::Approve).unwrap(), Some(Before::Nothing));
     }
-    assert_eq!(judge(&flow(&json!({}), &json!(null)), "sign-off", false).unwrap(), Some(Before::Nothing));
+    assert_eq!(
+        judge(&flow(&json!({}), &json!(null)), "sign-off", Decision::Reject).unwrap(),
+        Some(Before::Nothing)
+    );
 }
 
 #[test]
 fn what_cannot_be_decided_is_told_with_what_can() {
     let fresh = at("Pending");
     assert_eq!(
-        refusal(&fresh, "sign-of", true),
+        refusal(&fresh, "sign-of", Decision::Approve),
         "nightly has no step \"sign-of\"; did you mean \"sign-off\"?"
     );
     assert_eq!(
-        refusal(&fresh, "deploy", true),
+        refusal(&fresh, "deploy", Decision::Approve),
         "nightly has no step \"deploy\"; its Manual steps: sign-off, optional"
     );
     assert_eq!(
-        refusal(&fresh, "extract", true),
+        refusal(&fresh, "extract", Decision::Approve),
         "the step \"extract\" of nightly runs a Job, nobody has to approve it; its Manual steps: sign-off, optional"
     );
 }
@@ -54,21 +57,23 @@ fn a_decision_is_final_once_the_step_is() {
         &json!({"steps": [{"name": "sign-off", "phase": "Succeeded", "approvedBy": "joe"}]}),
     );
     assert_eq!(
-        refusal(&decided, "sign-off", false),
+        refusal(&decided, "sign-off", Decision::Reject),
         "the step \"sign-off\" of nightly is Succeeded already (decided by joe); that is final"
     );
     // Saying the same again harms nobody.
-    assert_eq!(judge(&decided, "sign-off", true).unwrap(), None);
-    assert!(refusal(&at("Skipped"), "sign-off", true).contains("is Skipped already; that is final"));
+    assert_eq!(judge(&decided, "sign-off", Decision::Approve).unwrap(), None);
+    assert!(
+        refusal(&at("Skipped"), "sign-off", Decision::Approve).contains("is Skipped already; that is final")
+    );
     // It failed by its timeout, not by a decision.
-    assert!(refusal(&at("Failed"), "sign-off", false).contains("is Failed already"));
+    assert!(refusal(&at("Failed"), "sign-off", Decision::Reject).contains("is Failed already"));
 }
 
 #[test]
 fn a_flow_that_is_over_takes_no_decision() {
     let over = flow(&json!({}), &json!({"phase": "Failed"}));
     assert_eq!(
-        refusal(&over, "sign-off", true),
+        refusal(&over, "sign-off", Decision::Approve),
         "nightly is Failed already; there is nothing left to decide"
     );
 }
@@ -81,14 +86,20 @@ fn it_is_told_what_follows_and_who_was_recorded() {
     });
     let waits = flow(&approved, &json!({"steps": [{"name": "sign-off", "phase": "PendingApproval"}]}));
     assert_eq!(
-        done(&waits, "sign-off", true, &Before::Nothing),
+        done(&waits, "sign-off", Decision::Approve, &Before::Nothing),
         "approved sign-off of nightly (recorded as jane); the flow goes on"
     );
-    assert_eq!(already(&waits, "sign-off", true), "sign-off of nightly is approved already, by jane");
     assert_eq!(
-        done(&at("Pending"), "sign-off", false, &Before::Otherwise),
+        already(&waits, "sign-off", Decision::Approve),
+        "sign-off of nightly is approved already, by jane"
+    );
+    assert_eq!(
+        done(&at("Pending"), "sign-off", Decision::Reject, &Before::Otherwise),
         "rejected sign-off of nightly, which was approved before (nobody recorded who: the webhook of headworks is not \
          installed); the step fails when the flow gets there, and the flow with it"
     );
-    assert!(done(&waits, "optional", false, &Before::Nothing).ends_with("which continueOnFailure forgives"));
+    assert!(
+        done(&waits, "optional", Decision::Reject, &Before::Nothing)
+            .ends_with("which continueOnFailure forgives")
+    );
 }

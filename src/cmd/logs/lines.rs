@@ -13,7 +13,7 @@ use crate::cmd::cluster::Cluster;
 /// A longer line is broken: a program may print for ever without ending one.
 const LONGEST: usize = 64 << 10;
 
-/// Open the log of a container.
+/// Opens the log of a container.
 pub(super) async fn open(
     cluster: &Cluster,
     source: &Source,
@@ -39,7 +39,7 @@ where
     .boxed()
 }
 
-/// The next line without its end, or as much of it as is shown at once.
+/// The next line without its end, or as much of it as is shown in one piece.
 async fn line(reader: &mut (impl AsyncBufRead + Unpin)) -> std::io::Result<Option<Vec<u8>>> {
     let mut line = Vec::new();
     loop {

@@ -6,7 +6,7 @@ use headworks::flows::api::JobFlow;
 use headworks::names::RESERVED_NAME_PREFIX;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 
-use super::Wish;
+use super::selection::Selection;
 use crate::cmd::attempts::{Attempt, attempts, pods};
 use crate::cmd::cluster::Cluster;
 
@@ -22,9 +22,9 @@ pub(super) struct Source {
     uid: String,
 }
 
-/// What there is of a flow or a step.
+/// The pods and containers of a flow or a step.
 #[derive(Debug, Default)]
-pub(super) struct Look {
+pub(super) struct Listing {
     /// In the order of the document, then of their start.
     pub(super) sources: Vec<Source>,
     /// The attempts that are there.
@@ -32,25 +32,30 @@ pub(super) struct Look {
     /// The containers that are there, started or not.
     pub(super) containers: BTreeSet<String>,
     pub(super) pods: usize,
-    /// Whether some container that is meant has not started.
+    /// True while a container that is meant has not started.
     pub(super) waits: bool,
 }
 
-/// Look what there is.
-pub(super) async fn look(cluster: &Cluster, flow: &JobFlow, wish: &Wish) -> anyhow::Result<Look> {
+/// Lists the Jobs, pods and containers that are there.
+pub(super) async fn list(
+    cluster: &Cluster,
+    flow: &JobFlow,
+    selection: &Selection,
+) -> anyhow::Result<Listing> {
     let steps = &flow.spec.steps;
-    let only = wish.only.map(|step| steps[step].name.as_str());
+    let only = selection.only.map(|step| steps[step].name.as_str());
     let all = attempts(cluster, flow, only).await?;
-    let mut look = Look { attempts: all.iter().map(|attempt| attempt.number).collect(), ..Look::default() };
+    let mut listing =
+        Listing { attempts: all.iter().map(|attempt| attempt.number).collect(), ..Listing::default() };
     for step in steps {
         let of_step = all.iter().filter(|attempt| attempt.step == step.name);
-        if let Some(attempt) = wanted(of_step, wish.attempt) {
+        if let Some(attempt) = wanted(of_step, selection.attempt) {
             for pod in pods(cluster, &attempt.job).await? {
-                look.add(attempt, &pod, wish.container.as_deref());
+                listing.add(attempt, &pod, selection.container.as_deref());
             }
         }
     }
-    Ok(look)
+    Ok(listing)
 }
 
 /// The attempt that is meant: the one of this number, or else the last.
@@ -64,7 +69,7 @@ fn wanted<'a>(
     }
 }
 
-impl Look {
+impl Listing {
     fn add(&mut self, attempt: &Attempt, pod: &Pod, container: Option<&str>) {
         self.pods += 1;
         let status = pod.status.as_ref();
@@ -100,7 +105,7 @@ fn has_started(status: &ContainerStatus) -> bool {
         || last.is_some_and(|last| last.terminated.is_some())
 }
 
-/// What to call each source: no more than tells it from the others.
+/// A label for each source, no longer than needed to tell it from the others.
 pub(super) fn labels(sources: &[Source], one_step: bool) -> Vec<String> {
     sources
         .iter()
@@ -164,10 +169,10 @@ mod tests {
         }))
         .unwrap();
         let shown = |container: Option<&str>| -> Vec<String> {
-            let (attempt, mut look) =
-                (Attempt { step: "load".to_owned(), number: 1, job: Job::default() }, Look::default());
-            look.add(&attempt, &pod, container);
-            look.sources.into_iter().map(|source| source.container).collect()
+            let (attempt, mut listing) =
+                (Attempt { step: "load".to_owned(), number: 1, job: Job::default() }, Listing::default());
+            listing.add(&attempt, &pod, container);
+            listing.sources.into_iter().map(|source| source.container).collect()
         };
         assert_eq!(shown(None), ["main"]);
         assert_eq!(shown(Some("headworks-fetch")), ["headworks-fetch"]);

@@ -20,7 +20,9 @@ use headworks::flows::controller::{Config, Engine, EventLevel, Events, Metrics, 
 use headworks::flows::rules::Options;
 use headworks::leaders;
 
-/// How flows are run.
+use super::duration::go_span;
+
+/// The options of the controllers.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Controllers")]
 pub(super) struct ControllerArgs {
@@ -30,26 +32,26 @@ pub(super) struct ControllerArgs {
     /// Work in this namespace only; may be given again. Without it, in the whole cluster.
     #[arg(long, value_name = "NAME")]
     watch_namespace: Vec<String>,
-    /// How many flows are worked on at one time.
+    /// The number of flows that are worked on at one time.
     #[arg(long, default_value_t = 32, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512))]
     workers: u16,
-    /// Which transitions of a flow become Events.
+    /// The transitions of a flow that become Events.
     #[arg(long, default_value = "important", value_enum, value_name = "WHICH")]
     events: EventLevel,
-    /// How long a node may be not ready until its pods lead no more, as a duration such as 5s.
-    #[arg(long, default_value = "5s", value_parser = super::go_span, value_name = "DURATION")]
+    /// The time that a node may be not ready until its pods lose the lead, as a duration such as 5s.
+    #[arg(long, default_value = "5s", value_parser = go_span, value_name = "DURATION")]
     node_grace: Duration,
     /// The Lease whose holder works.
     #[arg(long, default_value = "headworks", value_name = "NAME")]
     lease_name: String,
-    /// How long a holder that is silent keeps the Lease.
-    #[arg(long, default_value = "15s", value_parser = super::go_span, value_name = "DURATION")]
+    /// The time that a silent holder keeps the Lease.
+    #[arg(long, default_value = "15s", value_parser = go_span, value_name = "DURATION")]
     lease_duration: Duration,
-    /// How long the holder works without having renewed the Lease.
-    #[arg(long, default_value = "10s", value_parser = super::go_span, value_name = "DURATION")]
+    /// The time that the holder works without having renewed the Lease.
+    #[arg(long, default_value = "10s", value_parser = go_span, value_name = "DURATION")]
     renew_deadline: Duration,
-    /// How often the holder renews, and the others look.
-    #[arg(long, default_value = "2s", value_parser = super::go_span, value_name = "DURATION")]
+    /// The interval at which the holder renews, and the others look.
+    #[arg(long, default_value = "2s", value_parser = go_span, value_name = "DURATION")]
     retry_period: Duration,
 }
 
@@ -64,12 +66,12 @@ pub(super) struct Controllers {
 }
 
 impl ControllerArgs {
-    /// Whether there are any.
+    /// True unless `--no-controllers` is set.
     pub(super) fn are_on(&self) -> bool {
         !self.no_controllers
     }
 
-    /// Watch at once; work while the Lease is held.
+    /// Starts the watches immediately; the controllers work while the Lease is held.
     pub(super) fn start(
         &self,
         client: &Client,
@@ -158,7 +160,7 @@ impl Controllers {
         Arc::new(move |object| routing.iter().find_map(|caches| caches.selected_pods(object)))
     }
 
-    /// Stop working, then release the Lease.
+    /// Stops working, then releases the Lease.
     pub(super) async fn stop(self) {
         self.working.cancel();
         let mut tasks = self.tasks.into_iter();

@@ -1,4 +1,4 @@
-//! What `headworks run` asks for about managed mode: how long things live, and which pod this is.
+//! The arguments of `headworks run` for managed mode: lifetimes, and the name of this pod.
 
 use std::time::Duration;
 
@@ -8,18 +8,20 @@ use headworks_certs::managed::{ManagedConfig, ReplicaRef};
 use headworks_certs::{Lifetimes, ServiceNames};
 use jiff::SignedDuration;
 
+use super::duration::go_span;
+
 /// The CA of its own, and the certificates that it signs.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Managed certificates")]
 pub(super) struct OwnCaArgs {
-    /// How long a certificate lives, as a duration such as 336h; it is renewed after two thirds.
+    /// The lifetime of a certificate, as a duration such as 336h; it is renewed after two thirds.
     #[arg(long, default_value = "336h", value_parser = lifetime, value_name = "DURATION")]
     cert_lifetime: SignedDuration,
-    /// How long the CA lives; it is replaced, in steps, after two thirds.
+    /// The lifetime of the CA; it is replaced, in steps, after two thirds.
     #[arg(long, default_value = "8760h", value_parser = lifetime, value_name = "DURATION")]
     ca_lifetime: SignedDuration,
-    /// How long a new CA is published before a certificate needs it, so that every API server has seen it.
-    #[arg(long, default_value = "30s", value_parser = super::go_span, value_name = "DURATION")]
+    /// The time that a new CA is published before a certificate needs it, so that every API server has seen it.
+    #[arg(long, default_value = "30s", value_parser = go_span, value_name = "DURATION")]
     cert_publish_wait: Duration,
     /// The pod that this is: it reports in a Lease named after it which certificate it serves.
     #[arg(long, env = "POD_NAME", value_name = "NAME")]
@@ -36,7 +38,7 @@ fn lifetime(text: &str) -> Result<SignedDuration, String> {
 }
 
 impl OwnCaArgs {
-    /// Whether these go together.
+    /// Checks that the durations go together.
     pub(super) fn check(&self) -> anyhow::Result<()> {
         let Self { cert_lifetime, ca_lifetime, cert_publish_wait, .. } = self;
         ensure!(

@@ -1,4 +1,4 @@
-//! What the listener says and asks in a handshake, and the one part of it that changes: who may call.
+//! The listener's side of a handshake, and the one part of it that changes: the callers that are allowed.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use headworks_webhook::{CallerMode, Callers, Tls, TlsOptions, TlsVersion};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-/// How TLS is spoken.
+/// The options of TLS.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "TLS")]
 pub(super) struct TlsArgs {
@@ -21,7 +21,7 @@ pub(super) struct TlsArgs {
     /// Offer HTTP/2 besides HTTP/1.1. API servers call Services with HTTP/1.1.
     #[arg(long)]
     http2: bool,
-    /// What becomes of callers without a certificate of --client-ca in one of --client-names.
+    /// The treatment of callers without a certificate of --client-ca in one of --client-names.
     #[arg(long, default_value = "off", value_enum, value_name = "WHAT")]
     client_auth: ClientAuth,
     /// The CAs of callers' certificates, PEM; a new version of the file is in force within seconds.
@@ -83,11 +83,11 @@ impl TlsArgs {
         Ok(tls)
     }
 
-    /// Who is asked, and by which file; None if nobody is.
+    /// The mode and the file of CAs by which callers are checked; `None` if they are not.
     fn callers(&self) -> anyhow::Result<Option<(CallerMode, PathBuf)>> {
         let mode = match self.client_auth {
             ClientAuth::Off if self.client_ca.is_some() || !self.client_names.is_empty() => {
-                bail!("nobody is asked for a certificate: add --client-auth require, or log")
+                bail!("--client-ca and --client-names have no effect without --client-auth require or log")
             }
             ClientAuth::Off => return Ok(None),
             ClientAuth::Log => CallerMode::Log,

@@ -13,15 +13,15 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::screen::{self, Canvas};
 use super::view::{View, changes};
 use crate::cmd::cluster::Cluster;
-use crate::cmd::standing::Standing;
+use crate::cmd::flow_view::FlowView;
 use crate::cmd::style::Style;
 
-/// The flow, whenever it changes. An error that a new try may heal is told and passed over.
+/// The flow, whenever it changes. An error after which the watch is tried again is reported and passed over.
 fn versions(cluster: &Cluster, name: &str) -> impl Stream<Item = watcher::Result<Option<JobFlow>>> + use<> {
     watcher::watch_object(cluster.api::<JobFlow>(), name).default_backoff()
 }
 
-/// Draw it on a terminal, again and again, and give its last state.
+/// Draws the flow on a terminal, again and again, and returns its last state.
 pub(super) async fn drawn(
     cluster: &Cluster,
     name: &str,
@@ -35,7 +35,7 @@ pub(super) async fn drawn(
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut flow, mut canvas, mut trouble) = (first, Canvas::default(), None::<String>);
     loop {
-        let over = Standing::new(&flow).is_over();
+        let over = FlowView::new(&flow).is_over();
         let size = screen::size();
         // A drawing that is higher than the window could not be drawn over; the last one needs not be.
         let height = size.filter(|_| !over).map(|size| size.height.saturating_sub(2));
@@ -51,7 +51,7 @@ pub(super) async fn drawn(
             version = versions.next() => match version {
                 Some(Ok(Some(version))) => (flow, trouble) = (version, None),
                 Some(Ok(None)) => bail!("{name} was deleted"),
-                Some(Err(error)) => trouble = Some(told(cluster, error)?),
+                Some(Err(error)) => trouble = Some(trouble_of(cluster, error)?),
                 None => bail!("the watch of {name} ended"),
             },
             _ = tick.tick() => {}
@@ -59,7 +59,7 @@ pub(super) async fn drawn(
     }
 }
 
-/// Print it, then what changes, and give its last state.
+/// Prints the flow, then its changes, and returns its last state.
 pub(super) async fn listed(
     cluster: &Cluster,
     name: &str,
@@ -72,7 +72,7 @@ pub(super) async fn listed(
     out.flush()?;
     let mut versions = Box::pin(versions(cluster, name));
     let mut flow = first;
-    while !Standing::new(&flow).is_over() {
+    while !FlowView::new(&flow).is_over() {
         match versions.next().await {
             Some(Ok(Some(version))) => {
                 let now = Timestamp::now().round(Unit::Second)?;
@@ -85,7 +85,7 @@ pub(super) async fn listed(
             Some(Ok(None)) => bail!("{name} was deleted"),
             Some(Err(error)) => {
                 let now = Timestamp::now().round(Unit::Second)?;
-                writeln!(out, "{now} {}", told(cluster, error)?)?;
+                writeln!(out, "{now} {}", trouble_of(cluster, error)?)?;
                 out.flush()?;
             }
             None => bail!("the watch of {name} ended"),
@@ -94,8 +94,8 @@ pub(super) async fn listed(
     Ok(flow)
 }
 
-/// What to say of a failed watch, or the error to end with where trying again is of no use.
-fn told(cluster: &Cluster, error: watcher::Error) -> anyhow::Result<String> {
+/// The message about a failed watch, or the error to end with where trying again is of no use.
+fn trouble_of(cluster: &Cluster, error: watcher::Error) -> anyhow::Result<String> {
     let error = match error {
         watcher::Error::InitialListFailed(error)
         | watcher::Error::WatchStartFailed(error)

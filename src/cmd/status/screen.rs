@@ -1,6 +1,6 @@
 //! The terminal that a drawing has to fit.
 
-/// What a terminal shows.
+/// The size of a terminal.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Size {
     /// Columns.
@@ -24,7 +24,7 @@ pub(super) struct Canvas {
 }
 
 impl Canvas {
-    /// What to write so that `text` stands where the last drawing stood.
+    /// The bytes that put `text` in place of the last drawing.
     ///
     /// Lines are not wrapped meanwhile: one that is wider than it seems, for its wide letters, would put the next
     /// drawing a line too low.

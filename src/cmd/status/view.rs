@@ -1,4 +1,4 @@
-//! PURE: a flow's standing as text.
+//! PURE: a flow and its steps as text.
 
 use std::collections::HashSet;
 
@@ -6,12 +6,12 @@ use headworks::flows::api::{FlowPhase, JobFlow, StepPhase};
 use jiff::Timestamp;
 
 use super::critical;
-use crate::cmd::standing::{Standing, flow_word, is_final, word};
+use crate::cmd::flow_view::{FlowView, is_final};
 use crate::cmd::style::Style;
 use crate::cmd::tree::{Branch, tree};
 use crate::cmd::words::{clean, count, cut, list, span};
 
-/// How it is to look.
+/// The form of the picture.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct View {
     /// Columns; lines are cut to that. None: they are not.
@@ -35,20 +35,20 @@ struct Row {
 impl View {
     /// The whole picture.
     pub(super) fn render(self, flow: &JobFlow, now: Timestamp) -> String {
-        let standing = Standing::new(flow);
-        let (path, total) = critical::path(&standing, now);
-        let head = Self::head(&standing, now);
+        let view = FlowView::new(flow);
+        let (path, total) = critical::path(&view, now);
+        let head = Self::head(&view, now);
         let mut foot = Vec::new();
         if !path.is_empty() {
-            let names = chain(&path.iter().map(|&step| standing.dag.name(step)).collect::<Vec<_>>());
-            let so_far = if standing.is_over() { "" } else { " so far" };
+            let names = chain(&path.iter().map(|&step| view.dag.name(step)).collect::<Vec<_>>());
+            let so_far = if view.is_over() { "" } else { " so far" };
             foot.push(format!("* critical path: {names} ({}{so_far})", span(total)));
         }
-        foot.extend(advice(&standing));
+        foot.extend(advice(&view));
         if !foot.is_empty() {
             foot.insert(0, String::new());
         }
-        let rows = self.rows(&standing, &path.into_iter().collect(), now);
+        let rows = self.rows(&view, &path.into_iter().collect(), now);
         let room = self.height.map(|height| height.saturating_sub(head.len() + foot.len()).max(2));
         let (rows, left_out) = shorten(rows, room);
         let mut text = head.iter().map(|line| self.line(line)).collect::<String>();
@@ -65,25 +65,25 @@ impl View {
         format!("{}\n", self.width.map_or_else(|| text.to_owned(), |width| cut(text, width)))
     }
 
-    /// What stands above the steps; the first line is the flow's own.
-    fn head(standing: &Standing<'_>, now: Timestamp) -> Vec<String> {
-        let status = standing.flow.status.as_ref();
-        let phase = standing.flow_phase().map_or("no status yet", flow_word);
-        let mut first = format!("{}  {phase}", standing.name());
+    /// The lines above the steps; the first line is the flow's own.
+    fn head(view: &FlowView<'_>, now: Timestamp) -> Vec<String> {
+        let status = view.flow.status.as_ref();
+        let phase = view.flow_phase().map_or("no status yet", FlowPhase::as_str);
+        let mut first = format!("{}  {phase}", view.name());
         if let Some(progress) = status.and_then(|status| status.progress.as_ref()) {
             first += &format!("  {}/{}", progress.completed_steps, progress.total_steps);
         }
-        if let Some(took) = standing.flow_took(now) {
+        if let Some(took) = view.flow_took(now) {
             first += &format!("  {}", span(took));
         }
         let estimate = status.and_then(|status| status.estimated_completion_time.as_ref());
-        if let Some(left) = estimate.filter(|_| !standing.is_over()).map(|end| end.0.duration_since(now)) {
+        if let Some(left) = estimate.filter(|_| !view.is_over()).map(|end| end.0.duration_since(now)) {
             first += &format!("  about {} left", span(left));
         }
         let mut lines = vec![first];
         let said = status.and_then(|status| status.message.as_deref()).map(clean);
         lines.extend(said.filter(|said| !said.is_empty()));
-        if standing.flow.metadata.deletion_timestamp.is_some() {
+        if view.flow.metadata.deletion_timestamp.is_some() {
             lines.push("it is being deleted".to_owned());
         }
         if status.and_then(|status| status.phase).is_none() {
@@ -96,25 +96,25 @@ impl View {
         lines
     }
 
-    fn rows(self, standing: &Standing<'_>, critical: &HashSet<usize>, now: Timestamp) -> Vec<Row> {
+    fn rows(self, view: &FlowView<'_>, critical: &HashSet<usize>, now: Timestamp) -> Vec<Row> {
         let mark = |step: usize| if critical.contains(&step) { "*" } else { "" };
         let row = |step: usize, head: &str| {
-            let phase = standing.phase(step);
-            let mut note = standing.note(step);
-            if let Some(due) = standing.due(step).filter(|due| *due > now) {
+            let phase = view.phase(step);
+            let mut note = view.note(step);
+            if let Some(due) = view.due(step).filter(|due| *due > now) {
                 note += &format!(" (in {})", span(due.duration_since(now)));
             }
             Row {
-                name: format!("{head}{}{}", standing.dag.name(step), mark(step)),
+                name: format!("{head}{}{}", view.dag.name(step), mark(step)),
                 phase,
-                took: standing.took(step, now).map(span).unwrap_or_default(),
+                took: view.took(step, now).map(span).unwrap_or_default(),
                 note,
             }
         };
-        if self.tree && self.height.is_none_or(|height| standing.dag.len() + 8 <= height) {
-            tree(&standing.dag).into_iter().map(|Branch { step, head, .. }| row(step, &head)).collect()
+        if self.tree && self.height.is_none_or(|height| view.dag.len() + 8 <= height) {
+            tree(&view.dag).into_iter().map(|Branch { step, head, .. }| row(step, &head)).collect()
         } else {
-            (0..standing.dag.len()).map(|step| row(step, "")).collect()
+            (0..view.dag.len()).map(|step| row(step, "")).collect()
         }
     }
 
@@ -122,13 +122,13 @@ impl View {
     fn table(self, rows: &[Row]) -> Vec<String> {
         let widest = |of: fn(&Row) -> usize| rows.iter().map(of).max().unwrap_or_default();
         let name = widest(|row| row.name.chars().count());
-        let phase = widest(|row| word(row.phase).len());
+        let phase = widest(|row| row.phase.as_str().len());
         let took = widest(|row| row.took.len());
         let lines = rows.iter().map(|row| {
             let text = format!(
                 "{:<name$}  {:<phase$}  {:>took$}  {}",
                 row.name,
-                word(row.phase),
+                row.phase.as_str(),
                 row.took,
                 row.note
             );
@@ -136,7 +136,7 @@ impl View {
             // Painted after it was cut, since paint takes no room.
             let (before, after) =
                 line.split_at(line.char_indices().nth(name + 2).map_or(line.len(), |(at, _)| at));
-            match after.strip_prefix(word(row.phase)) {
+            match after.strip_prefix(row.phase.as_str()) {
                 Some(after) => format!("{before}{}{after}", self.paint(row.phase)),
                 None => line,
             }
@@ -145,7 +145,7 @@ impl View {
     }
 
     fn paint(self, phase: StepPhase) -> String {
-        let text = word(phase);
+        let text = phase.as_str();
         match phase {
             StepPhase::Succeeded => self.style.good(text),
             StepPhase::Failed => self.style.error(text),
@@ -168,20 +168,21 @@ fn chain(names: &[&str]) -> String {
     }
 }
 
-/// What to do, where somebody has to do something.
-fn advice(standing: &Standing<'_>) -> Vec<String> {
-    let steps = || 0..standing.dag.len();
+/// The commands to run next, where somebody has to act.
+fn advice(view: &FlowView<'_>) -> Vec<String> {
+    let steps = || 0..view.dag.len();
     let mut lines = Vec::new();
-    let waiting = steps().filter(|&step| standing.phase(step) == StepPhase::PendingApproval);
-    lines.extend(waiting.take(3).map(|step| {
-        format!("to go on: headworks approve {} {}", standing.argument(), standing.dag.name(step))
-    }));
+    let waiting = steps().filter(|&step| view.phase(step) == StepPhase::PendingApproval);
+    lines.extend(
+        waiting
+            .take(3)
+            .map(|step| format!("to go on: headworks approve {} {}", view.argument(), view.dag.name(step))),
+    );
     let failed = steps().find(|&step| {
-        standing.phase(step) == StepPhase::Failed
-            && standing.flow.spec.steps[step].continue_on_failure != Some(true)
+        view.phase(step) == StepPhase::Failed && view.flow.spec.steps[step].continue_on_failure != Some(true)
     });
-    if let Some(step) = failed.filter(|_| standing.flow_phase() == Some(FlowPhase::Failed)) {
-        lines.push(format!("to see why: headworks why {} {}", standing.argument(), standing.dag.name(step)));
+    if let Some(step) = failed.filter(|_| view.flow_phase() == Some(FlowPhase::Failed)) {
+        lines.push(format!("to see why: headworks why {} {}", view.argument(), view.dag.name(step)));
     }
     lines
 }
@@ -220,12 +221,12 @@ fn shorten(rows: Vec<Row>, room: Option<usize>) -> (Vec<Row>, Option<String>) {
     (shown, Some(format!("and {more}: {}", list(&counts, counts.len()))))
 }
 
-/// What changed from one status to the next, one line for each step and for the flow.
+/// The changes from one status to the next, one line for each step and for the flow.
 pub(super) fn changes(before: &JobFlow, after: &JobFlow) -> Vec<String> {
-    let (before, after) = (Standing::new(before), Standing::new(after));
+    let (before, after) = (FlowView::new(before), FlowView::new(after));
     let mut lines = Vec::new();
     for step in 0..after.dag.len() {
-        let tell = |standing: &Standing<'_>| (standing.phase(step), standing.note(step));
+        let tell = |view: &FlowView<'_>| (view.phase(step), view.note(step));
         let (phase, note) = tell(&after);
         // Waiting for others is no news.
         let quiet = phase == StepPhase::Pending
@@ -235,19 +236,19 @@ pub(super) fn changes(before: &JobFlow, after: &JobFlow) -> Vec<String> {
             let took = after.took(step, Timestamp::UNIX_EPOCH).filter(|_| is_final(phase));
             let took = took.map(|took| format!(" after {}", span(took))).unwrap_or_default();
             let note = if note.is_empty() { note } else { format!("  {note}") };
-            lines.push(format!("{}  {}{took}{note}", after.dag.name(step), word(phase)));
+            lines.push(format!("{}  {}{took}{note}", after.dag.name(step), phase.as_str()));
         }
     }
-    let tell = |standing: &Standing<'_>| {
-        let message = standing.flow.status.as_ref().and_then(|status| status.message.as_deref()).map(clean);
-        (standing.flow_phase(), message)
+    let tell = |view: &FlowView<'_>| {
+        let message = view.flow.status.as_ref().and_then(|status| status.message.as_deref()).map(clean);
+        (view.flow_phase(), message)
     };
     let (phase, message) = tell(&after);
     if tell(&before).0 != phase
         && let Some(phase) = phase
     {
         let message = message.filter(|said| !said.is_empty()).map(|said| format!("  {said}"));
-        lines.push(format!("{}  {}{}", after.name(), flow_word(phase), message.unwrap_or_default()));
+        lines.push(format!("{}  {}{}", after.name(), phase.as_str(), message.unwrap_or_default()));
     }
     lines
 }

@@ -4,8 +4,9 @@ use std::io::{self, Write};
 
 use headworks::manifest::Unreadable;
 
-use super::{Report, Verdict};
+use super::report::Report;
 use crate::cmd::input::{Failure, Source};
+use crate::cmd::verdict::Verdict;
 
 /// `::error file=...,line=...,col=...,title=HW201::field: message`.
 pub(super) struct Github;

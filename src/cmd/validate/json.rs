@@ -6,8 +6,9 @@ use headworks::manifest::{Position, Unreadable};
 use headworks::problem::Problem;
 use serde_json::{Value, json};
 
-use super::{Report, Verdict};
+use super::report::Report;
 use crate::cmd::input::{Failure, Source};
+use crate::cmd::verdict::Verdict;
 
 /// One array, printed at the end. What cannot be read is an element without a kind, with one problem without a code.
 #[derive(Default)]

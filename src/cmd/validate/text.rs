@@ -3,18 +3,16 @@
 use std::io::{self, Write};
 
 use headworks::flows::outline::{Outline, count};
-use headworks::manifest::{Position, Unreadable};
-use headworks::problem::Problem;
+use headworks::manifest::Unreadable;
 
-use super::{Report, Verdict};
+use super::report::Report;
+use crate::cmd::excerpt::{excerpt, problem};
 use crate::cmd::input::{Failure, Source};
 use crate::cmd::style::Style;
-
-/// A line of the file is cut to this many characters around what is meant.
-const EXCERPT: usize = 120;
+use crate::cmd::verdict::Verdict;
 
 /// The format, and what was counted.
-pub(crate) struct Text {
+pub(super) struct Text {
     style: Style,
     quiet: bool,
     objects: usize,
@@ -25,71 +23,9 @@ pub(crate) struct Text {
 }
 
 impl Text {
-    pub(crate) fn new(style: Style, quiet: bool) -> Self {
+    pub(super) fn new(style: Style, quiet: bool) -> Self {
         Self { style, quiet, objects: 0, invalid: 0, unreadable: 0, errors: 0, warnings: 0 }
     }
-
-    /// One problem with the line that is meant.
-    pub(crate) fn problem(
-        &self,
-        source: &Source,
-        problem: &Problem,
-        position: Option<Position>,
-        out: &mut dyn Write,
-    ) -> io::Result<()> {
-        let label = if problem.is_error() {
-            self.style.error(&format!("error[{}]", problem.code))
-        } else {
-            self.style.warning(&format!("warning[{}]", problem.code))
-        };
-        let value = problem.value_text().filter(|_| problem.is_error());
-        let value = value.map(|value| format!(": {value}")).unwrap_or_default();
-        writeln!(out, "{label}{}", self.style.bold(&format!(": {}{value}", problem.what)))?;
-        let place = position.map(|position| (position.line, position.column, position.end_column));
-        self.excerpt(source, place, &problem.field.to_string(), problem.hint.as_deref(), out)
-    }
-
-    fn excerpt(
-        &self,
-        source: &Source,
-        place: Option<(usize, usize, Option<usize>)>,
-        label: &str,
-        hint: Option<&str>,
-        out: &mut dyn Write,
-    ) -> io::Result<()> {
-        let arrow = self.style.frame("-->");
-        let Some((line, column, end)) = place else {
-            writeln!(out, " {arrow} {}: {label}", source.name)?;
-            return writeln!(out);
-        };
-        let margin = " ".repeat(line.to_string().len());
-        let bar = self.style.frame("|");
-        writeln!(out, "{margin}{arrow} {}:{line}:{column}", source.name)?;
-        if let Some(content) = source.text.split('\n').nth(line - 1) {
-            let (content, before) = window(content, column - 1);
-            let carets = "^".repeat(end.map_or(1, |end| end - column).clamp(1, EXCERPT));
-            let mark = self.style.error(&format!("{carets} {label}"));
-            writeln!(out, "{margin} {bar}")?;
-            writeln!(out, "{} {bar} {content}", self.style.frame(&line.to_string()))?;
-            writeln!(out, "{margin} {bar} {}{}", " ".repeat(before), mark.trim_end())?;
-        }
-        if let Some(hint) = hint {
-            writeln!(out, "{margin} {} help: {hint}", self.style.frame("="))?;
-        }
-        writeln!(out)
-    }
-}
-
-/// The part of a line around a column (from 0), control characters as blanks, and the column's place in it.
-fn window(line: &str, column: usize) -> (String, usize) {
-    let clean = |c: char| if c.is_control() { ' ' } else { c };
-    let line = line.trim_end();
-    if line.chars().count() <= EXCERPT {
-        return (line.chars().map(clean).collect(), column);
-    }
-    let start = column.saturating_sub(EXCERPT / 2);
-    let part: String = line.chars().skip(start).take(EXCERPT).map(clean).collect();
-    if start == 0 { (part + "...", column) } else { (format!("...{part}"), column - start + 3) }
 }
 
 impl Report for Text {
@@ -101,7 +37,7 @@ impl Report for Text {
     fn unreadable(&mut self, source: &Source, error: &Unreadable, out: &mut dyn Write) -> io::Result<()> {
         self.unreadable += 1;
         writeln!(out, "{}{}", self.style.error("error"), self.style.bold(&format!(": {}", error.message)))?;
-        self.excerpt(source, Some((error.line, error.column, None)), "", None, out)
+        excerpt(self.style, source, Some((error.line, error.column, None)), "", None, out)
     }
 
     fn verdict(&mut self, source: &Source, verdict: &Verdict, out: &mut dyn Write) -> io::Result<()> {
@@ -110,8 +46,8 @@ impl Report for Text {
         self.invalid += usize::from(errors > 0);
         self.errors += errors;
         self.warnings += warnings;
-        for (problem, position) in &verdict.problems {
-            self.problem(source, problem, *position, out)?;
+        for (one, position) in &verdict.problems {
+            problem(self.style, source, one, *position, out)?;
         }
         if self.quiet {
             return Ok(());

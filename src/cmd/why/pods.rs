@@ -1,10 +1,10 @@
-//! PURE: what troubles a pod.
+//! PURE: finds the trouble of a pod.
 
 use headworks::names::CONTAINERS_ANNOTATION;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Event, Pod};
 
-use super::blame::Blame;
+use super::diagnosis::Diagnosis;
 use crate::cmd::words::clean;
 
 /// The containers of a pod, those that run first in front.
@@ -59,9 +59,9 @@ fn of(state: Option<&ContainerState>) -> String {
     }
 }
 
-/// What keeps a pod from running, or ended it; the first thing that went wrong.
-/// What stands in the template of the pod's Job is asked before what somebody else put into the pod.
-pub(super) fn trouble(pod: &Pod, job: Option<&Job>, events: &[Event]) -> Option<Blame> {
+/// The first thing that went wrong with a pod: it keeps the pod from running, or ended it.
+/// Containers of the step's template are checked before those that somebody else put into the pod.
+pub(super) fn trouble(pod: &Pod, job: Option<&Job>, events: &[Event]) -> Option<Diagnosis> {
     let status = pod.status.as_ref()?;
     let unscheduled = status
         .conditions
@@ -70,7 +70,7 @@ pub(super) fn trouble(pod: &Pod, job: Option<&Job>, events: &[Event]) -> Option<
         .find(|condition| condition.type_ == "PodScheduled" && condition.status == "False");
     if let Some(condition) = unscheduled {
         let said = condition.message.as_deref().map_or_else(|| "no node takes it".to_owned(), clean);
-        return Some(Blame::new(format!("its pod finds no node: {said}")).cure(
+        return Some(Diagnosis::new(format!("its pod finds no node: {said}")).fix(
             "make room in the cluster, or ask for less: resources.requests, nodeSelector, affinity and tolerations \
              of the step's template",
         ));
@@ -80,7 +80,7 @@ pub(super) fn trouble(pod: &Pod, job: Option<&Job>, events: &[Event]) -> Option<
     }
     if let Some(reason) = status.reason.as_deref().map(clean) {
         let said = status.message.as_deref().map(|said| format!(": {}", clean(said))).unwrap_or_default();
-        return Some(Blame::new(format!("its pod was ended from outside: {reason}{said}")));
+        return Some(Diagnosis::new(format!("its pod was ended from outside: {reason}{said}")));
     }
     let ours = job.map(of_template).unwrap_or_default();
     let (ours, others): (Vec<_>, Vec<_>) =
@@ -99,37 +99,37 @@ pub(super) fn trouble(pod: &Pod, job: Option<&Job>, events: &[Event]) -> Option<
     let said = warning.message.as_deref().map(clean).unwrap_or_default();
     let reason = warning.reason.as_deref().map(clean).unwrap_or_default();
     Some(
-        Blame::new(format!("its pod cannot be set up: {reason}: {said}"))
-            .cure("look at the volumes, ConfigMaps and Secrets that the step's template names"),
+        Diagnosis::new(format!("its pod cannot be set up: {reason}: {said}"))
+            .fix("look at the volumes, ConfigMaps and Secrets that the step's template names"),
     )
 }
 
-fn waiting(container: &ContainerStatus, pod: &Pod) -> Option<Blame> {
+fn waiting(container: &ContainerStatus, pod: &Pod) -> Option<Diagnosis> {
     let waiting = container.state.as_ref()?.waiting.as_ref()?;
     let said = waiting.message.as_deref().map(|said| format!(": {}", clean(said))).unwrap_or_default();
     let name = &container.name;
-    let blame = match waiting.reason.as_deref()? {
+    let diagnosis = match waiting.reason.as_deref()? {
         "ErrImagePull"
         | "ImagePullBackOff"
         | "InvalidImageName"
         | "ErrImageNeverPull"
         | "RegistryUnavailable" => {
             let image = image(container, pod);
-            Blame::new(format!("the image {image:?} of container {name:?} cannot be pulled{said}")).cure(
+            Diagnosis::new(format!("the image {image:?} of container {name:?} cannot be pulled{said}")).fix(
                 "check the image's name and tag, imagePullPolicy, and imagePullSecrets where the registry asks for a login",
             )
         }
         "CreateContainerConfigError" => {
-            Blame::new(format!("container {name:?} lacks something that it names{said}"))
-                .cure("make that ConfigMap, Secret or key; the container starts by itself then")
+            Diagnosis::new(format!("container {name:?} lacks something that it names{said}"))
+                .fix("make that ConfigMap, Secret or key; the container starts by itself then")
         }
         reason @ ("CreateContainerError" | "RunContainerError" | "StartError") => {
-            Blame::new(format!("container {name:?} cannot be started: {reason}{said}"))
-                .cure("check its command, volumeMounts and securityContext")
+            Diagnosis::new(format!("container {name:?} cannot be started: {reason}{said}"))
+                .fix("check its command, volumeMounts and securityContext")
         }
         "CrashLoopBackOff" => {
             let last = container.last_state.as_ref();
-            Blame::new(format!(
+            Diagnosis::new(format!(
                 "container {name:?} ends again and again ({}); restartPolicy OnFailure starts it anew",
                 of(last)
             ))
@@ -137,21 +137,21 @@ fn waiting(container: &ContainerStatus, pod: &Pod) -> Option<Blame> {
         }
         _ => return None,
     };
-    Some(blame)
+    Some(diagnosis)
 }
 
-fn ended(container: &ContainerStatus) -> Option<Blame> {
+fn ended(container: &ContainerStatus) -> Option<Diagnosis> {
     let ended = container.state.as_ref()?.terminated.as_ref().filter(|ended| ended.exit_code != 0)?;
     let name = &container.name;
     Some(match ended.reason.as_deref() {
         Some("OOMKilled") => {
-            Blame::new(format!("container {name:?} was killed: it used more memory than its limit"))
-                .cure("raise resources.limits.memory in the step's template, or use less")
+            Diagnosis::new(format!("container {name:?} was killed: it used more memory than its limit"))
+                .fix("raise resources.limits.memory in the step's template, or use less")
         }
         Some(reason @ ("ContainerCannotRun" | "StartError")) => {
             let said = ended.message.as_deref().map(|said| format!(": {}", clean(said))).unwrap_or_default();
-            Blame::new(format!("container {name:?} could not be started: {reason}{said}"))
-                .cure("check its command, volumeMounts and securityContext")
+            Diagnosis::new(format!("container {name:?} could not be started: {reason}{said}"))
+                .fix("check its command, volumeMounts and securityContext")
         }
         _ => {
             let hint = match ended.exit_code {
@@ -162,7 +162,8 @@ fn ended(container: &ContainerStatus) -> Option<Blame> {
                 143 => ", it was told to end (SIGTERM)",
                 _ => "",
             };
-            Blame::new(format!("container {name:?} ended with exit code {}{hint}", ended.exit_code)).logs()
+            Diagnosis::new(format!("container {name:?} ended with exit code {}{hint}", ended.exit_code))
+                .logs()
         }
     })
 }

@@ -14,7 +14,7 @@ const MOST_PODS: usize = 10;
 /// The last events say it.
 const MOST_EVENTS: usize = 10;
 
-/// What was seen of a step.
+/// The objects of a step that were read.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     /// The Jobs that are there, by attempt.
@@ -23,7 +23,7 @@ pub(super) struct Seen {
     pub(super) pods: Vec<Pod>,
     /// The last events of that Job and those pods, oldest first.
     pub(super) events: Vec<Event>,
-    /// What could not be read, and why.
+    /// The kinds that could not be read, each with the error.
     pub(super) unread: Vec<String>,
 }
 
@@ -34,10 +34,10 @@ impl Seen {
     }
 }
 
-/// Look at everything. What may not be read is left out, and named.
-pub(super) async fn look(cluster: &Cluster, flow: &JobFlow, place: usize) -> Seen {
+/// Reads everything. Kinds that may not be read are left out, and named.
+pub(super) async fn read(cluster: &Cluster, flow: &JobFlow, index: usize) -> Seen {
     let mut seen = Seen::default();
-    let step = &flow.spec.steps[place];
+    let step = &flow.spec.steps[index];
     if step.is_manual() {
         return seen;
     }
@@ -69,7 +69,7 @@ pub(super) async fn look(cluster: &Cluster, flow: &JobFlow, place: usize) -> See
     seen
 }
 
-/// When an event happened last.
+/// The time at which an event happened last.
 pub(super) fn time(event: &Event) -> Option<Timestamp> {
     let series = event.series.as_ref().and_then(|series| Some(series.last_observed_time.as_ref()?.0));
     let old = event.last_timestamp.as_ref().map(|time| time.0);

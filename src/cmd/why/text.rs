@@ -3,10 +3,11 @@
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Event;
 
-use super::blame::{Blame, blame, job_state};
+use super::diagnose::{diagnose, job_state};
+use super::diagnosis::Diagnosis;
 use super::pods::{containers, phase, state};
 use super::seen::{Seen, time};
-use crate::cmd::standing::{Standing, word};
+use crate::cmd::flow_view::FlowView;
 use crate::cmd::style::Style;
 use crate::cmd::words::{clean, cut, span};
 
@@ -14,22 +15,16 @@ use crate::cmd::words::{clean, cut, span};
 const LONGEST_VALUE: usize = 60;
 
 /// All that can be said of `step`.
-pub(super) fn text(
-    standing: &Standing<'_>,
-    step: usize,
-    seen: &Seen,
-    now: Timestamp,
-    style: Style,
-) -> String {
-    let Blame { why, cures, .. } = blame(standing, step, seen, now);
-    let mut text = format!("{}\n\n", head(standing, step, now, style));
+pub(super) fn text(view: &FlowView<'_>, step: usize, seen: &Seen, now: Timestamp, style: Style) -> String {
+    let Diagnosis { why, fixes, .. } = diagnose(view, step, seen, now);
+    let mut text = format!("{}\n\n", head(view, step, now, style));
     text += &format!("why:  {why}\n");
-    for (n, cure) in cures.iter().enumerate() {
-        text += &format!("{}{cure}\n", if n == 0 { "do:   " } else { "      " });
+    for (n, fix) in fixes.iter().enumerate() {
+        text += &format!("{}{fix}\n", if n == 0 { "do:   " } else { "      " });
     }
     let sections = [
-        ("dependencies", dependencies(standing, step, now)),
-        ("when", when(standing, step)),
+        ("dependencies", dependencies(view, step, now)),
+        ("when", when(view, step)),
         ("attempts", attempts(seen)),
         ("pods of the last attempt", pods(seen)),
         ("events", events(&seen.events, now)),
@@ -46,48 +41,48 @@ pub(super) fn text(
     text
 }
 
-fn head(standing: &Standing<'_>, step: usize, now: Timestamp, style: Style) -> String {
+fn head(view: &FlowView<'_>, step: usize, now: Timestamp, style: Style) -> String {
     let mut head = format!(
         "{} of {} in {}: {}",
-        style.bold(standing.dag.name(step)),
-        standing.name(),
-        standing.namespace(),
-        style.bold(word(standing.phase(step)))
+        style.bold(view.dag.name(step)),
+        view.name(),
+        view.namespace(),
+        style.bold(view.phase(step).as_str())
     );
-    if let Some(took) = standing.took(step, now) {
-        let over = standing.status(step).is_some_and(|status| status.completion_time.is_some());
+    if let Some(took) = view.took(step, now) {
+        let over = view.status(step).is_some_and(|status| status.completion_time.is_some());
         head += &format!(" {} {}", if over { "after" } else { "for" }, span(took));
     }
-    if let Some(attempt) = standing.attempt(step) {
+    if let Some(attempt) = view.attempt(step) {
         head += &format!(", {attempt}");
     }
     head
 }
 
-fn dependencies(standing: &Standing<'_>, step: usize, now: Timestamp) -> Vec<String> {
-    let dag = &standing.dag;
+fn dependencies(view: &FlowView<'_>, step: usize, now: Timestamp) -> Vec<String> {
+    let dag = &view.dag;
     let widest = |of: fn(&str, &str) -> usize| {
-        let lengths = dag.dependencies(step).map(|step| of(dag.name(step), word(standing.phase(step))));
+        let lengths = dag.dependencies(step).map(|step| of(dag.name(step), view.phase(step).as_str()));
         lengths.max().unwrap_or_default()
     };
     let (name, phase) = (widest(|name, _| name.len()), widest(|_, phase| phase.len()));
     dag.dependencies(step)
         .map(|step| {
-            let took = standing.took(step, now).map(span).unwrap_or_default();
-            let (named, stands) = (dag.name(step), word(standing.phase(step)));
-            format!("{named:<name$}  {stands:<phase$}  {took:>6}  {}", standing.note(step))
+            let took = view.took(step, now).map(span).unwrap_or_default();
+            let (named, stands) = (dag.name(step), view.phase(step).as_str());
+            format!("{named:<name$}  {stands:<phase$}  {took:>6}  {}", view.note(step))
         })
         .collect()
 }
 
 /// The condition, and the outputs that it names.
-fn when(standing: &Standing<'_>, step: usize) -> Vec<String> {
-    let Some(when) = standing.flow.spec.steps[step].when.as_deref().map(clean) else { return Vec::new() };
+fn when(view: &FlowView<'_>, step: usize) -> Vec<String> {
+    let Some(when) = view.flow.spec.steps[step].when.as_deref().map(clean) else { return Vec::new() };
     if when.is_empty() {
         return Vec::new();
     }
     let mut lines = vec![when.clone()];
-    for before in standing.flow.status.iter().flat_map(|status| &status.steps) {
+    for before in view.flow.status.iter().flat_map(|status| &status.steps) {
         for output in before.outputs.iter().flat_map(|outputs| &outputs.parameters) {
             let spellings = [
                 format!("steps.{}.outputs.{}", before.name, output.name),
@@ -102,7 +97,7 @@ fn when(standing: &Standing<'_>, step: usize) -> Vec<String> {
     lines
 }
 
-/// Whether `text` has the name `name`, and not only a longer one that begins like it.
+/// True if `text` contains the name `name`, and not only a longer one that begins like it.
 fn names(text: &str, name: &str) -> bool {
     text.match_indices(name).any(|(at, _)| {
         let next = text[at + name.len()..].chars().next();

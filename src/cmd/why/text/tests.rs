@@ -20,14 +20,14 @@ fn job(name: &str, after: &[&str]) -> Value {
     json!({"name": name, "dependencies": after, "template": {"spec": {}}})
 }
 
-/// What is said of `step` with nothing but the flow to look at.
+/// The answer about `step` from the flow alone.
 fn said(flow: &JobFlow, step: &str) -> String {
     said_of(flow, step, &Seen::default())
 }
 
 fn said_of(flow: &JobFlow, step: &str, seen: &Seen) -> String {
-    let standing = Standing::new(flow);
-    text(&standing, standing.dag.find(step).unwrap(), seen, at(100), Style::NONE)
+    let view = FlowView::new(flow);
+    text(&view, view.dag.find(step).unwrap(), seen, at(100), Style::NONE)
 }
 
 /// A pod with one container in this state.

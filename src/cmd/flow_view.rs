@@ -1,37 +1,39 @@
-//! PURE: where a flow and its steps stand, in words.
+//! PURE: a flow with its status, as commands show it.
 
 use std::collections::HashMap;
 
 use headworks::flows::api::{FlowPhase, JobFlow, StepPhase, StepStatus};
 use headworks::flows::dag::Dag;
 use headworks::flows::outline::step_retries;
+use headworks::problem::suggest::did_you_mean;
 use jiff::{SignedDuration, Timestamp};
 
 use super::words::{clean, list};
 
-/// A flow and what is known of it.
-pub(crate) struct Standing<'a> {
+/// A flow and the statuses of its steps.
+pub(crate) struct FlowView<'a> {
     pub(crate) flow: &'a JobFlow,
     pub(crate) dag: Dag<'a>,
     known: HashMap<&'a str, &'a StepStatus>,
 }
 
-/// A step's phase, as expressions and statuses write it.
-pub(crate) fn word(phase: StepPhase) -> &'static str {
-    phase.as_str()
-}
-
-/// A flow's phase, as statuses write it.
-pub(crate) fn flow_word(phase: FlowPhase) -> &'static str {
-    phase.as_str()
-}
-
-/// Whether a step will not change any more.
+/// True for the phases that a step never leaves. `Unknown`, of a newer version, counts as one: nothing is known that
+/// the step could wait for.
 pub(crate) fn is_final(phase: StepPhase) -> bool {
     !matches!(phase, StepPhase::Pending | StepPhase::Running | StepPhase::PendingApproval)
 }
 
-impl<'a> Standing<'a> {
+/// The index of a step in its flow.
+pub(crate) fn step_index(flow: &JobFlow, step: &str) -> anyhow::Result<usize> {
+    let view = FlowView::new(flow);
+    view.dag.find(step).ok_or_else(|| {
+        let hint = did_you_mean(step, view.dag.names().iter().copied());
+        let hint = hint.unwrap_or_else(|| format!("list them with: headworks status {}", view.argument()));
+        anyhow::anyhow!("{} has no step {step:?}; {hint}", view.name())
+    })
+}
+
+impl<'a> FlowView<'a> {
     pub(crate) fn new(flow: &'a JobFlow) -> Self {
         let steps = flow.status.iter().flat_map(|status| &status.steps);
         Self {
@@ -59,12 +61,12 @@ impl<'a> Standing<'a> {
         self.flow.status.as_ref()?.phase
     }
 
-    /// Whether the flow will not change any more.
+    /// True once the flow will not change any more.
     pub(crate) fn is_over(&self) -> bool {
-        matches!(self.flow_phase(), Some(FlowPhase::Succeeded | FlowPhase::Failed))
+        self.flow_phase().is_some_and(FlowPhase::is_over)
     }
 
-    /// How long the flow has been running, or did.
+    /// The time that the flow has been running, or ran.
     pub(crate) fn flow_took(&self, now: Timestamp) -> Option<SignedDuration> {
         let status = self.flow.status.as_ref()?;
         let end = status.completion_time.as_ref().map_or(now, |end| end.0);
@@ -79,7 +81,7 @@ impl<'a> Standing<'a> {
         self.status(step).and_then(|status| status.phase).unwrap_or(StepPhase::Pending)
     }
 
-    /// How long a step has been running, or did.
+    /// The time that a step has been running, or ran.
     pub(crate) fn took(&self, step: usize, now: Timestamp) -> Option<SignedDuration> {
         let status = self.status(step)?;
         let end = status.completion_time.as_ref().map_or(now, |end| end.0);
@@ -98,7 +100,7 @@ impl<'a> Standing<'a> {
         Some(format!("attempt {attempt} of {most}"))
     }
 
-    /// When the next thing is due for a step that waits.
+    /// The time at which the next thing is due for a step that waits.
     pub(crate) fn due(&self, step: usize) -> Option<Timestamp> {
         if is_final(self.phase(step)) {
             return None;
@@ -106,7 +108,7 @@ impl<'a> Standing<'a> {
         Some(self.status(step)?.waiting.as_ref()?.until.as_ref()?.0)
     }
 
-    /// What there is to say of a step beside its phase. Does not change with time alone.
+    /// Details of a step beside its phase. They do not change with time alone.
     pub(crate) fn note(&self, step: usize) -> String {
         let spec = &self.flow.spec.steps[step];
         let Some(status) = self.status(step) else { return self.after(step).unwrap_or_default() };
@@ -136,7 +138,7 @@ impl<'a> Standing<'a> {
         notes.join("; ")
     }
 
-    /// What a step waits for.
+    /// The condition that a step waits for.
     fn waiting(&self, step: usize) -> Option<String> {
         let Some(waiting) = self.status(step).and_then(|status| status.waiting.as_ref()) else {
             return self.after(step);
@@ -157,7 +159,7 @@ impl<'a> Standing<'a> {
     }
 }
 
-/// Why a step ended as it did.
+/// The reason for a step's end.
 fn ended(status: &StepStatus) -> Option<String> {
     let said = status.message.as_deref().map(clean).filter(|said| !said.is_empty());
     let reason = match status.reason.as_deref() {
