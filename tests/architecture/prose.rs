@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 const QUESTION_WORDS: [&str; 12] =
     ["What", "Who", "Whose", "Whom", "Whether", "Why", "Which", "How", "When", "Where", "Of", "If"];
 
-/// Every Rust file of the repository.
+/// The Rust files of the program and of what it is measured with.
 pub(crate) fn rust_files(repository: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
-    let mut folders: Vec<PathBuf> = ["src", "certs", "webhook", "testkit", "tests", "benches", "hack/fuzz"]
-        .iter()
-        .map(|folder| repository.join(folder))
-        .collect();
+    let mut folders: Vec<PathBuf> =
+        ["src", "certs/src", "webhook/src", "testkit/src", "benches", "hack/fuzz"]
+            .iter()
+            .map(|folder| repository.join(folder))
+            .collect();
     while let Some(folder) = folders.pop() {
         let Ok(entries) = fs::read_dir(&folder) else { continue };
         for path in entries.flatten().map(|entry| entry.path()) {

@@ -39,9 +39,9 @@ fn a_watch_ages_until_something_is_heard_and_is_forgotten_when_nobody_wants_it()
         assert!(Instant::now() < deadline, "it does not age");
         std::thread::yield_now();
     }
-    let aged = Instant::now();
+    let later = Instant::now();
     watch.heard();
-    assert!(ages.by_kind()["pods"] <= aged.elapsed() && ages.are_fresh(), "its age begins anew");
+    assert!(ages.by_kind()["pods"] <= later.elapsed() && ages.are_fresh(), "its age begins anew");
     // It ends, and is begun again, by a list: the age is that of the watch.
     watch.ended();
     assert!(ages.by_kind().contains_key("pods"));

@@ -131,7 +131,7 @@ impl<'a> World<'a> {
     /// Carries out an action. Returns false if that changes nothing.
     pub(super) fn act(&mut self, action: &Action) -> Result<bool, String> {
         match action {
-            Action::CreateResources => return Err("no flow here has resource templates".to_owned()),
+            Action::CreateResources => Err("no flow here has resource templates".to_owned()),
             Action::CreateJob { step, attempt, name, rendered } => {
                 self.create(*step, *attempt, name, rendered)
             }
