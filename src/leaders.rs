@@ -7,15 +7,15 @@
 //!            +--------- result of each write -------+
 //! ```
 //!
-//! [`plan`] is pure: [`plan::core::Core`] takes changes and returns writes, and tests drive it without a cluster.
-//! [`controller`] is the shell around it. The slice is written first and by one conditional write that also raises the
+//! `plan` is pure: its `Core` takes changes and returns writes, and tests drive it without a cluster. `controller` is
+//! the shell around it. The slice is written first and by one conditional write that also raises the
 //! epoch, so a controller that is late loses; all else follows and never delays a failover. It promises routing, not
 //! consensus: if you need a single writer, fence on the epoch.
 
-pub mod controller;
+pub(crate) mod controller;
 pub mod inspect;
-pub mod leader_name;
-pub mod plan;
+pub(crate) mod leader_name;
+pub(crate) mod plan;
 pub mod rules;
 
 #[cfg(test)]

@@ -10,11 +10,11 @@ use serde_json::Value;
 use super::findings::{Findings, details};
 use super::ratchet;
 use crate::leaders::rules;
-use crate::leaders::rules::Sight;
+use crate::leaders::rules::SelectedPods;
 use crate::problem::Problem;
 
 /// Returns the pods that a Service would select, from memory and without a call; `None` while they are not known.
-pub type Look = Arc<dyn Fn(&Value) -> Option<Sight> + Send + Sync>;
+pub type Look = Arc<dyn Fn(&Value) -> Option<SelectedPods> + Send + Sync>;
 
 /// Admits or refuses `Service`s; those without a `zen-lead.io/` annotation are none of its business.
 #[derive(Clone, Default)]

@@ -63,11 +63,11 @@ async fn ask(args: &Args, out: &mut dyn Write) -> anyhow::Result<Outcome> {
         }
         Verb::Promote { service, pod } => {
             let promoted = inspect::promote(client, namespace, service, pod);
-            cluster.patience(promoted).await?.map(|standing| {
-                if standing.is_candidate() {
+            cluster.patience(promoted).await?.map(|eligibility| {
+                if eligibility.is_candidate() {
                     writeln!(out, "{pod} will lead {service} at once")?;
                 } else {
-                    writeln!(out, "{pod} will lead {service} as soon as it can: it {standing}")?;
+                    writeln!(out, "{pod} will lead {service} as soon as it can: it {eligibility}")?;
                 }
                 Ok(Outcome::Sound)
             })
@@ -173,13 +173,13 @@ fn explain(service: &str, why: &Why, out: &mut dyn Write) -> anyhow::Result<Outc
         writeln!(out, "no pod matches the selector of {service}")?;
     }
     let width = why.pods.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
-    for (name, standing) in &why.pods {
+    for (name, eligibility) in &why.pods {
         let role = match (&why.leader, &why.standby) {
             (Some(leader), _) if leader == name => "leads; ",
             (_, Some(standby)) if standby == name => "standby; ",
             _ => "",
         };
-        writeln!(out, "  {name:width$}   {role}{standing}")?;
+        writeln!(out, "  {name:width$}   {role}{eligibility}")?;
     }
     let sound = why.leader.is_some() && why.conflicts.is_empty();
     Ok(if sound { Outcome::Sound } else { Outcome::Wrong })

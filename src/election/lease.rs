@@ -162,7 +162,7 @@ impl Leases {
         spec: LeaseSpec,
         deadline: Instant,
     ) -> Result<Record, LeaseError> {
-        let params = PostParams { field_manager: Some("headworks".to_owned()), dry_run: false };
+        let params = PostParams { field_manager: Some(crate::names::HEADWORKS.to_owned()), dry_run: false };
         let creates = version.is_none();
         let mut lease = self.known.clone().filter(|_| !creates).unwrap_or_default();
         let LeaseSpec { strategy, preferred_holder, .. } = lease.spec.take().unwrap_or_default();

@@ -10,27 +10,26 @@ use serde_json::Value;
 use tokio::sync::watch as channel;
 use tokio_util::sync::CancellationToken;
 
-pub mod metrics;
-
 pub(crate) mod apply;
 mod events;
+mod metrics;
 mod reconcile;
 mod watch;
 
 use crate::leaders::plan::core::Core;
 use crate::leaders::plan::outlook;
-use crate::leaders::rules::Sight;
+use crate::leaders::rules::SelectedPods;
 pub use metrics::Metrics;
 use reconcile::Driver;
 
-/// How routing is set.
+/// The configuration of the controller.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Only this namespace; else all.
+    /// The only namespace to watch; all if absent.
     pub namespace: Option<String>,
-    /// How long a node may be not Ready until its pods are given up.
+    /// The time for which a node may be not Ready until its pods are given up.
     pub node_grace: SignedDuration,
-    /// The longest that one write may take.
+    /// The timeout of one write.
     pub timeout: Duration,
 }
 
@@ -40,7 +39,7 @@ impl Default for Config {
     }
 }
 
-/// What is known of the cluster, kept warm in every replica, so that a new leader acts at once.
+/// The in-memory state of the cluster, kept up to date in every replica, so that a new leader acts immediately.
 #[derive(Clone)]
 pub struct Caches {
     leads: Arc<channel::Sender<bool>>,
@@ -50,7 +49,7 @@ pub struct Caches {
 }
 
 impl Caches {
-    /// Begin to watch, until `stopped`. Nothing is written before [`Caches::lead`].
+    /// Starts to watch, until `stopped`. Nothing is written before [`Caches::lead`].
     pub fn start(client: &Client, config: &Config, metrics: Metrics, stopped: CancellationToken) -> Self {
         let (leads, led) = channel::channel(false);
         let (sync, synced) = channel::channel(false);
@@ -64,26 +63,27 @@ impl Caches {
         Self { leads: Arc::new(leads), synced, namespace, core }
     }
 
-    /// Whether everything was listed once.
+    /// Checks whether every kind was listed once.
     pub fn is_synced(&self) -> bool {
         *self.synced.borrow()
     }
 
-    /// What a Service would see if it were as `object`. `None` while that is not known, and for another's namespace.
-    pub fn sight(&self, object: &Value) -> Option<Sight> {
+    /// The pods that a Service would select if it were `object`. `None` while that is not known, and in a namespace
+    /// that is not watched.
+    pub fn selected_pods(&self, object: &Value) -> Option<SelectedPods> {
         let namespace = object.get("metadata")?.get("namespace")?.as_str()?;
         if !self.is_synced() || self.namespace.as_ref().is_some_and(|mine| mine != namespace) {
             return None;
         }
-        outlook::sight(&self.core.read().unwrap_or_else(PoisonError::into_inner).world, object)
+        outlook::selected_pods(&self.core.read().unwrap_or_else(PoisonError::into_inner).state, object)
     }
 
-    /// Wait until everything was listed once.
+    /// Waits until every kind was listed once.
     pub async fn synced(&self) {
         let _ = self.synced.clone().wait_for(|synced| *synced).await;
     }
 
-    /// Write, from when everything is known until `ended`.
+    /// Writes until `ended`, and begins when every kind was listed once.
     pub async fn lead(&self, ended: CancellationToken) {
         let _until_dropped = Leads::begin(&self.leads);
         ended.cancelled().await;
@@ -96,7 +96,7 @@ impl fmt::Debug for Caches {
     }
 }
 
-/// The time of leading, which ends however its future ends: one that lost its Lease is dropped.
+/// Leads until it is dropped, so that leading ends however its future ends: one that lost its Lease is dropped too.
 struct Leads<'a>(&'a channel::Sender<bool>);
 
 impl<'a> Leads<'a> {
@@ -112,7 +112,7 @@ impl Drop for Leads<'_> {
     }
 }
 
-/// Watch and write until `stopped`: [`Caches::start`] and [`Caches::lead`] in one.
+/// Watches and writes until `stopped`: [`Caches::start`] and [`Caches::lead`] in one.
 pub async fn run(client: Client, config: Config, metrics: Metrics, stopped: CancellationToken) {
     Caches::start(&client, &config, metrics, stopped.clone()).lead(stopped).await;
 }

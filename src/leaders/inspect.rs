@@ -1,4 +1,5 @@
-//! Client required: what `headworks leader` asks of a live cluster. Decides with the controller's own code.
+//! Answers the questions of `headworks leader` about a live cluster, with the decisions of the controller. Requires a
+//! client.
 
 use jiff::{SignedDuration, Timestamp};
 use kube::api::{Api, ListParams, Patch, PatchParams};
@@ -6,32 +7,35 @@ use kube::{Client, Resource};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use super::plan::choose::{Held, Question, Standing};
+use super::plan::choose::{Held, Question};
 use super::plan::incumbent::Incumbent;
 use super::plan::key::Key;
 use super::plan::model::{Lease, Node, Pod, Rival, Service, Slice};
 use super::plan::settings;
 use super::plan::settings::{Claim, Settings, Strategy};
-use super::plan::status::Status;
 use super::plan::{leader_service, rivals, view};
+use crate::names;
 use crate::names::leader;
 
-/// Why a question has no answer.
+pub use super::plan::choose::Eligibility;
+pub use super::plan::status::Status;
+
+/// A question that has no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum InspectError {
     /// The API server refused, or could not be reached.
     #[error(transparent)]
     Kube(Box<kube::Error>),
-    /// No such Service.
+    /// There is no such Service.
     #[error("there is no Service {0}")]
     NoService(String),
-    /// The Service asks for no leader.
+    /// The Service does not ask for a leader.
     #[error("Service {0} has no leader: it is not annotated zen-lead.io/enabled: \"true\"")]
     NotEnabled(String),
-    /// No such pod among those that are selected.
+    /// The Service selects no such pod.
     #[error("pod {0} is not among the pods that the Service selects")]
     NoPod(String),
-    /// A Lease decides.
+    /// The holder of a Lease leads, so nobody can be promoted.
     #[error("the holder of Lease {0} leads: nobody else can be promoted")]
     LeaseDecides(String),
 }
@@ -51,7 +55,7 @@ pub struct Row {
     pub service: String,
     /// Its leader Service.
     pub leader_service: String,
-    /// What is told of it; absent until the controller has seen it.
+    /// Its status; absent until the controller has written it.
     pub status: Option<Status>,
 }
 
@@ -60,38 +64,38 @@ pub struct Row {
 pub struct Why {
     /// Its leader Service.
     pub leader_service: String,
-    /// Who leads, as the slice says.
+    /// The pod that leads, according to the slice.
     pub leader: Option<String>,
     /// The epoch of the slice.
     pub epoch: u64,
-    /// Why, as the status says.
+    /// The status that the controller wrote.
     pub status: Option<Status>,
-    /// Who would lead if the leader went now.
+    /// The pod that would lead if the leader went away now.
     pub standby: Option<String>,
-    /// Who the controller would choose now, if that is another.
+    /// The pod that the controller would choose now, if that is another one.
     pub chosen: Option<String>,
-    /// Of every pod whether it may lead, and if not, why.
-    pub pods: Vec<(String, Standing)>,
-    /// What is wrong with the annotations.
+    /// Every selected pod, and the reason why it may or may not lead.
+    pub pods: Vec<(String, Eligibility)>,
+    /// The faults of the annotations and the spec.
     pub faults: Vec<String>,
-    /// The Lease that decides.
+    /// The Lease whose holder leads.
     pub lease: Option<LeaseSeen>,
-    /// What other slices route the leader Service too: one line each.
+    /// The slices of others that route the leader Service too: one line each.
     pub conflicts: Vec<String>,
-    /// The candidate selector, if it cannot be read.
+    /// The annotations that say who may lead cannot be read.
     pub unreadable: bool,
 }
 
-/// A Lease, looked at once: whether it is still renewed, only those can tell who watch it.
+/// A Lease that was read a single time. Only a watch can tell whether it is still renewed.
 #[derive(Clone, Debug)]
 pub struct LeaseSeen {
     /// Its name.
     pub name: String,
-    /// Who holds it by its own words.
+    /// Its `holderIdentity`.
     pub holder: Option<String>,
-    /// When the holder says that it renewed it, by the holder's clock.
+    /// The last renewal, by the holder's clock.
     pub renewed: Option<Timestamp>,
-    /// How long it holds after each renewal.
+    /// The time for which it is held after each renewal.
     pub duration: Option<SignedDuration>,
 }
 
@@ -111,7 +115,7 @@ where
     }
 }
 
-/// All Services that ask for a leader, in this namespace or in all.
+/// Lists the Services that ask for a leader, in this namespace or in all.
 pub async fn list(client: Client, namespace: Option<&str>) -> Result<Vec<Row>, InspectError> {
     let api: Api<view::Service> = match namespace {
         Some(namespace) => Api::namespaced(client, namespace),
@@ -147,7 +151,7 @@ async fn selected(client: &Client, service: &Service) -> Result<Vec<Pod>, Inspec
     Ok(pods.into_iter().map(Pod::from).collect())
 }
 
-/// Everything about one Service, decided from what is there now.
+/// Explains one Service, decided from the objects that are there now.
 pub async fn why(
     client: Client,
     namespace: &str,
@@ -165,16 +169,10 @@ pub async fn why(
     let leader_service = Key::new(namespace, settings.leader_service.as_str());
     let rivals = rivals_of(&client, &leader_service).await?;
     let lease = match &settings.strategy {
-        Strategy::Lease(lease) => {
-            let api: Api<view::Lease> = Api::namespaced(client.clone(), namespace);
-            Some((lease.clone(), api.get_opt(lease).await?.map(Lease::from)))
-        }
-        _ => None,
+        Strategy::Lease(name) => Some((name.clone(), lease(&client, namespace, name).await?)),
+        Strategy::Oldest | Strategy::Newest => None,
     };
-    // Who may not read nodes is told everything else.
-    let nodes: Api<view::Node> = Api::all(client);
-    let nodes: Vec<Node> =
-        all(&nodes, ListParams::default()).await.unwrap_or_default().into_iter().map(Node::from).collect();
+    let nodes = nodes(client).await;
     let seen: Vec<&Pod> = pods.iter().collect();
     let question = Question {
         settings: &settings,
@@ -183,12 +181,7 @@ pub async fn why(
         incumbent: written.pod.as_ref().map(|(_, uid)| uid.as_str()),
         down: &|node| nodes.iter().find(|one| *one.name == *node)?.down,
         node_grace,
-        // As if it were still renewed: one look cannot tell.
-        lease: lease.as_ref().and_then(|(_, lease)| {
-            let lease = lease.as_ref()?;
-            lease.duration?;
-            Some(Held { holder: lease.holder.as_deref()?, until: Timestamp::MAX })
-        }),
+        lease: lease.as_ref().and_then(|(_, lease)| held(lease.as_ref()?)),
         now: Timestamp::now(),
     };
     let answer = question.answer();
@@ -202,34 +195,57 @@ pub async fn why(
         standby: answer.standby.map(|pod| pod.meta.key.name.to_string()),
         chosen: chosen.filter(|name| Some(name) != leader.as_ref()),
         leader,
-        pods: pods.iter().map(|pod| (pod.meta.key.name.to_string(), question.standing(pod))).collect(),
+        pods: pods.iter().map(|pod| (pod.meta.key.name.to_string(), question.eligibility(pod))).collect(),
         faults: settings::faults(&service),
         unreadable: settings.claim == Claim::Unreadable,
-        lease: lease.map(|(name, lease)| LeaseSeen {
+        lease: lease.map(|(name, lease)| LeaseSeen::of(name, lease)),
+    })
+}
+
+async fn lease(client: &Client, namespace: &str, name: &str) -> Result<Option<Lease>, kube::Error> {
+    let api: Api<view::Lease> = Api::namespaced(client.clone(), namespace);
+    Ok(api.get_opt(name).await?.map(Lease::from))
+}
+
+/// The holder of a Lease as if it were still renewed, which reading it a single time cannot tell.
+fn held(lease: &Lease) -> Option<Held<'_>> {
+    lease.duration?;
+    Some(Held { holder: lease.holder.as_deref()?, until: Timestamp::MAX })
+}
+
+impl LeaseSeen {
+    fn of(name: String, lease: Option<Lease>) -> Self {
+        Self {
             name,
             renewed: lease.as_ref().and_then(|lease| lease.renewed.or(lease.acquired)),
             duration: lease.as_ref().and_then(|lease| lease.duration),
             holder: lease.and_then(|lease| lease.holder),
-        }),
-    })
+        }
+    }
 }
 
-/// The slices that others keep for this Service, whoever they are.
+/// All nodes, or none where the user may not list them: everything else can still be explained.
+async fn nodes(client: Client) -> Vec<Node> {
+    let api: Api<view::Node> = Api::all(client);
+    all(&api, ListParams::default()).await.unwrap_or_default().into_iter().map(Node::from).collect()
+}
+
+/// The slices of other programs for this Service.
 async fn rivals_of(client: &Client, service: &Key) -> Result<Vec<Rival>, InspectError> {
     let api: Api<view::Outsider> = Api::namespaced(client.clone(), &service.namespace);
     let (named, managed) = (leader::SLICE_SERVICE, leader::SLICE_MANAGED_BY);
-    let others = format!("{named}={},{managed}!={}", service.name, leader::US);
+    let others = format!("{named}={},{managed}!={}", service.name, names::HEADWORKS);
     let found = all(&api, ListParams::default().labels(&others)).await?;
     Ok(found.iter().filter_map(Rival::of).collect())
 }
 
-/// Ask for a planned switchover to a pod. Gives whether it may lead at once.
+/// Asks for a planned switchover to a pod. The answer says whether it may lead immediately.
 pub async fn promote(
     client: Client,
     namespace: &str,
     name: &str,
     pod: &str,
-) -> Result<Standing, InspectError> {
+) -> Result<Eligibility, InspectError> {
     let service = source(&client, namespace, name).await?;
     let settings = Settings::read(name, &service.annotations);
     if let Strategy::Lease(lease) = settings.strategy {
@@ -249,9 +265,9 @@ pub async fn promote(
         lease: None,
         now: Timestamp::now(),
     };
-    let standing = question.standing(found);
+    let eligibility = question.eligibility(found);
     let patch = json!({"metadata": {"annotations": {leader::PROMOTE: pod}}});
     let api: Api<view::Service> = Api::namespaced(client, namespace);
     api.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await?;
-    Ok(standing)
+    Ok(eligibility)
 }

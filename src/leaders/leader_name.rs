@@ -1,5 +1,4 @@
-//! The name of a leader Service whose source has none in mind: `<service>-leader`, cut and hashed where that is too
-//! long.
+//! The default name of a leader Service: `<service>-leader`, cut and hashed where that is too long.
 
 use crate::k8s::hash;
 use crate::k8s::hash::hash;
@@ -7,9 +6,9 @@ use crate::names::MAX_LABEL;
 
 const SUFFIX: &str = "-leader";
 
-/// The name of the leader Service of `service`: at most 63 characters, the same for ever, and different for two
-/// Services that start alike.
-pub fn leader_name(service: &str) -> String {
+/// The default name of the leader Service of `service`. It has at most 63 characters, never changes between versions,
+/// and differs for two Services with the same beginning.
+pub(crate) fn leader_name(service: &str) -> String {
     if service.len() + SUFFIX.len() <= MAX_LABEL {
         return format!("{service}{SUFFIX}");
     }
@@ -18,8 +17,8 @@ pub fn leader_name(service: &str) -> String {
     format!("{}-{}{SUFFIX}", head.trim_end_matches('-'), hash(service))
 }
 
-/// Whether the plain name had to be cut.
-pub fn is_cut(service: &str) -> bool {
+/// Checks whether the plain name is too long and is cut.
+pub(crate) fn is_cut(service: &str) -> bool {
     service.len() + SUFFIX.len() > MAX_LABEL
 }
 

@@ -1,27 +1,28 @@
-//! What is to be written for each source Service, given what the watches have shown. Pure: no I/O, no clock, no
-//! client; `now` is a parameter (held by clippy, see `clippy.toml`).
+//! Decides what to write for each source Service, from the state that the watches have delivered. Pure: no I/O, no
+//! clock, no client; `now` is a parameter (held by clippy, see `clippy.toml`).
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
-pub mod batch;
-pub mod choose;
-pub mod core;
-pub mod decide;
-pub mod ended;
-pub mod endpoint_slice;
-pub mod incumbent;
-pub mod index;
-pub mod key;
-pub mod leader_service;
-pub mod leases;
-pub mod limit;
-pub mod memory;
-pub mod model;
-pub mod notes;
-pub mod outlook;
-pub mod rivals;
-pub mod settings;
-pub mod state;
-pub mod status;
-pub mod view;
-pub mod writes;
+pub(crate) mod answers;
+pub(crate) mod batch;
+pub(crate) mod choose;
+pub(crate) mod core;
+pub(crate) mod decide;
+pub(crate) mod ended;
+pub(crate) mod endpoint_slice;
+pub(crate) mod incumbent;
+pub(crate) mod index;
+pub(crate) mod key;
+pub(crate) mod leader_service;
+pub(crate) mod leases;
+pub(crate) mod limit;
+pub(crate) mod memory;
+pub(crate) mod model;
+pub(crate) mod notes;
+pub(crate) mod outlook;
+pub(crate) mod rivals;
+pub(crate) mod settings;
+pub(crate) mod state;
+pub(crate) mod status;
+pub(crate) mod view;
+pub(crate) mod writes;

@@ -1,7 +1,7 @@
-//! HW8xx: Services that have a leader, or are one.
+//! HW8xx: the rules for Services that ask for a leader, and for leader Services.
 //!
-//! A Service is judged only when it carries a `zen-lead.io/` annotation; any other passes unread. Pure: what pods
-//! there are is not known here; whoever knows asks for the [`outlook`] besides.
+//! A Service is judged only when it carries a `zen-lead.io/` annotation; any other passes unread. The pods of the
+//! cluster are not known here: a caller that knows them asks for the [`outlook`] as well.
 
 use std::collections::HashSet;
 use std::sync::LazyLock;
@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 
 use crate::k8s::name_rules;
 use crate::names::LEADER_PREFIX;
+use crate::names::leader;
 use crate::problem::code;
 use crate::problem::faults::{Faults, in_order, kubernetes};
 use crate::problem::field_path::{FieldPath, Place};
@@ -21,19 +22,19 @@ mod annotations;
 mod outlook;
 mod owned;
 
-pub use outlook::{Sight, outlook};
+pub use outlook::{SelectedPods, outlook};
 
-/// Tell every problem of a Service, in the order of the schema, as the cluster sees it. `old` is what an update
-/// replaces.
+/// Reports every problem of a Service that is about to be written, in the order of the schema. `old` is the object that
+/// an update replaces.
 ///
-/// Unknown fields are not told: the API server decodes strictly itself, and may be newer than our schema.
+/// Unknown fields are not reported: the API server decodes strictly itself, and may be newer than our schema.
 pub fn service(object: &Value, old: Option<&Value>) -> Vec<Problem> {
     let mut list = judge(object, old);
     list.retain(|problem| problem.code != code::UNKNOWN_FIELD);
     list
 }
 
-/// The same where nobody else looks at the fields: unknown ones are told.
+/// Reports every problem of a Service in a file. Unknown fields are included, since no API server checks them.
 pub fn offline(object: &Value) -> Vec<Problem> {
     judge(object, None)
 }
@@ -52,12 +53,12 @@ fn judge(object: &Value, old: Option<&Value>) -> Vec<Problem> {
     }
     let mut out = Problems::new();
     shape().check(object, &Place::ROOT, &mut Faults { out: &mut out });
-    let told: HashSet<FieldPath> = out.iter().map(|problem| problem.field.clone()).collect();
+    let malformed: HashSet<FieldPath> = out.iter().map(|problem| problem.field.clone()).collect();
     let mut rules = Problems::new();
     annotations::check(object, annotations, &mut rules);
     spec(object, &mut rules);
-    // What has the wrong type is not judged a second time.
-    out.extend(rules.into_vec().into_iter().filter(|problem| !problem.field.is_inside(&told)));
+    // A value of the wrong type gets no second problem.
+    out.extend(rules.into_vec().into_iter().filter(|problem| !problem.field.is_inside(&malformed)));
     in_order(out.into_vec(), shape())
 }
 
@@ -66,15 +67,14 @@ fn shape() -> &'static Shape {
     &SHAPE
 }
 
-/// The annotations, if one of them is ours.
+/// The annotations of an object, if one of them is ours.
 fn leader_annotations(object: &Value) -> Option<&Map<String, Value>> {
     let annotations = object.get("metadata")?.get("annotations")?.as_object()?;
     annotations.keys().any(|key| key.starts_with(LEADER_PREFIX)).then_some(annotations)
 }
 
-/// An annotation of ours, by its key without the prefix.
 fn annotation<'a>(object: &'a Value, key: &str) -> Option<&'a str> {
-    text(object.get("metadata")?.get("annotations")?, &format!("{LEADER_PREFIX}{key}"))
+    text(object.get("metadata")?.get("annotations")?, key)
 }
 
 fn text<'a>(value: &'a Value, field: &str) -> Option<&'a str> {
@@ -97,7 +97,7 @@ fn spec(object: &Value, out: &mut Problems) {
         );
         return;
     }
-    let exposed = annotation(object, "expose") == Some("true");
+    let exposed = annotation(object, leader::EXPOSE) == Some("true");
     if matches!(kind, "NodePort" | "LoadBalancer") && !exposed {
         out.push(
             Problem::warning(

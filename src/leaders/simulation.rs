@@ -1,13 +1,13 @@
-//! Random histories against a simulated API server: events late, twice and out of order, answers lost, conflicts,
-//! two controllers at once, kills at any place.
+//! Random histories against a simulated API server: events arrive late, twice and out of order, answers are lost,
+//! writes conflict, two controllers run at the same time, and each can be killed at any point.
 //!
-//! Held in every history: every slice that is written has at most one endpoint; never a terminating one while the
-//! writer knew of a pod that may lead; the epoch grows with every new leader and never shrinks; nothing foreign is
-//! touched; and once events stop, everything is as it should be and nobody writes any more. And in every state: when what
-//! is planned has been written, nothing more is planned, by whoever wrote it or by a controller that has just started; and
-//! one change of the world takes one new epoch.
+//! Checked in every history: a written slice has at most one endpoint, and never a terminating one while the writer
+//! knew of a candidate; the epoch grows with every new leader and never shrinks; no foreign object is changed; and once
+//! events stop, the cluster reaches the desired state and writes stop. Checked in many intermediate states: once the
+//! pending writes are made, neither the same controller nor one that has just started wants another write, and one
+//! change of the cluster takes one new epoch.
 //!
-//! `HEADWORKS_HISTORIES` sets how many are run, `HEADWORKS_SEED` runs one again.
+//! `HEADWORKS_HISTORIES` sets the number of histories; `HEADWORKS_SEED` repeats one of them.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -46,20 +46,20 @@ fn histories_end_well_whatever_happens_in_them() {
                         return;
                     }
                     let seed = base + one;
-                    let told = Told(seed);
+                    let reporter = SeedReporter(seed);
                     history::run(seed, false);
-                    std::mem::forget(told);
+                    std::mem::forget(reporter);
                 }
             });
         }
     });
 }
 
-/// Names the seed of a history that panics.
-struct Told(u64);
+/// Prints the seed of a history that panics.
+struct SeedReporter(u64);
 
-impl Drop for Told {
+impl Drop for SeedReporter {
     fn drop(&mut self) {
-        println!("failed: HEADWORKS_SEED={} cargo test --lib routing::simulation -- --nocapture", self.0);
+        println!("failed: HEADWORKS_SEED={} cargo test --lib leaders::simulation -- --nocapture", self.0);
     }
 }

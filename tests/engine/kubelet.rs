@@ -31,7 +31,7 @@ pub(crate) const STRANGER: (&str, i64) = ("from a stranger", 9);
 pub(crate) fn play(cluster: &Cluster) {
     let client = cluster.client.clone();
     runtime().spawn(async move {
-        let ours = format!("{}={}", names::APP_MANAGED_BY_LABEL, names::APP_MANAGED_BY);
+        let ours = format!("{}={}", names::APP_MANAGED_BY_LABEL, names::HEADWORKS);
         let pods: Api<Pod> = Api::all(client.clone());
         let config = watcher::Config::default().labels(&ours);
         let mut events = std::pin::pin!(watcher(pods, config).default_backoff().applied_objects());

@@ -155,7 +155,7 @@ impl Controllers {
     /// Looks at the pods that a Service would select.
     pub(super) fn look(&self) -> Look {
         let routing = self.routing.clone();
-        Arc::new(move |object| routing.iter().find_map(|caches| caches.sight(object)))
+        Arc::new(move |object| routing.iter().find_map(|caches| caches.selected_pods(object)))
     }
 
     /// Stop working, then release the Lease.

@@ -115,7 +115,7 @@ fn common_labels(flow: &JobFlow) -> Map<String, Value> {
     let mut labels = Map::new();
     labels.insert(names::FLOW_LABEL.to_owned(), json!(crate::flows::job_name::label_value(flow_name)));
     labels.insert(names::MANAGED_BY_LABEL.to_owned(), json!(names::MANAGED_BY));
-    labels.insert(names::APP_MANAGED_BY_LABEL.to_owned(), json!(names::APP_MANAGED_BY));
+    labels.insert(names::APP_MANAGED_BY_LABEL.to_owned(), json!(names::HEADWORKS));
     labels
 }
 

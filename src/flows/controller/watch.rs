@@ -56,7 +56,7 @@ impl Watches {
         let ours = watcher::Config::default().labels(&format!(
             "{}={}",
             names::APP_MANAGED_BY_LABEL,
-            names::APP_MANAGED_BY
+            names::HEADWORKS
         ));
         let options = Arc::new(options);
         for (scope, namespace) in scopes.into_iter().enumerate() {

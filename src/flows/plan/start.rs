@@ -6,7 +6,7 @@ use super::model::{Action, RefusalKind};
 use super::policy::stamp;
 use super::reason::Stop;
 use super::stop::{cause, position, wind_down};
-use super::{Action, concurrency, report};
+use super::{concurrency, report};
 use crate::flows::api::{Audit, FlowReason, InitiatedBy, WaitingReason};
 use crate::flows::pinned;
 use crate::names;

@@ -1,6 +1,7 @@
-//! Client required: one write, and what became of it.
+//! Carries out one write and gives its outcome. Requires a client.
 //!
-//! Every write names the version, or the UID, of what it was decided on; a refused one reads what is there instead.
+//! Every write names the version and the UID of the object that it was decided on. After a conflict the present object
+//! is read.
 
 use std::time::Duration;
 
@@ -16,21 +17,20 @@ use crate::leaders::plan::key::Key;
 use crate::leaders::plan::model::{Meta, Service, Slice};
 use crate::leaders::plan::view;
 use crate::leaders::plan::writes::Call;
-use crate::names::leader;
+use crate::names;
 
-/// Carries out calls.
 #[derive(Clone)]
 pub(crate) struct Applier {
     client: Client,
     timeout: Duration,
 }
 
-/// What the API server said, in so far as it matters.
-enum Said<T> {
-    Yes(T),
+/// The answer of the API server, as far as it matters.
+enum ApiOutcome<T> {
+    Done(T),
     Conflict,
     Missing,
-    No(&'static str),
+    Refused(&'static str),
 }
 
 impl Applier {
@@ -45,76 +45,80 @@ impl Applier {
         Api::namespaced(self.client.clone(), namespace)
     }
 
-    /// Carry out one call.
+    /// Carries out one call.
     pub(crate) async fn call(&self, call: &Call) -> Outcome {
         match call {
             Call::CreateService(key, object) => {
                 let api = self.api::<ServiceObject>(&key.namespace);
-                let said = self.said(api.create(&post(), object)).await;
-                self.service(key, said.map(service_of)).await
+                let answer = self.send(api.create(&post(), object)).await;
+                self.service(key, answer.map(service_of)).await
             }
             Call::PatchService(meta, patch) | Call::PatchSource(meta, patch) => {
                 let key = &meta.key;
                 let api = self.api::<view::Service>(&key.namespace);
-                let params =
-                    PatchParams { field_manager: Some(leader::US.to_owned()), ..PatchParams::default() };
-                let said = self.said(api.patch(&key.name, &params, &Patch::Merge(patch))).await;
-                self.service(key, said.map(Into::into)).await
+                let params = PatchParams {
+                    field_manager: Some(names::HEADWORKS.to_owned()),
+                    ..PatchParams::default()
+                };
+                let answer = self.send(api.patch(&key.name, &params, &Patch::Merge(patch))).await;
+                self.service(key, answer.map(Into::into)).await
             }
             Call::WriteSlice(key, object) => {
                 let api = self.api::<EndpointSlice>(&key.namespace);
-                let said = if object.metadata.resource_version.is_some() {
-                    self.said(api.replace(&key.name, &post(), object)).await
+                let answer = if object.metadata.resource_version.is_some() {
+                    self.send(api.replace(&key.name, &post(), object)).await
                 } else {
-                    self.said(api.create(&post(), object)).await
+                    self.send(api.create(&post(), object)).await
                 };
-                match said.map(slice_of) {
-                    Said::Yes(slice) => Outcome::Slice(slice),
-                    Said::Conflict => self.slice_now(key).await,
-                    Said::Missing => Outcome::Gone,
-                    Said::No(word) => Outcome::Failed(word),
+                match answer.map(slice_of) {
+                    ApiOutcome::Done(slice) => Outcome::Slice(slice),
+                    ApiOutcome::Conflict => self.slice_now(key).await,
+                    ApiOutcome::Missing => Outcome::Gone,
+                    ApiOutcome::Refused(reason) => Outcome::Failed(reason),
                 }
             }
             Call::DeleteService(meta) => match self.delete::<view::Service>(meta).await {
-                Said::Yes(()) | Said::Missing => Outcome::Gone,
-                Said::Conflict => self.service_now(&meta.key).await,
-                Said::No(word) => Outcome::Failed(word),
+                ApiOutcome::Done(()) | ApiOutcome::Missing => Outcome::Gone,
+                ApiOutcome::Conflict => self.service_now(&meta.key).await,
+                ApiOutcome::Refused(reason) => Outcome::Failed(reason),
             },
             Call::DeleteSlice(meta) => match self.delete::<view::Slice>(meta).await {
-                Said::Yes(()) | Said::Missing => Outcome::Gone,
-                Said::Conflict => self.slice_now(&meta.key).await,
-                Said::No(word) => Outcome::Failed(word),
+                ApiOutcome::Done(()) | ApiOutcome::Missing => Outcome::Gone,
+                ApiOutcome::Conflict => self.slice_now(&meta.key).await,
+                ApiOutcome::Refused(reason) => Outcome::Failed(reason),
             },
         }
     }
 
-    async fn service(&self, key: &Key, said: Said<Service>) -> Outcome {
-        match said {
-            Said::Yes(service) => Outcome::Service(service),
-            Said::Conflict => self.service_now(key).await,
-            Said::Missing => Outcome::Gone,
-            Said::No(word) => Outcome::Failed(word),
+    async fn service(&self, key: &Key, answer: ApiOutcome<Service>) -> Outcome {
+        match answer {
+            ApiOutcome::Done(service) => Outcome::Service(service),
+            ApiOutcome::Conflict => self.service_now(key).await,
+            ApiOutcome::Missing => Outcome::Gone,
+            ApiOutcome::Refused(reason) => Outcome::Failed(reason),
         }
     }
 
     async fn service_now(&self, key: &Key) -> Outcome {
-        match self.said(self.api::<view::Service>(&key.namespace).get_opt(&key.name)).await {
-            Said::Yes(found) => Outcome::Overtaken(found.map(|service| Current::Service(service.into()))),
-            Said::Missing | Said::Conflict => Outcome::Overtaken(None),
-            Said::No(word) => Outcome::Failed(word),
+        match self.send(self.api::<view::Service>(&key.namespace).get_opt(&key.name)).await {
+            ApiOutcome::Done(found) => {
+                Outcome::Overtaken(found.map(|service| Current::Service(service.into())))
+            }
+            ApiOutcome::Missing | ApiOutcome::Conflict => Outcome::Overtaken(None),
+            ApiOutcome::Refused(reason) => Outcome::Failed(reason),
         }
     }
 
     async fn slice_now(&self, key: &Key) -> Outcome {
-        match self.said(self.api::<view::Slice>(&key.namespace).get_opt(&key.name)).await {
-            Said::Yes(found) => Outcome::Overtaken(found.map(|slice| Current::Slice(slice.into()))),
-            Said::Missing | Said::Conflict => Outcome::Overtaken(None),
-            Said::No(word) => Outcome::Failed(word),
+        match self.send(self.api::<view::Slice>(&key.namespace).get_opt(&key.name)).await {
+            ApiOutcome::Done(found) => Outcome::Overtaken(found.map(|slice| Current::Slice(slice.into()))),
+            ApiOutcome::Missing | ApiOutcome::Conflict => Outcome::Overtaken(None),
+            ApiOutcome::Refused(reason) => Outcome::Failed(reason),
         }
     }
 
-    /// Delete exactly what was seen.
-    async fn delete<T>(&self, meta: &Meta) -> Said<()>
+    /// Deletes exactly the version that was seen.
+    async fn delete<T>(&self, meta: &Meta) -> ApiOutcome<()>
     where
         T: Resource<DynamicType = (), Scope = NamespaceResourceScope>
             + Clone
@@ -129,42 +133,42 @@ impl Applier {
             ..DeleteParams::default()
         };
         let api = self.api::<T>(&meta.key.namespace);
-        self.said(api.delete(&meta.key.name, &params)).await.map(|_| ())
+        self.send(api.delete(&meta.key.name, &params)).await.map(|_| ())
     }
 
-    async fn said<T>(&self, call: impl Future<Output = kube::Result<T>>) -> Said<T> {
+    async fn send<T>(&self, call: impl Future<Output = kube::Result<T>>) -> ApiOutcome<T> {
         match tokio::time::timeout(self.timeout, call).await {
-            Ok(Ok(answer)) => Said::Yes(answer),
+            Ok(Ok(object)) => ApiOutcome::Done(object),
             Ok(Err(kube::Error::Api(status))) => match status.code {
-                404 => Said::Missing,
-                409 => Said::Conflict,
-                403 => Said::No("forbidden"),
-                400 | 422 => Said::No("invalid"),
-                429 => Said::No("throttled"),
-                _ => Said::No("server"),
+                404 => ApiOutcome::Missing,
+                409 => ApiOutcome::Conflict,
+                403 => ApiOutcome::Refused("forbidden"),
+                400 | 422 => ApiOutcome::Refused("invalid"),
+                429 => ApiOutcome::Refused("throttled"),
+                _ => ApiOutcome::Refused("server"),
             },
-            Ok(Err(_)) => Said::No("transport"),
-            Err(_) => Said::No("timeout"),
+            Ok(Err(_)) => ApiOutcome::Refused("transport"),
+            Err(_) => ApiOutcome::Refused("timeout"),
         }
     }
 }
 
-impl<T> Said<T> {
-    fn map<U>(self, with: impl FnOnce(T) -> U) -> Said<U> {
+impl<T> ApiOutcome<T> {
+    fn map<U>(self, with: impl FnOnce(T) -> U) -> ApiOutcome<U> {
         match self {
-            Self::Yes(value) => Said::Yes(with(value)),
-            Self::Conflict => Said::Conflict,
-            Self::Missing => Said::Missing,
-            Self::No(word) => Said::No(word),
+            Self::Done(value) => ApiOutcome::Done(with(value)),
+            Self::Conflict => ApiOutcome::Conflict,
+            Self::Missing => ApiOutcome::Missing,
+            Self::Refused(reason) => ApiOutcome::Refused(reason),
         }
     }
 }
 
 fn post() -> PostParams {
-    PostParams { dry_run: false, field_manager: Some(leader::US.to_owned()) }
+    PostParams { dry_run: false, field_manager: Some(names::HEADWORKS.to_owned()) }
 }
 
-/// What is kept of an object that the API server gave back.
+/// Reads an object that the API server gave back, as if a watch had delivered it.
 pub(crate) fn service_of(object: ServiceObject) -> Service {
     let mut metadata = object.metadata;
     metadata.annotations.iter_mut().for_each(|annotations| annotations.retain(|key, _| view::is_ours(key)));

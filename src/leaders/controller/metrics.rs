@@ -1,4 +1,4 @@
-//! The numbers of leader routing, under zen-lead's names. The HELP text says what each counts.
+//! The metrics of leader Services, under the names of zen-lead. The HELP text describes each.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,7 +12,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use crate::leaders::plan::key::Key;
-use crate::leaders::plan::memory::Kind;
+use crate::leaders::plan::memory::WriteKind;
 use crate::leaders::plan::notes::Note;
 
 /// Seconds: 1 ms to 60 s.
@@ -76,9 +76,8 @@ struct WriteLabels {
 }
 
 impl Metrics {
-    /// Make the metrics and register them.
-    pub fn registered(registry: &mut Registry) -> Self {
-        let metrics = Self {
+    fn new() -> Self {
+        Self {
             latency: Family::new_with_constructor(|| Histogram::new(LATENCY)),
             failovers: Family::default(),
             led: Histogram::new(DURATION),
@@ -95,7 +94,12 @@ impl Metrics {
             waiting: Gauge::default(),
             leading: Gauge::default(),
             shown: Arc::default(),
-        };
+        }
+    }
+
+    /// Creates the metrics and registers them.
+    pub fn registered(registry: &mut Registry) -> Self {
+        let metrics = Self::new();
         let all = metrics.clone();
         let registry = registry.sub_registry_with_prefix("zen_lead");
         registry.register(
@@ -140,7 +144,7 @@ impl Metrics {
         metrics
     }
 
-    /// One series of each kind, for the page that names them.
+    /// Creates one series of each metric, for the page that lists them.
     #[cfg(test)]
     pub(crate) fn touch(&self) {
         let source = SourceLabels { namespace: "x".to_owned(), service: "x".to_owned() };
@@ -205,14 +209,14 @@ impl Metrics {
         self.shown.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn sent(&self, kind: Kind) {
+    pub(crate) fn sent(&self, kind: WriteKind) {
         self.writes.get_or_create(&WriteLabels { object: object(kind) }).inc();
     }
 
-    /// How many writes were sent.
+    /// The number of writes that were sent.
     pub fn writes(&self) -> u64 {
         let of = |kind| self.writes.get_or_create(&WriteLabels { object: object(kind) }).get();
-        [Kind::Slice, Kind::Service, Kind::Source].into_iter().map(of).sum()
+        [WriteKind::Slice, WriteKind::Service, WriteKind::Source].into_iter().map(of).sum()
     }
 
     pub(crate) fn sizes(&self, sizes: [(&'static str, usize); 6], waiting: usize) {
@@ -222,7 +226,7 @@ impl Metrics {
         self.waiting.set(i64::try_from(waiting).unwrap_or(i64::MAX));
     }
 
-    /// A replica that does not lead knows nothing of Services that others lead.
+    /// Records whether this replica writes. One that does not must not show series of Services, which change elsewhere.
     pub(crate) fn leading(&self, leading: bool) {
         self.leading.set(leading.into());
         if !leading {
@@ -238,11 +242,11 @@ fn labels(source: &Key) -> SourceLabels {
     SourceLabels { namespace: source.namespace.to_string(), service: source.name.to_string() }
 }
 
-pub(crate) fn object(kind: Kind) -> &'static str {
+pub(crate) fn object(kind: WriteKind) -> &'static str {
     match kind {
-        Kind::Slice => "endpointslice",
-        Kind::Service => "leader_service",
-        Kind::Source => "service",
+        WriteKind::Slice => "endpointslice",
+        WriteKind::Service => "leader_service",
+        WriteKind::Source => "service",
     }
 }
 

@@ -1,4 +1,4 @@
-//! Client required: drives the pure core with watches, a clock and a bounded number of writes at a time.
+//! Drives the pure core with watches, a clock and a bounded number of concurrent writes. Requires a client.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
@@ -16,30 +16,32 @@ use super::apply::Applier;
 use super::events::Events;
 use super::metrics;
 use super::metrics::Metrics;
-use super::watch::{Heard, LISTINGS, Listing, Watches};
-use crate::leaders::plan::batch::{Job, Outcome};
+use super::watch::{LISTINGS, Listing, Received, Watches};
+use crate::leaders::plan::batch::{Outcome, WriteBatch};
 use crate::leaders::plan::core::{Core, Options};
 use crate::leaders::plan::key::Key;
 use crate::leaders::plan::notes::Note;
 use crate::leaders::plan::writes::Priority;
 
-/// Writes at a time: the API server's own fairness does the rest.
+/// The most concurrent batches; the fairness of the API server does the rest.
 const WRITES: usize = 32;
-/// Of those, how many may be other than failovers, so that these always find room.
+/// The most concurrent batches other than failovers, so that these always find room.
 const OTHERS: usize = 16;
-/// Of those, how many may be for people only.
-const TELLINGS: usize = 4;
-/// Changes that are taken before the line is looked at again.
-const BATCH: usize = 64;
+/// The most concurrent batches of annotations that only inform.
+const PUBLISHES: usize = 4;
+/// The number of changes that are taken in before the queue is looked at again.
+const CHANGES_AT_A_TIME: usize = 64;
 
-/// The one task that changes the core. Others look at it through [`Driver::shared`].
+/// The one task that changes the core. Others read it through [`Driver::shared`].
 pub(crate) struct Driver {
     core: Arc<RwLock<Core>>,
-    heard: mpsc::Receiver<Heard>,
+    changes: mpsc::Receiver<Received>,
     leads: watch::Receiver<bool>,
     synced: Arc<watch::Sender<bool>>,
+    /// The kinds that were not listed yet.
     missing: HashSet<Listing>,
-    writes: JoinSet<(Job, Vec<Outcome>)>,
+    writes: JoinSet<(WriteBatch, Vec<Outcome>)>,
+    /// The number of batches in flight, by priority.
     running: [usize; 4],
     applier: Applier,
     watches: Watches,
@@ -57,11 +59,11 @@ impl Driver {
         synced: Arc<watch::Sender<bool>>,
     ) -> (Self, Watches) {
         let core = Arc::new(RwLock::new(Core::new(Options { node_grace: config.node_grace })));
-        let (out, heard) = mpsc::channel(1_024);
+        let (out, changes) = mpsc::channel(1_024);
         let watches = Watches::new(client.clone(), config.namespace.clone(), out);
         let driver = Self {
             core,
-            heard,
+            changes,
             leads,
             synced,
             missing: LISTINGS.into_iter().collect(),
@@ -76,7 +78,7 @@ impl Driver {
         (driver, watches)
     }
 
-    /// The core, for those who only look.
+    /// The core, to be read only.
     pub(crate) fn shared(&self) -> Arc<RwLock<Core>> {
         self.core.clone()
     }
@@ -85,8 +87,8 @@ impl Driver {
         self.core.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn with<T>(&self, look: impl FnOnce(&Core) -> T) -> T {
-        look(&self.core.read().unwrap_or_else(PoisonError::into_inner))
+    fn with<T>(&self, read: impl FnOnce(&Core) -> T) -> T {
+        read(&self.core.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub(crate) async fn run(mut self, stopped: CancellationToken) {
@@ -94,7 +96,7 @@ impl Driver {
             self.lead();
             self.dispatch();
             self.watch_leases();
-            let (sizes, waiting) = self.with(|core| (core.world.sizes(), core.waiting()));
+            let (sizes, waiting) = self.with(|core| (core.state.sizes(), core.waiting()));
             self.metrics.sizes(sizes, waiting);
             let due = self.due();
             tokio::select! {
@@ -102,29 +104,29 @@ impl Driver {
                 () = stopped.cancelled() => break,
                 Some(done) = self.writes.join_next(), if !self.writes.is_empty() => self.done(done),
                 changed = self.leads.changed() => if changed.is_err() { break },
-                heard = self.heard.recv() => {
-                    let Some(heard) = heard else { break };
-                    self.hear(heard);
-                    for _ in 1..BATCH {
-                        let Ok(heard) = self.heard.try_recv() else { break };
-                        self.hear(heard);
+                received = self.changes.recv() => {
+                    let Some(received) = received else { break };
+                    self.receive(received);
+                    for _ in 1..CHANGES_AT_A_TIME {
+                        let Ok(received) = self.changes.try_recv() else { break };
+                        self.receive(received);
                     }
                 }
                 () = sleep_until(due) => {}
             }
             self.core().tick(Timestamp::now());
-            self.tell();
+            self.publish();
         }
         for task in self.leases.into_values() {
             task.abort();
         }
     }
 
-    /// Begin or cease to write, once everything is known.
+    /// Starts writing once every kind was listed and this replica leads, or stops.
     fn lead(&mut self) {
         let leads = *self.leads.borrow_and_update() && self.missing.is_empty();
         if !leads && !self.writes.is_empty() && !*self.leads.borrow() {
-            // What is on its way is conditional, and loses against whoever leads now.
+            // Writes that are on their way are conditional, and lose against the replica that leads now.
             self.writes.abort_all();
             self.writes = JoinSet::new();
             self.running = [0; 4];
@@ -133,10 +135,10 @@ impl Driver {
         self.metrics.leading(leads);
     }
 
-    fn hear(&mut self, heard: Heard) {
-        match heard {
-            Heard::Change(change, received) => self.core().take(*change, received),
-            Heard::Listed(listing) => {
+    fn receive(&mut self, received: Received) {
+        match received {
+            Received::Change(change, time) => self.core().observe(*change, time),
+            Received::Listed(listing) => {
                 self.missing.remove(&listing);
                 if self.missing.is_empty() {
                     self.synced.send_replace(true);
@@ -153,46 +155,46 @@ impl Driver {
         Instant::now() + wait
     }
 
-    /// Start what there is room for, the most urgent first.
+    /// Starts as many batches as there is room for, the most urgent first.
     fn dispatch(&mut self) {
         while let Some(most) = self.room() {
             let next = self.core().next(most, Timestamp::now());
-            let Some(job) = next else { break };
-            self.running[job.priority as usize] += 1;
+            let Some(batch) = next else { break };
+            self.running[batch.priority as usize] += 1;
             let (applier, metrics) = (self.applier.clone(), self.metrics.clone());
             self.writes.spawn(async move {
-                job.calls.iter().for_each(|call| metrics.sent(call.kind()));
+                batch.calls.iter().for_each(|call| metrics.sent(call.kind()));
                 let outcomes =
-                    futures::future::join_all(job.calls.iter().map(|call| applier.call(call))).await;
-                (job, outcomes)
+                    futures::future::join_all(batch.calls.iter().map(|call| applier.call(call))).await;
+                (batch, outcomes)
             });
         }
     }
 
-    /// The least urgent priority for which there is room.
+    /// The least urgent priority for which there is room, if there is any.
     fn room(&self) -> Option<Priority> {
-        let [failovers, repairs, cleanings, tellings] = self.running;
-        let others = repairs + cleanings + tellings;
+        let [failovers, repairs, cleanings, publishes] = self.running;
+        let others = repairs + cleanings + publishes;
         match failovers + others {
             all if all >= WRITES => None,
             _ if others >= OTHERS => Some(Priority::Failover),
-            _ if tellings >= TELLINGS => Some(Priority::Cleaning),
-            _ => Some(Priority::Telling),
+            _ if publishes >= PUBLISHES => Some(Priority::Cleaning),
+            _ => Some(Priority::Publishing),
         }
     }
 
-    fn done(&mut self, done: Result<(Job, Vec<Outcome>), tokio::task::JoinError>) {
-        let Ok((job, outcomes)) = done else { return };
-        self.running[job.priority as usize] -= 1;
+    fn done(&mut self, done: Result<(WriteBatch, Vec<Outcome>), tokio::task::JoinError>) {
+        let Ok((batch, outcomes)) = done else { return };
+        self.running[batch.priority as usize] -= 1;
         let now = Timestamp::now();
-        self.metrics.reconciliation.observe(now.duration_since(job.decided).as_secs_f64().max(0.0));
-        self.core().done(&job, outcomes, now);
+        self.metrics.reconciliation.observe(now.duration_since(batch.decided).as_secs_f64().max(0.0));
+        self.core().done(&batch, outcomes, now);
     }
 
-    /// One watch for each Lease that a source names.
+    /// Runs one watch for each Lease that a source names.
     fn watch_leases(&mut self) {
         let changed = self.with(|core| {
-            let wanted: Vec<&Key> = core.world.wanted_leases().collect();
+            let wanted: Vec<&Key> = core.state.wanted_leases().collect();
             let known =
                 wanted.len() == self.leases.len() && wanted.iter().all(|key| self.leases.contains_key(*key));
             (!known).then(|| wanted.into_iter().cloned().collect::<HashSet<Key>>())
@@ -211,15 +213,16 @@ impl Driver {
         }
     }
 
-    fn tell(&mut self) {
+    /// Publishes the notes of the core as metrics, log lines and Events.
+    fn publish(&mut self) {
         let notes = self.core().notes();
         for note in notes {
             self.metrics.note(&note);
             match note {
                 Note::Failover { source, cause, trigger, acknowledged, .. } => {
-                    let took = trigger.map(|trigger| acknowledged.duration_since(trigger));
+                    let duration = trigger.map(|trigger| acknowledged.duration_since(trigger));
                     let milliseconds =
-                        took.map_or(0.0, |took| (took.as_secs_f64() * 1_000_000.0).round() / 1_000.0);
+                        duration.map_or(0.0, |time| (time.as_secs_f64() * 1_000_000.0).round() / 1_000.0);
                     tracing::info!(service = %source, cause, milliseconds, "another pod leads");
                 }
                 Note::Failed(kind, error) => {

@@ -1,4 +1,4 @@
-//! Client required: watches, as one stream of changes.
+//! Watches all kinds, and sends their events as one stream of changes. Requires a client.
 
 use std::collections::HashSet;
 use std::fmt::Debug;
@@ -19,11 +19,13 @@ use crate::leaders::plan::key::Key;
 use crate::leaders::plan::model::{Node, Rival};
 use crate::leaders::plan::state::Change;
 use crate::leaders::plan::{model, view};
+use crate::names;
 use crate::names::leader;
 
-/// A change, and when it was received; or the word that a kind was listed.
+/// An item of the stream: a change with the time at which it was received, or that a kind was listed for the first time
+/// or again.
 #[derive(Debug)]
-pub(crate) enum Heard {
+pub(crate) enum Received {
     Change(Box<Change>, Timestamp),
     Listed(Listing),
 }
@@ -41,28 +43,27 @@ pub(crate) enum Listing {
 pub(crate) const LISTINGS: [Listing; 5] =
     [Listing::Pods, Listing::Services, Listing::Slices, Listing::Rivals, Listing::Nodes];
 
-/// A pod that has ended leads nothing for ever, and a cluster that runs Jobs keeps them by the thousand. When one ends, the
-/// API server says that it is gone.
+/// Excludes finished pods: they never lead again, and a cluster that runs Jobs keeps thousands of them. When a pod
+/// finishes, the API server reports it to this watch as deleted.
 const NOT_ENDED: &str = "status.phase!=Succeeded,status.phase!=Failed";
 
-/// How changes of one kind are told.
-struct Told<K> {
+/// The changes that the events of one kind become.
+struct Handlers<K> {
     put: fn(K) -> Change,
     gone: fn(K) -> Change,
-    listed: fn(HashSet<Key>) -> Change,
-    listing: Option<Listing>,
+    /// The change that ends a list. Absent for Leases: each is watched by its name, and none is waited for.
+    list: Option<(Listing, fn(HashSet<Key>) -> Change)>,
 }
 
-/// Where changes go.
 #[derive(Clone)]
 pub(crate) struct Watches {
     client: Client,
     namespace: Option<String>,
-    out: mpsc::Sender<Heard>,
+    out: mpsc::Sender<Received>,
 }
 
 impl Watches {
-    pub(crate) fn new(client: Client, namespace: Option<String>, out: mpsc::Sender<Heard>) -> Self {
+    pub(crate) fn new(client: Client, namespace: Option<String>, out: mpsc::Sender<Received>) -> Self {
         Self { client, namespace, out }
     }
 
@@ -73,46 +74,43 @@ impl Watches {
         }
     }
 
-    /// All kinds but Leases, until the receiver is gone.
+    /// Watches all kinds but Leases, until the receiver is dropped.
     pub(crate) async fn run(self) {
-        let pods = Told {
+        let pods = Handlers {
             put: |pod: view::Pod| Change::Pod(pod.into()),
             gone: |pod| Change::PodGone(model::Pod::from(pod).meta),
-            listed: Change::Pods,
-            listing: Some(Listing::Pods),
+            list: Some((Listing::Pods, Change::Pods)),
         };
-        let services = Told {
+        let services = Handlers {
             put: |service: view::Service| Change::Service(service.into()),
             gone: |service| Change::ServiceGone(model::Service::from(service).meta),
-            listed: Change::Services,
-            listing: Some(Listing::Services),
+            list: Some((Listing::Services, Change::Services)),
         };
-        let slices = Told {
+        let slices = Handlers {
             put: |slice: view::Slice| Change::Slice(slice.into()),
             gone: |slice| Change::SliceGone(model::Slice::from(slice).meta),
-            listed: Change::Slices,
-            listing: Some(Listing::Slices),
+            list: Some((Listing::Slices, Change::Slices)),
         };
-        let rivals = Told {
+        let rivals = Handlers {
             put: |slice: view::Outsider| {
                 let meta = model::Meta::of(&slice.metadata);
                 Change::Rival(meta, Rival::of(&slice))
             },
             gone: |slice| Change::RivalGone(model::Meta::of(&slice.metadata)),
-            listed: Change::Rivals,
-            listing: Some(Listing::Rivals),
+            list: Some((Listing::Rivals, Change::Rivals)),
         };
-        let nodes = Told {
+        let nodes = Handlers {
             put: |node: view::Node| Change::Node(node.into()),
             gone: |node| Change::NodeGone(Node::from(node).name),
-            listed: |keys| Change::Nodes(keys.into_iter().map(|key| key.name).collect::<HashSet<Arc<str>>>()),
-            listing: Some(Listing::Nodes),
+            list: Some((Listing::Nodes, |keys| {
+                Change::Nodes(keys.into_iter().map(|key| key.name).collect::<HashSet<Arc<str>>>())
+            })),
         };
-        let (managed, us) = (leader::SLICE_MANAGED_BY, leader::US);
+        let (managed, us) = (leader::SLICE_MANAGED_BY, names::HEADWORKS);
         let ours = format!("{managed}={us}");
-        // Those without the label, too. Not those that the cluster makes for every ordinary Service.
+        // Slices without the label are included; those that the cluster makes for every ordinary Service are not.
         let others = format!("{managed} notin ({us},{})", leader::SLICE_CONTROLLER);
-        // Small pages: a page is decoded as a whole, and what is not kept of it is most of it.
+        // Small pages: a page is decoded as a whole, and most of it is dropped afterwards.
         let config = watcher::Config::default().page_size(100);
         let nodes_api: Api<view::Node> = Api::all(self.client.clone());
         tokio::join!(
@@ -124,20 +122,19 @@ impl Watches {
         );
     }
 
-    /// One Lease, until the task is aborted.
+    /// Watches one Lease, until the task is aborted.
     pub(crate) async fn lease(self, key: Key) {
         let api: Api<view::Lease> = Api::namespaced(self.client.clone(), &key.namespace);
         let config = watcher::Config::default().fields(&format!("metadata.name={}", key.name));
-        let leases = Told {
+        let leases = Handlers {
             put: |lease: view::Lease| Change::Lease(lease.into()),
             gone: |lease| Change::LeaseGone(model::Lease::from(lease).meta),
-            listed: |_| Change::Nothing,
-            listing: None,
+            list: None,
         };
         self.watch(api, config, leases).await;
     }
 
-    async fn watch<K>(&self, api: Api<K>, config: watcher::Config, told: Told<K>)
+    async fn watch<K>(&self, api: Api<K>, config: watcher::Config, handlers: Handlers<K>)
     where
         K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
     {
@@ -145,7 +142,7 @@ impl Watches {
         let mut stream = std::pin::pin!(watcher(api, config).backoff(WatchBackoff::default()));
         while let Some(event) = stream.next().await {
             let now = Timestamp::now();
-            let heard = match event {
+            let received = match event {
                 Ok(Event::Init) => {
                     listed.clear();
                     continue;
@@ -153,20 +150,23 @@ impl Watches {
                 Ok(Event::InitApply(object)) => {
                     let name = object.name_any();
                     listed.insert(Key::new(object.namespace().unwrap_or_default(), name));
-                    vec![Heard::Change(Box::new((told.put)(object)), now)]
+                    vec![Received::Change(Box::new((handlers.put)(object)), now)]
                 }
-                Ok(Event::Apply(object)) => vec![Heard::Change(Box::new((told.put)(object)), now)],
-                Ok(Event::Delete(object)) => vec![Heard::Change(Box::new((told.gone)(object)), now)],
+                Ok(Event::Apply(object)) => vec![Received::Change(Box::new((handlers.put)(object)), now)],
+                Ok(Event::Delete(object)) => vec![Received::Change(Box::new((handlers.gone)(object)), now)],
                 Ok(Event::InitDone) => {
-                    let all = Heard::Change(Box::new((told.listed)(std::mem::take(&mut listed))), now);
-                    [all].into_iter().chain(told.listing.map(Heard::Listed)).collect()
+                    let listed = std::mem::take(&mut listed);
+                    let list = handlers.list.map(|(listing, change)| {
+                        [Received::Change(Box::new(change(listed)), now), Received::Listed(listing)]
+                    });
+                    list.into_iter().flatten().collect()
                 }
                 Err(error) => {
                     tracing::warn!(kind = %K::kind(&()), error = %Redacted(&error), "watch failed, restarting");
                     continue;
                 }
             };
-            for one in heard {
+            for one in received {
                 if self.out.send(one).await.is_err() {
                     return;
                 }

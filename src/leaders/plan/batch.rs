@@ -1,4 +1,4 @@
-//! A job of the controller, and what became of it.
+//! Writes that are made together for one source, and the outcome of each.
 
 use jiff::Timestamp;
 
@@ -8,43 +8,37 @@ use super::writes::{Call, Priority};
 
 /// Writes to make now.
 #[derive(Clone, Debug)]
-pub struct Job {
-    /// For which source.
-    pub source: Key,
-    /// The writes.
-    pub calls: Vec<Call>,
-    /// How urgent.
-    pub priority: Priority,
-    /// When what caused it was received.
-    pub trigger: Option<Timestamp>,
-    /// When it was decided.
-    pub decided: Timestamp,
-    /// Why an incumbent is left.
-    pub cause: Option<&'static str>,
-    /// How often everything had been listed then.
+pub(crate) struct WriteBatch {
+    pub(crate) source: Key,
+    pub(crate) calls: Vec<Call>,
+    pub(crate) priority: Priority,
+    /// The time at which the change that led to it was received.
+    pub(crate) trigger: Option<Timestamp>,
+    pub(crate) decided: Timestamp,
+    /// The reason why the incumbent is left, if it is.
+    pub(crate) cause: Option<&'static str>,
+    /// The number of lists that had been received when it was decided.
     pub(crate) lists: u64,
 }
 
-/// What became of a write.
+/// The outcome of a write.
 #[derive(Clone, Debug)]
-pub enum Outcome {
-    /// The Service as it is now.
+pub(crate) enum Outcome {
+    /// It was made, and this is the Service now.
     Service(Service),
-    /// The slice as it is now.
+    /// It was made, and this is the slice now.
     Slice(Slice),
     /// The object is gone.
     Gone,
-    /// Somebody was first; this is what is there now.
+    /// Another write came first; this is the object now.
     Overtaken(Option<Current>),
-    /// It failed; a bounded word.
+    /// It failed, for a reason out of a bounded set of words.
     Failed(&'static str),
 }
 
-/// What is there instead.
+/// An object as another writer left it.
 #[derive(Clone, Debug)]
-pub enum Current {
-    /// A Service.
+pub(crate) enum Current {
     Service(Service),
-    /// A slice.
     Slice(Slice),
 }

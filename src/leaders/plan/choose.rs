@@ -1,7 +1,7 @@
-//! Who leads: a pure function of the pods, the incumbent, the settings and the time.
+//! Chooses the leader from the pods, the incumbent, the settings and the time.
 //!
-//! Also says when to ask again if nothing changes meanwhile, and of every pod why it may or may not lead, which is
-//! what `headworks leader why` prints.
+//! The answer includes the time at which to ask again if nothing changes meanwhile. [`Question::eligibility`] says of
+//! one pod why it may or may not lead, for `headworks leader why`.
 
 use std::cmp::{Ordering, Reverse};
 use std::fmt;
@@ -11,91 +11,83 @@ use jiff::{SignedDuration, Timestamp};
 use super::model::{Family, Pod};
 use super::settings::{Claim, Settings, Strategy};
 
-/// What is asked.
-pub struct Question<'a> {
-    /// What the source asks for.
-    pub settings: &'a Settings,
+/// The input of a choice.
+pub(crate) struct Question<'a> {
+    pub(crate) settings: &'a Settings,
     /// The family in which a candidate must have an address.
-    pub family: Family,
+    pub(crate) family: Family,
     /// The pods that the source's selector matches.
-    pub pods: &'a [&'a Pod],
+    pub(crate) pods: &'a [&'a Pod],
     /// The UID of the pod that leads now.
-    pub incumbent: Option<&'a str>,
-    /// Since when a node is not Ready.
-    pub down: &'a dyn Fn(&str) -> Option<Timestamp>,
-    /// How long a node may be not Ready until its pods are given up.
-    pub node_grace: SignedDuration,
+    pub(crate) incumbent: Option<&'a str>,
+    /// The time since which a node is not Ready, if it is not.
+    pub(crate) down: &'a dyn Fn(&str) -> Option<Timestamp>,
+    /// The time for which a node may be not Ready until its pods are given up.
+    pub(crate) node_grace: SignedDuration,
     /// The Lease that strategy lease names, if somebody holds it.
-    pub lease: Option<Held<'a>>,
-    /// The time.
-    pub now: Timestamp,
+    pub(crate) lease: Option<Held<'a>>,
+    pub(crate) now: Timestamp,
 }
 
 /// A Lease that somebody holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Held<'a> {
-    /// The holder, as it calls itself.
-    pub holder: &'a str,
-    /// Until when, by the clock of whoever asks.
-    pub until: Timestamp,
+pub(crate) struct Held<'a> {
+    /// The holder's identity.
+    pub(crate) holder: &'a str,
+    /// The end of the lease, by our own clock.
+    pub(crate) until: Timestamp,
 }
 
-/// What is answered.
+/// The result of a choice.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Answer<'a> {
-    /// Who leads, and how its endpoint is marked.
-    pub leader: Option<Leader<'a>>,
-    /// Why.
-    pub reason: Reason,
-    /// When to ask again if nothing changes.
-    pub due: Option<Timestamp>,
-    /// How many candidates there are.
-    pub candidates: usize,
-    /// Who would lead if the leader went now.
-    pub standby: Option<&'a Pod>,
-    /// More than one pod claims to lead.
-    pub ambiguous: bool,
+pub(crate) struct Answer<'a> {
+    pub(crate) leader: Option<Leader<'a>>,
+    pub(crate) reason: Reason,
+    /// The time at which to ask again if nothing changes.
+    pub(crate) due: Option<Timestamp>,
+    pub(crate) candidates: usize,
+    /// The pod that would lead if the leader went away now.
+    pub(crate) standby: Option<&'a Pod>,
+    /// More than one candidate matches the candidate selector.
+    pub(crate) ambiguous: bool,
 }
 
-/// The one endpoint.
+/// The leader, with the conditions of its endpoint.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Leader<'a> {
-    /// The pod.
-    pub pod: &'a Pod,
-    /// Whether new connections should come to it.
-    pub ready: bool,
-    /// Whether it answers.
-    pub serving: bool,
-    /// Whether it is on its way out.
-    pub terminating: bool,
+pub(crate) struct Leader<'a> {
+    pub(crate) pod: &'a Pod,
+    /// New connections should go to it.
+    pub(crate) ready: bool,
+    /// It answers.
+    pub(crate) serving: bool,
+    pub(crate) terminating: bool,
 }
 
-/// Why that pod, or none, leads.
+/// The reason why that pod leads, or none does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
-    /// It led before and still can.
+pub(crate) enum Reason {
+    /// The pod led before, and still may.
     Incumbent,
-    /// It is the best by the strategy.
+    /// The pod is the best one by the strategy.
     Best,
     /// A user asked for it.
     Promoted,
-    /// It holds the Lease.
+    /// The pod holds the Lease.
     LeaseHolder,
-    /// It is not ready, and waited for.
+    /// The pod led before, is not ready, and keeps the lead for a while.
     HoldDown,
-    /// It is terminating, serves still, and there is nobody else.
+    /// The pod led before, is terminating and still serves, and there is no candidate.
     LastResort,
     /// No pod is selected.
     NoPodsFound,
     /// No pod may lead.
     NoReadyPods,
-    /// Nobody holds the Lease, or no candidate does.
+    /// No candidate holds the Lease.
     NoLeaseHolder,
 }
 
 impl Reason {
-    /// As the status says it.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Incumbent => "Incumbent",
             Self::Best => "Best",
@@ -110,12 +102,12 @@ impl Reason {
     }
 }
 
-/// Whether a pod may lead, and if not, why.
+/// The answer to whether a pod may lead, with the reason if it may not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// It may.
+pub enum Eligibility {
+    /// It may lead.
     Candidate,
-    /// It may from then on.
+    /// It may lead from then on, when it has been Ready for long enough.
     Young(Timestamp),
     /// It has a deletionTimestamp.
     Terminating,
@@ -123,22 +115,22 @@ pub enum Standing {
     NotRunning,
     /// It has no address of the family.
     NoAddress,
-    /// Its node is not Ready since then, and given up.
+    /// Its node has not been Ready since then, for longer than the grace.
     NodeDown(Timestamp),
-    /// Its condition Ready is not True since then.
+    /// Its condition Ready has not been True since then.
     NotReady(Timestamp),
     /// The candidate selector does not match it.
     Unclaimed,
 }
 
-impl Standing {
-    /// Whether the specification calls it a candidate; a young one is.
+impl Eligibility {
+    /// Checks whether it counts as a candidate; one that is young does.
     pub fn is_candidate(self) -> bool {
         matches!(self, Self::Candidate | Self::Young(_))
     }
 
-    /// A bounded word, for metrics: why an incumbent of this standing was left.
-    pub fn cause(self) -> &'static str {
+    /// The reason why an incumbent with this eligibility was left, as a bounded word for metrics.
+    pub(crate) fn cause(self) -> &'static str {
         match self {
             Self::Candidate | Self::Young(_) => "better_candidate",
             Self::Terminating => "terminating",
@@ -151,7 +143,7 @@ impl Standing {
     }
 }
 
-impl fmt::Display for Standing {
+impl fmt::Display for Eligibility {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Candidate => f.write_str("may lead"),
@@ -173,31 +165,35 @@ fn second(time: Timestamp) -> Timestamp {
 }
 
 impl<'a> Question<'a> {
-    /// Whether this pod may lead.
-    pub fn standing(&self, pod: &Pod) -> Standing {
+    /// Checks whether this pod may lead.
+    pub(crate) fn eligibility(&self, pod: &Pod) -> Eligibility {
         if pod.meta.terminating {
-            return Standing::Terminating;
+            return Eligibility::Terminating;
         }
         if !self.is_claimed(pod) {
-            return Standing::Unclaimed;
+            return Eligibility::Unclaimed;
         }
         if !pod.running {
-            return Standing::NotRunning;
+            return Eligibility::NotRunning;
         }
         if pod.address(self.family).is_none() {
-            return Standing::NoAddress;
+            return Eligibility::NoAddress;
         }
         if let Some(since) = self.node_down(pod)
-            && since.saturating_add_(self.node_grace) <= self.now
+            && after(since, self.node_grace) <= self.now
         {
-            return Standing::NodeDown(since);
+            return Eligibility::NodeDown(since);
         }
         if !pod.ready {
-            return Standing::NotReady(pod.since);
+            return Eligibility::NotReady(pod.since);
         }
-        let old_enough = pod.since.saturating_add_(self.settings.min_ready);
+        let old_enough = after(pod.since, self.settings.min_ready);
         let incumbent = self.incumbent == Some(&*pod.meta.uid);
-        if old_enough > self.now && !incumbent { Standing::Young(old_enough) } else { Standing::Candidate }
+        if old_enough > self.now && !incumbent {
+            Eligibility::Young(old_enough)
+        } else {
+            Eligibility::Candidate
+        }
     }
 
     fn is_claimed(&self, pod: &Pod) -> bool {
@@ -208,78 +204,79 @@ impl<'a> Question<'a> {
         (self.down)(pod.node.as_deref()?)
     }
 
-    /// Who leads.
-    pub fn answer(&self) -> Answer<'a> {
-        let standings: Vec<(&'a Pod, Standing)> =
-            self.pods.iter().map(|pod| (*pod, self.standing(pod))).collect();
-        let candidates = standings.iter().filter(|(_, standing)| standing.is_candidate()).count();
-        let mut due = self.changes_of_time(&standings);
-        let incumbent = standings.iter().find(|(pod, _)| self.incumbent == Some(&*pod.meta.uid)).copied();
+    /// Chooses the leader.
+    pub(crate) fn answer(&self) -> Answer<'a> {
+        let eligibilities: Vec<(&'a Pod, Eligibility)> =
+            self.pods.iter().map(|pod| (*pod, self.eligibility(pod))).collect();
+        let candidates = eligibilities.iter().filter(|(_, eligibility)| eligibility.is_candidate()).count();
+        let mut due = self.changes_of_time(&eligibilities);
+        let incumbent = eligibilities.iter().find(|(pod, _)| self.incumbent == Some(&*pod.meta.uid)).copied();
         let (leader, reason) = match &self.settings.strategy {
-            Strategy::Lease(_) => self.holder(&standings, &mut due),
-            Strategy::Oldest | Strategy::Newest => self.best(&standings, incumbent, &mut due),
+            Strategy::Lease(_) => self.holder(&eligibilities, &mut due),
+            Strategy::Oldest | Strategy::Newest => self.best(&eligibilities, incumbent, &mut due),
         };
         let reason = if leader.is_none() && self.pods.is_empty() { Reason::NoPodsFound } else { reason };
         let leads = |pod: &Pod| leader.is_some_and(|leader| leader.pod.meta.uid == pod.meta.uid);
-        let standby = standings
+        let standby = eligibilities
             .iter()
-            .filter(|(pod, standing)| *standing == Standing::Candidate && !leads(pod))
+            .filter(|(pod, eligibility)| *eligibility == Eligibility::Candidate && !leads(pod))
             .map(|(pod, _)| *pod)
             .min_by(|a, b| self.compare(a, b));
         let ambiguous = matches!(self.settings.claim, Claim::Labelled(_)) && candidates > 1;
         Answer { leader, reason, due, candidates, standby, ambiguous }
     }
 
-    /// The next instant at which time alone changes a standing.
-    fn changes_of_time(&self, standings: &[(&Pod, Standing)]) -> Option<Timestamp> {
-        let of = |(pod, standing): &(&Pod, Standing)| {
-            let young = if let Standing::Young(until) = standing { Some(*until) } else { None };
-            let given_up = self.node_down(pod).map(|since| since.saturating_add_(self.node_grace));
+    /// The next instant at which time alone changes the eligibility of a pod.
+    fn changes_of_time(&self, eligibilities: &[(&Pod, Eligibility)]) -> Option<Timestamp> {
+        let of = |(pod, eligibility): &(&Pod, Eligibility)| {
+            let young = if let Eligibility::Young(until) = eligibility { Some(*until) } else { None };
+            let given_up = self.node_down(pod).map(|since| after(since, self.node_grace));
             [young, given_up.filter(|time| *time > self.now)].into_iter().flatten().min()
         };
-        standings.iter().filter_map(of).min()
+        eligibilities.iter().filter_map(of).min()
     }
 
-    /// Strategy lease: whom the Lease names, if it can lead.
+    /// Strategy lease: the pod that the Lease names, if it is a candidate.
     fn holder(
         &self,
-        standings: &[(&'a Pod, Standing)],
+        eligibilities: &[(&'a Pod, Eligibility)],
         due: &mut Option<Timestamp>,
     ) -> (Option<Leader<'a>>, Reason) {
         let Some(Held { holder, until }) = self.lease.filter(|held| held.until > self.now) else {
             return (None, Reason::NoLeaseHolder);
         };
         *due = Some(due.map_or(until, |due| due.min(until)));
-        let leader = standings
+        let leader = eligibilities
             .iter()
-            .find(|(pod, standing)| standing.is_candidate() && is_named(holder, &pod.meta.key.name));
+            .find(|(pod, eligibility)| eligibility.is_candidate() && is_named(holder, &pod.meta.key.name));
         match leader {
             Some((pod, _)) => (Some(ready(pod)), Reason::LeaseHolder),
             None => (None, Reason::NoLeaseHolder),
         }
     }
 
-    /// The other strategies.
+    /// Strategies oldest and newest.
     fn best(
         &self,
-        standings: &[(&'a Pod, Standing)],
-        incumbent: Option<(&'a Pod, Standing)>,
+        eligibilities: &[(&'a Pod, Eligibility)],
+        incumbent: Option<(&'a Pod, Eligibility)>,
         due: &mut Option<Timestamp>,
     ) -> (Option<Leader<'a>>, Reason) {
         if let Some(name) = self.settings.promote.as_deref() {
-            let promoted = standings
+            let promoted = eligibilities
                 .iter()
-                .find(|(pod, standing)| *pod.meta.key.name == *name && standing.is_candidate());
+                .find(|(pod, eligibility)| *pod.meta.key.name == *name && eligibility.is_candidate());
             if let Some((pod, _)) = promoted {
                 return (Some(ready(pod)), Reason::Promoted);
             }
         }
-        // Of several claimants the incumbent stays, whatever `sticky` says: nobody knows which claim is right.
+        // With a candidate selector the incumbent stays, whatever `sticky` says: of several pods that match it, nobody
+        // knows which one is right.
         let sticky = self.settings.sticky || matches!(self.settings.claim, Claim::Labelled(_));
         match incumbent {
-            Some((pod, Standing::Candidate)) if sticky => return (Some(ready(pod)), Reason::Incumbent),
-            Some((pod, Standing::NotReady(since))) => {
-                let until = since.saturating_add_(self.settings.hold_down);
+            Some((pod, Eligibility::Candidate)) if sticky => return (Some(ready(pod)), Reason::Incumbent),
+            Some((pod, Eligibility::NotReady(since))) => {
+                let until = after(since, self.settings.hold_down);
                 if until > self.now {
                     *due = Some(due.map_or(until, |due| due.min(until)));
                     let leader = Leader { pod, ready: false, serving: false, terminating: false };
@@ -288,16 +285,16 @@ impl<'a> Question<'a> {
             }
             _ => {}
         }
-        let best = standings
+        let best = eligibilities
             .iter()
-            .filter(|(_, standing)| *standing == Standing::Candidate)
+            .filter(|(_, eligibility)| *eligibility == Eligibility::Candidate)
             .map(|(pod, _)| *pod)
             .min_by(|a, b| self.compare(a, b));
         if let Some(pod) = best {
             let stays = self.incumbent == Some(&*pod.meta.uid);
             return (Some(ready(pod)), if stays { Reason::Incumbent } else { Reason::Best });
         }
-        if let Some((pod, Standing::Terminating)) = incumbent
+        if let Some((pod, Eligibility::Terminating)) = incumbent
             && self.serves_still(pod)
         {
             return (
@@ -308,14 +305,13 @@ impl<'a> Question<'a> {
         (None, Reason::NoReadyPods)
     }
 
-    /// Whether a terminating pod still answers, as far as anybody knows.
+    /// Checks whether a terminating pod still answers, as far as is known.
     fn serves_still(&self, pod: &Pod) -> bool {
-        let node_lives =
-            self.node_down(pod).is_none_or(|since| since.saturating_add_(self.node_grace) > self.now);
+        let node_lives = self.node_down(pod).is_none_or(|since| after(since, self.node_grace) > self.now);
         pod.ready && pod.running && pod.address(self.family).is_some() && node_lives && self.is_claimed(pod)
     }
 
-    /// The better one is the smaller one.
+    /// Orders pods by the strategy, the best one first.
     fn compare(&self, a: &Pod, b: &Pod) -> Ordering {
         let by_name = || a.meta.key.name.cmp(&b.meta.key.name);
         match self.settings.strategy {
@@ -329,20 +325,14 @@ fn ready(pod: &Pod) -> Leader<'_> {
     Leader { pod, ready: true, serving: true, terminating: false }
 }
 
-/// Whether a holderIdentity means this pod: its name, or its name, `_` and anything, as client-go writes it.
+/// Checks whether a `holderIdentity` names this pod: its name, or its name, `_` and anything, as client-go writes it.
 fn is_named(holder: &str, pod: &str) -> bool {
     holder.strip_prefix(pod).is_some_and(|rest| rest.is_empty() || rest.starts_with('_'))
 }
 
-/// Times far away stay far away.
-trait Later {
-    fn saturating_add_(self, span: SignedDuration) -> Self;
-}
-
-impl Later for Timestamp {
-    fn saturating_add_(self, span: SignedDuration) -> Self {
-        self.checked_add(span).unwrap_or(Timestamp::MAX)
-    }
+/// The time `span` after `time`, or the last time there is.
+fn after(time: Timestamp, span: SignedDuration) -> Timestamp {
+    time.checked_add(span).unwrap_or(Timestamp::MAX)
 }
 
 #[cfg(test)]

@@ -1,383 +1,269 @@
-//! The controller without its I/O: changes go in, writes come out, and what became of them goes in again. Pure.
+//! The controller without its I/O: changes go in, batches of writes come out, and their outcomes go in again.
 //!
-//! One source has at most one job at a time. Jobs wait in one line, ordered by urgency and then by age, and are planned
-//! anew when their turn comes, so a job never writes what has been overtaken. Timers are exact: they are the instants at
-//! which plans asked to be made again.
+//! A source has at most one batch in flight. Sources wait in one queue, ordered by urgency and then by age, and a
+//! source is decided again when its turn comes, so a batch never writes what a later change has overtaken. Timers are
+//! exact: they are the instants at which decisions asked to be made again.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::batch::{Current, Job, Outcome};
-use super::decide::{Situation, View, is_owned};
+use super::answers::Answers;
+use super::batch::{Outcome, WriteBatch};
+use super::decide::Situation;
+use super::incumbent::Incumbent;
 use super::key::Key;
-use super::memory::{Kind, Memory};
-use super::notes::{Note, Outcomes, limited, news};
-use super::state::{Change, World};
-use super::status::Status;
-use super::writes::{Call, Plan, Priority};
+use super::memory::Memory;
+use super::notes::{Note, limited, news};
+use super::state::{Change, ClusterState};
+use super::status::{SourceReport, Status};
+use super::writes::{Call, NextWrites, Priority};
+use crate::names::leader;
 
-/// What a replica is told.
+/// The settings of the controller that decisions depend on.
 #[derive(Clone, Copy, Debug)]
-pub struct Options {
-    /// How long a node may be not Ready until its pods are given up.
-    pub node_grace: SignedDuration,
+pub(crate) struct Options {
+    /// The time for which a node may be not Ready until its pods are given up.
+    pub(crate) node_grace: SignedDuration,
 }
 
 /// The controller.
 #[derive(Debug)]
-pub struct Core {
-    /// What is known.
-    pub world: World,
+pub(crate) struct Core {
+    pub(crate) state: ClusterState,
     options: Options,
     leading: bool,
-    states: HashMap<Key, State>,
-    line: BTreeMap<(Priority, u64), Key>,
+    sources: HashMap<Key, SourceState>,
+    queue: BTreeMap<QueuePosition, Key>,
     timers: BTreeSet<(Timestamp, Key)>,
-    ticket: u64,
+    last_ticket: u64,
     notes: Vec<Note>,
+    /// An empty set, kept for its capacity.
     touched: BTreeSet<Key>,
 }
 
-/// One source.
+/// The urgency, and a ticket that grows with every source that is put into the queue.
+type QueuePosition = (Priority, u64);
+
 #[derive(Debug, Default)]
-struct State {
+struct SourceState {
     memory: Memory,
     in_flight: bool,
-    place: Option<(Priority, u64)>,
+    queued: Option<QueuePosition>,
     timer: Option<Timestamp>,
-    /// When the first event came that is not served yet.
+    /// The time at which the first change was received that no batch has served yet.
     trigger: Option<Timestamp>,
-    view: Option<View>,
+    report: Option<SourceReport>,
 }
 
 impl Core {
-    /// One that knows nothing yet.
-    pub fn new(options: Options) -> Self {
+    /// A controller that has not seen any object.
+    pub(crate) fn new(options: Options) -> Self {
         Self {
-            world: World::default(),
+            state: ClusterState::default(),
             options,
             leading: false,
-            states: HashMap::new(),
-            line: BTreeMap::new(),
+            sources: HashMap::new(),
+            queue: BTreeMap::new(),
             timers: BTreeSet::new(),
-            ticket: 0,
+            last_ticket: 0,
             notes: Vec::new(),
             touched: BTreeSet::new(),
         }
     }
 
-    /// Begin or cease to write. Must not begin before everything was listed once.
-    pub fn lead(&mut self, leading: bool, now: Timestamp) {
+    /// Starts or stops writing. Must not start before everything was listed once.
+    pub(crate) fn lead(&mut self, leading: bool, now: Timestamp) {
         if self.leading == leading {
             return;
         }
         self.leading = leading;
-        self.states.clear();
-        self.line.clear();
+        self.sources.clear();
+        self.queue.clear();
         self.timers.clear();
         if leading {
-            let all = self.world.concerned();
-            self.ask(all, now, None);
+            let all = self.state.all_sources();
+            self.reconcile(all, now, None);
         }
     }
 
-    /// Take a change that was received at `now`.
-    pub fn take(&mut self, change: Change, now: Timestamp) {
+    /// Takes in a change that was received at `now`.
+    pub(crate) fn observe(&mut self, change: Change, now: Timestamp) {
         let mut touched = std::mem::take(&mut self.touched);
-        self.world.take(change, now, &mut touched);
+        self.state.apply(change, now, &mut touched);
         let all = std::mem::take(&mut touched);
         self.touched = touched;
-        self.ask(all, now, Some(now));
+        self.reconcile(all, now, Some(now));
     }
 
-    /// Let time pass.
-    pub fn tick(&mut self, now: Timestamp) {
+    /// Reconciles every source whose timer has come.
+    pub(crate) fn tick(&mut self, now: Timestamp) {
         while let Some((time, key)) = self.timers.first().cloned() {
             if time > now {
                 break;
             }
             self.timers.pop_first();
-            if let Some(state) = self.states.get_mut(&key) {
-                state.timer = None;
+            if let Some(source) = self.sources.get_mut(&key) {
+                source.timer = None;
             }
-            self.ask([key].into(), now, Some(time));
+            self.reconcile([key].into(), now, Some(time));
         }
     }
 
-    /// When time changes something next.
-    pub fn due(&self) -> Option<Timestamp> {
+    /// The time of the next timer.
+    pub(crate) fn due(&self) -> Option<Timestamp> {
         self.timers.first().map(|(time, _)| *time)
     }
 
-    /// The next job, unless only less urgent ones than `most` wait.
-    pub fn next(&mut self, most: Priority, now: Timestamp) -> Option<Job> {
+    /// The next batch, unless only less urgent ones than `most` wait.
+    pub(crate) fn next(&mut self, most: Priority, now: Timestamp) -> Option<WriteBatch> {
         loop {
-            let (&(priority, _), _) = self.line.first_key_value()?;
+            let (&(priority, _), _) = self.queue.first_key_value()?;
             if priority > most {
                 return None;
             }
-            let (_, key) = self.line.pop_first()?;
-            if let Some(state) = self.states.get_mut(&key) {
-                state.place = None;
+            let (_, key) = self.queue.pop_first()?;
+            if let Some(source) = self.sources.get_mut(&key) {
+                source.queued = None;
             }
-            let plan = self.plan(&key, now);
-            if plan.calls.is_empty() || plan.priority > most {
-                self.settle(&key, &plan, now);
+            let next = self.decide(&key, now);
+            if next.calls.is_empty() || next.priority > most {
+                self.schedule(&key, &next, now);
                 continue;
             }
-            let state = self.states.get_mut(&key)?;
-            state.in_flight = true;
-            for kind in plan.calls.iter().map(Call::kind) {
-                if state.memory.sent(kind, now) {
+            let source = self.sources.get_mut(&key)?;
+            source.in_flight = true;
+            for kind in next.calls.iter().map(Call::kind) {
+                if source.memory.sent(kind, now) {
                     self.notes.push(Note::Delayed(kind));
                 }
             }
-            return Some(Job {
+            return Some(WriteBatch {
                 source: key,
-                calls: plan.calls,
-                priority: plan.priority,
-                trigger: state.trigger.take(),
+                calls: next.calls,
+                priority: next.priority,
+                trigger: source.trigger.take(),
                 decided: now,
-                cause: plan.view.and_then(|view| view.cause),
-                lists: self.world.lists,
+                cause: next.report.and_then(|report| report.cause),
+                lists: self.state.lists,
             });
         }
     }
 
-    /// How many jobs wait.
-    pub fn waiting(&self) -> usize {
-        self.line.len()
+    /// The number of sources in the queue.
+    pub(crate) fn waiting(&self) -> usize {
+        self.queue.len()
     }
 
-    /// Whether nothing is being written and nothing waits to be.
-    pub fn is_idle(&self) -> bool {
-        self.line.is_empty() && self.states.values().all(|state| !state.in_flight)
-    }
-
-    /// What happened since this was asked last.
-    pub fn notes(&mut self) -> Vec<Note> {
+    /// Takes the notes that were made since the last call.
+    pub(crate) fn notes(&mut self) -> Vec<Note> {
         std::mem::take(&mut self.notes)
     }
 
-    /// Take what became of a job.
-    pub fn done(&mut self, job: &Job, outcomes: Vec<Outcome>, now: Timestamp) {
-        let key = &job.source;
-        let mut told = Outcomes::default();
-        // Not what the world says: its watch may have been quicker than the answer.
-        let before =
-            self.states.get(key).and_then(|state| state.memory.incumbent.clone()).unwrap_or_default();
-        let mut touched = BTreeSet::new();
-        for (call, outcome) in job.calls.iter().zip(outcomes) {
-            self.learn(job, call, outcome, now, &mut told, &mut touched);
+    /// Takes in the outcomes of a batch, one for each of its calls.
+    pub(crate) fn done(&mut self, batch: &WriteBatch, outcomes: Vec<Outcome>, now: Timestamp) {
+        let key = &batch.source;
+        let source = self.sources.entry(key.clone()).or_default();
+        source.in_flight = false;
+        // From the memory, not from the objects: the watch may have delivered the new slice before the answer came.
+        let before = source.memory.incumbent.clone().unwrap_or_default();
+        let mut answers = Answers::new(batch, &mut self.state, &mut source.memory, now);
+        for (call, outcome) in batch.calls.iter().zip(outcomes) {
+            answers.take_in(call, outcome);
         }
-        if let Some(state) = self.states.get_mut(key) {
-            state.in_flight = false;
-        }
+        let (mut outcomes, mut touched) = answers.finish();
         let after = self.situation(key, now).incumbent();
-        if let Some(state) = self.states.get_mut(key).filter(|_| before != after) {
-            if before.pod.as_ref().map(|(_, uid)| uid) != after.pod.as_ref().map(|(_, uid)| uid) {
-                told.switched = told.acknowledged.then(|| (before.clone(), after.clone()));
-                told.last = state.memory.last.clone();
+        if let Some(source) = self.sources.get_mut(key).filter(|_| before != after) {
+            if before.uid() != after.uid() {
+                outcomes.switched = outcomes.acknowledged.then(|| (before.clone(), after.clone()));
+                outcomes.last = source.memory.last.clone();
             }
-            state.memory.last = after.pod.clone().or_else(|| state.memory.last.take());
-            state.memory.incumbent = Some(after);
+            source.memory.remember(after);
         }
-        self.note_outcomes(job, &told, now);
+        let uid = self.state.service(key).map(|known| known.service.meta.uid.clone());
+        self.notes.extend(outcomes.notes(batch, uid.as_ref(), now));
         touched.insert(key.clone());
-        self.ask(touched, now, None);
+        self.reconcile(touched, now, None);
     }
 
-    /// Put what came of one call into the world and the memory.
-    fn learn(
-        &mut self,
-        job: &Job,
-        call: &Call,
-        outcome: Outcome,
-        now: Timestamp,
-        told: &mut Outcomes,
-        touched: &mut BTreeSet<Key>,
-    ) {
-        let key = &job.source;
-        let kind = call.kind();
-        // What was listed meanwhile is newer, and what is newer still, the watch will tell.
-        let is_late = job.lists != self.world.lists;
-        let owner = self.world.service(key).map(|known| known.service.meta.clone());
-        let Self { world, states, .. } = self;
-        let state = states.entry(key.clone()).or_default();
-        let memory = &mut state.memory;
-        match outcome {
-            Outcome::Service(service) => {
-                memory.worked(kind);
-                told.created |= matches!(call, Call::CreateService(..));
-                if kind == Kind::Source {
-                    memory.told_at = Some(now);
-                }
-                if !is_late {
-                    world.take(Change::Service(service), now, touched);
-                }
-            }
-            Outcome::Slice(slice) => {
-                memory.worked(kind);
-                told.acknowledged = true;
-                if !is_late {
-                    world.take(Change::Slice(slice), now, touched);
-                }
-            }
-            Outcome::Gone => {
-                memory.worked(kind);
-                match call {
-                    Call::DeleteService(meta) | Call::PatchService(meta, _) | Call::PatchSource(meta, _) => {
-                        world.take(Change::ServiceDeleted(meta.clone()), now, touched);
-                    }
-                    Call::DeleteSlice(meta) => world.take(Change::SliceDeleted(meta.clone()), now, touched),
-                    // Only the very one that was to be replaced: another may have its name by now.
-                    Call::WriteSlice(name, wanted) => {
-                        let known =
-                            world.slices_of(key).map(|known| &known.meta).find(|meta| meta.key == *name);
-                        let known = known.filter(|meta| wanted.metadata.uid.as_deref() == Some(&*meta.uid));
-                        if let Some(meta) = known.cloned() {
-                            world.take(Change::SliceDeleted(meta), now, touched);
-                        }
-                    }
-                    Call::CreateService(..) => memory.failed(kind, now),
-                }
-            }
-            Outcome::Overtaken(current) => {
-                told.overtaken = true;
-                memory.lost(kind, now);
-                let current = current.filter(|_| !is_late);
-                match (call, current) {
-                    (Call::CreateService(name, _), Some(Current::Service(service))) => {
-                        if owner.is_some_and(|owner| is_owned(&service, &owner)) {
-                            world.take(Change::Service(service), now, touched);
-                        } else {
-                            memory.worked(kind);
-                            world.wait_for(name, key);
-                        }
-                    }
-                    (Call::WriteSlice(name, wanted), Some(Current::Slice(slice))) => {
-                        let uid =
-                            |owners: &[_]| super::model::controller(owners).map(|owner| owner.uid.clone());
-                        let ours = slice.source() == Some(&*key.name)
-                            && (uid(&slice.owners)
-                                == uid(wanted.metadata.owner_references.as_deref().unwrap_or_default())
-                                || owner.is_some_and(|owner| {
-                                    slice
-                                        .annotations
-                                        .get(crate::names::leader::SOURCE_UID)
-                                        .is_some_and(|uid| **uid == *owner.uid)
-                                }));
-                        if ours {
-                            world.take(Change::Slice(slice), now, touched);
-                        } else {
-                            let what =
-                                format!("NameConflict: EndpointSlice {} exists and is not ours", name.name);
-                            memory.set_trouble(kind, what);
-                            told.failed = Some((kind, "conflict"));
-                            (0..20).for_each(|_| memory.failed(kind, now));
-                        }
-                    }
-                    (_, Some(Current::Service(service))) => {
-                        world.take(Change::Service(service), now, touched);
-                    }
-                    (_, Some(Current::Slice(slice))) => world.take(Change::Slice(slice), now, touched),
-                    (_, None) => {}
-                }
-            }
-            Outcome::Failed(word) => {
-                memory.failed(kind, now);
-                told.failed = Some((kind, word));
-                memory.set_trouble(kind, format!("WriteRefused: {} ({word})", kind.what()));
-            }
-        }
-    }
-
-    fn note_outcomes(&mut self, job: &Job, told: &Outcomes, now: Timestamp) {
-        let uid = self.world.service(&job.source).map(|known| known.service.meta.uid.clone());
-        self.notes.extend(told.notes(job, uid.as_ref(), now));
-    }
-
-    /// Plan for these sources, and put what is to be written into the line.
-    fn ask(&mut self, keys: BTreeSet<Key>, now: Timestamp, trigger: Option<Timestamp>) {
+    /// Decides for these sources, and puts those with writes into the queue.
+    fn reconcile(&mut self, keys: BTreeSet<Key>, now: Timestamp, trigger: Option<Timestamp>) {
         if !self.leading {
             return;
         }
         for key in keys {
-            let state = self.states.entry(key.clone()).or_default();
-            if state.trigger.is_none() {
-                state.trigger = trigger;
+            let source = self.sources.entry(key.clone()).or_default();
+            if source.trigger.is_none() {
+                source.trigger = trigger;
             }
-            if state.in_flight {
-                // It is asked again when the job is done.
+            if source.in_flight {
+                // It is reconciled again when the batch is done.
                 continue;
             }
-            let plan = self.plan(&key, now);
-            self.settle(&key, &plan, now);
+            let next = self.decide(&key, now);
+            self.schedule(&key, &next, now);
         }
     }
 
     fn situation<'a>(&'a self, key: &'a Key, now: Timestamp) -> Situation<'a> {
         static FRESH: std::sync::LazyLock<Memory> = std::sync::LazyLock::new(Memory::default);
-        let memory = self.states.get(key).map_or(&*FRESH, |state| &state.memory);
-        Situation { key, world: &self.world, memory, node_grace: self.options.node_grace, now }
+        let memory = self.sources.get(key).map_or(&*FRESH, |source| &source.memory);
+        Situation { key, state: &self.state, memory, node_grace: self.options.node_grace, now }
     }
 
-    fn plan(&mut self, key: &Key, now: Timestamp) -> Plan {
-        let seen = self.situation(key, now).incumbent();
-        if let Some(state) = self.states.get_mut(key) {
-            state.memory.look(now);
-            if state.memory.incumbent.as_ref() != Some(&seen) {
-                state.memory.last = seen.pod.clone().or_else(|| state.memory.last.take());
-                state.memory.incumbent = Some(seen);
-            }
+    fn decide(&mut self, key: &Key, now: Timestamp) -> NextWrites {
+        let incumbent: Incumbent = self.situation(key, now).incumbent();
+        if let Some(source) = self.sources.get_mut(key) {
+            source.memory.pass_time(now);
+            source.memory.remember(incumbent.clone());
         }
-        self.situation(key, now).plan()
+        self.situation(key, now).next_writes(&incumbent)
     }
 
-    /// Note what a plan says, set its timer, and put its writes into the line.
-    fn settle(&mut self, key: &Key, plan: &Plan, now: Timestamp) {
-        let known = self.world.service(key).map(|known| &known.service);
+    /// Notes the news of a decision, sets the timer of the source, and puts it into the queue if it has writes.
+    fn schedule(&mut self, key: &Key, next: &NextWrites, now: Timestamp) {
+        let known = self.state.service(key).map(|known| &known.service);
         let uid = known.map(|service| service.meta.uid.clone());
-        let published =
-            known.and_then(|service| Status::read(service.annotations.get(crate::names::leader::STATUS)));
-        let Some(state) = self.states.get_mut(key) else { return };
-        for kind in plan.held.iter().copied() {
-            if state.memory.tell_limit(kind) {
+        let published = known.and_then(|service| Status::read(service.annotations.get(leader::STATUS)));
+        let Some(source) = self.sources.get_mut(key) else { return };
+        for kind in next.held.iter().copied() {
+            if source.memory.report_limit(kind) {
                 self.notes.extend(limited(key, uid.as_ref(), kind));
             }
         }
-        if let Some(timer) = state.timer.take() {
+        if let Some(timer) = source.timer.take() {
             self.timers.remove(&(timer, key.clone()));
         }
-        if let Some(time) = plan.due {
-            // An instant that has passed would make a busy loop of a mistake.
+        if let Some(time) = next.due {
+            // An instant that has passed would turn a mistake into a busy loop.
             let time = time.max(now.checked_add(SignedDuration::from_millis(1)).unwrap_or(time));
             self.timers.insert((time, key.clone()));
-            state.timer = Some(time);
+            source.timer = Some(time);
         }
-        let place = state.place.take();
-        if let Some(place) = place {
-            self.line.remove(&place);
+        let queued = source.queued.take();
+        if let Some(position) = queued {
+            self.queue.remove(&position);
         }
-        // What is not written yet is no news yet.
-        if plan.view.as_ref().is_none_or(|view| view.cause.is_none()) {
-            let before = state.view.as_ref().map(|view| view.status.clone()).or(published);
-            self.notes.extend(news(key, uid.as_ref(), before.as_ref(), plan.view.as_ref()));
-            state.view.clone_from(&plan.view);
+        // A change of leader becomes news when its slice was written.
+        if next.report.as_ref().is_none_or(|report| report.cause.is_none()) {
+            let before = source.report.as_ref().map(|report| report.status.clone()).or(published);
+            self.notes.extend(news(key, uid.as_ref(), before.as_ref(), next.report.as_ref()));
+            source.report.clone_from(&next.report);
         }
-        if !plan.calls.is_empty() {
-            self.ticket += 1;
-            let place =
-                place.filter(|place| place.0 == plan.priority).unwrap_or((plan.priority, self.ticket));
-            state.place = Some(place);
-            self.line.insert(place, key.clone());
+        if !next.calls.is_empty() {
+            self.last_ticket += 1;
+            // With the same urgency a source keeps its place in the queue.
+            let position = queued
+                .filter(|(priority, _)| *priority == next.priority)
+                .unwrap_or((next.priority, self.last_ticket));
+            source.queued = Some(position);
+            self.queue.insert(position, key.clone());
             return;
         }
-        state.trigger = None;
-        if plan.view.is_none() && plan.due.is_none() {
-            self.states.remove(key);
-            self.world.wait_only_for(None, key);
+        source.trigger = None;
+        if next.report.is_none() && next.due.is_none() {
+            self.sources.remove(key);
+            self.state.stop_waiting(key);
         }
     }
 }

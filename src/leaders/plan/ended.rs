@@ -1,6 +1,6 @@
-//! Ends of objects, remembered for a while.
+//! Deletions of objects, remembered for a while.
 //!
-//! The answer to a write may come after the watch has told of the object's end, and must not bring it back.
+//! The answer to a write may arrive after the watch has reported that the object is gone, and must not bring it back.
 
 use std::collections::HashMap;
 
@@ -9,41 +9,41 @@ use jiff::{SignedDuration, Timestamp};
 use super::key::Key;
 use super::model::Meta;
 
-/// How long an end is remembered: longer than any answer is waited for.
+/// The time for which a deletion is remembered: longer than the timeout of any call.
 const KEPT_FOR: SignedDuration = SignedDuration::from_mins(2);
-/// How many are remembered before old ones are looked for.
+/// The number of deletions above which old ones are dropped.
 const MANY: usize = 1_024;
 
-/// What ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Sort {
+pub(crate) enum ObjectKind {
     Service,
     Slice,
 }
 
-/// The versions at which objects ended.
+/// The last version of each deleted object, and the time at which the deletion was recorded.
 #[derive(Debug, Default)]
-pub(crate) struct Ended(HashMap<(Sort, Key), (u64, Timestamp)>);
+pub(crate) struct Ended(HashMap<(ObjectKind, Key), (u64, Timestamp)>);
 
 impl Ended {
-    /// An object ended. `watched`: the version is that of the end, not the last one before it. It may also be the loss
-    /// of our label, and then the object of that very version is there still.
-    pub(crate) fn ends(&mut self, sort: Sort, meta: &Meta, watched: bool, now: Timestamp) {
+    /// Records a deletion. `watched`: `meta.version` is the version of the delete event itself. Such an event may also
+    /// mean that the object lost our label, and then it still exists with that very version.
+    pub(crate) fn ends(&mut self, kind: ObjectKind, meta: &Meta, watched: bool, now: Timestamp) {
         if self.0.len() >= MANY {
             self.0.retain(|_, (_, time)| now.duration_since(*time) < KEPT_FOR);
         }
         if let Some(version) = meta.number().map(|version| version.saturating_sub(watched.into())) {
-            let ended = self.0.entry((sort, meta.key.clone())).or_insert((version, now));
+            let ended = self.0.entry((kind, meta.key.clone())).or_insert((version, now));
             *ended = (ended.0.max(version), now);
         }
     }
 
-    /// Whether this was seen to end already. What is newer than that end is another.
-    pub(crate) fn has_ended(&mut self, sort: Sort, meta: &Meta) -> bool {
+    /// Checks whether the deletion of this object was recorded. A newer version belongs to another object of that name,
+    /// and makes the record obsolete.
+    pub(crate) fn has_ended(&mut self, kind: ObjectKind, meta: &Meta) -> bool {
         if self.0.is_empty() {
             return false;
         }
-        let entry = (sort, meta.key.clone());
+        let entry = (kind, meta.key.clone());
         let ended = self.0.get(&entry).is_some_and(|(end, _)| meta.number().is_some_and(|mine| mine <= *end));
         if !ended {
             self.0.remove(&entry);

@@ -1,4 +1,4 @@
-//! What the slices of a leader Service have to be. Pure.
+//! Builds the slices of a leader Service.
 
 use std::collections::BTreeMap;
 
@@ -10,35 +10,31 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use super::choose::Leader;
 use super::leader_service::{owner, protocol, resolve, slice_key};
 use super::model::{Family, Meta, Service, Slice};
+use crate::names;
 use crate::names::leader;
 
-/// What every slice of a leader Service has in common.
-pub struct Slices<'a> {
-    /// The source.
-    pub source: &'a Service,
-    /// Its leader Service.
-    pub leader_service: &'a Meta,
-    /// Who leads.
-    pub leader: Option<Leader<'a>>,
+/// The content that all slices of a leader Service share.
+pub(crate) struct Slices<'a> {
+    pub(crate) source: &'a Service,
+    pub(crate) leader_service: &'a Meta,
+    pub(crate) leader: Option<Leader<'a>>,
     /// The zone of the leader's node.
-    pub zone: Option<&'a str>,
-    /// The epoch.
-    pub epoch: u64,
-    /// Since when the leader leads.
-    pub since: Option<Timestamp>,
-    /// When what is told of happened.
-    pub now: Timestamp,
+    pub(crate) zone: Option<&'a str>,
+    pub(crate) epoch: u64,
+    /// The time at which the leader took over.
+    pub(crate) since: Option<Timestamp>,
+    pub(crate) now: Timestamp,
 }
 
 impl Slices<'_> {
-    /// The slice of one family as it has to be. `known` is what is there: its version makes the write conditional.
-    pub fn slice(&self, family: Family, known: Option<&Slice>) -> EndpointSlice {
+    /// Builds the slice of one family. `known` is the present slice: its version makes the write conditional.
+    pub(crate) fn slice(&self, family: Family, known: Option<&Slice>) -> EndpointSlice {
         let key = slice_key(&self.leader_service.key, family);
         let source = &self.source.meta;
         let text = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
         let labels = [
             (leader::SLICE_SERVICE, &*self.leader_service.key.name),
-            (leader::SLICE_MANAGED_BY, leader::US),
+            (leader::SLICE_MANAGED_BY, names::HEADWORKS),
             (leader::SOURCE, &*source.key.name),
         ];
         let epoch = self.epoch.to_string();
@@ -102,8 +98,8 @@ impl Slices<'_> {
     }
 }
 
-/// Whether the slice that is there differs in anything of ours from the one that should be.
-pub fn differs(wanted: &EndpointSlice, known: &Slice) -> bool {
+/// Checks whether the present slice differs from the wanted one in anything that is ours.
+pub(crate) fn differs(wanted: &EndpointSlice, known: &Slice) -> bool {
     let metadata = &wanted.metadata;
     let has = |wanted: &Option<BTreeMap<String, String>>, known: &BTreeMap<String, String>| {
         wanted

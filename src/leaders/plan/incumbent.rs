@@ -1,4 +1,4 @@
-//! The pod that leads, as the objects and the memory tell. Pure.
+//! The pod that leads now, according to the objects and the memory.
 
 use std::collections::BTreeMap;
 
@@ -7,18 +7,22 @@ use jiff::Timestamp;
 use super::model::{Family, Service, Slice, epoch};
 use crate::names::leader;
 
-/// The pod that leads: the highest epoch is right.
+/// The pod that leads now. Of several records the one with the highest epoch is right.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Incumbent {
-    /// The epoch.
-    pub epoch: u64,
+pub(crate) struct Incumbent {
+    pub(crate) epoch: u64,
     /// Name and UID.
-    pub pod: Option<(String, String)>,
-    /// Since when.
-    pub since: Option<Timestamp>,
+    pub(crate) pod: Option<(String, String)>,
+    /// The time at which it took over.
+    pub(crate) since: Option<Timestamp>,
 }
 
 impl Incumbent {
+    /// The UID of the pod.
+    pub(crate) fn uid(&self) -> Option<&str> {
+        self.pod.as_ref().map(|(_, uid)| uid.as_str())
+    }
+
     fn of_slice(slice: &Slice) -> Self {
         Self {
             epoch: slice.epoch(),
@@ -36,11 +40,11 @@ impl Incumbent {
         }
     }
 
-    /// Read it from the slices and leader Services of a source.
+    /// Reads it from the slices and leader Services of a source.
     ///
-    /// Of equal epochs the first counts: what was acknowledged here (`remembered`), then the slices, that of the `primary`
-    /// family before the others; a leader Service is behind its slices. An empty slice of another family tells no more than
-    /// its epoch: the pod that leads may have no address there.
+    /// The first of several records with equal epochs counts: the acknowledged write (`remembered`), then the slices,
+    /// that of the `primary` family before the others, then the leader Services, which are written after their slices.
+    /// Of an empty slice of another family only the epoch counts: the leader may have no address there.
     pub(crate) fn read<'a>(
         remembered: Option<&Self>,
         slices: impl Iterator<Item = &'a Slice>,
@@ -49,19 +53,19 @@ impl Incumbent {
     ) -> Self {
         let mut slices: Vec<&Slice> = slices.collect();
         slices.sort_by_key(|slice| slice.family != primary);
-        let (telling, silent): (Vec<&Slice>, Vec<&Slice>) =
+        let (conclusive, empty): (Vec<&Slice>, Vec<&Slice>) =
             slices.into_iter().partition(|slice| slice.family == primary || slice.leader().is_some());
-        let all = telling
+        let all = conclusive
             .into_iter()
             .map(Self::of_slice)
             .chain(services.map(Self::of_service))
-            .chain(silent.into_iter().map(Self::of_slice));
+            .chain(empty.into_iter().map(Self::of_slice));
         let mut best = remembered.cloned();
         for (i, one) in all.enumerate() {
             match &mut best {
                 Some(best) if one.epoch <= best.epoch => {
                     if i == 0 && one.epoch == best.epoch && one.pod == best.pod && one.since.is_some() {
-                        // Two controllers may have made the same decision at different times: what is written counts.
+                        // Two controllers may have made the same decision at different times: the written time counts.
                         best.since = one.since;
                     }
                 }
@@ -71,14 +75,14 @@ impl Incumbent {
         best.unwrap_or_default()
     }
 
-    /// Whether a slice of the same leader Service says otherwise under the same epoch: somebody wrote it by hand, or an
-    /// epoch was lost.
+    /// Checks whether a slice of the same leader Service names another pod under the same epoch: somebody wrote it by
+    /// hand, or an epoch was lost.
     pub(crate) fn is_contradicted_by(&self, slice: &Slice, primary: Family) -> bool {
-        let led = self.pod.as_ref().map(|(_, uid)| uid.as_str());
+        let led = self.uid();
         slice.epoch() == self.epoch
             && match slice.leader() {
                 Some((_, uid)) => led != Some(uid),
-                // Of another family it says only that the leader has no address there.
+                // An empty slice of another family means only that the leader has no address there.
                 None => led.is_some() && slice.family == Some(primary),
             }
     }

@@ -1,8 +1,8 @@
-//! Which pods a selector matches, kept exact by events.
+//! An index from selectors to the pods that they match, kept exact by events.
 //!
-//! Of every namespace: the pods, the pods that carry a label, and the selectors that somebody asked for with the pods
-//! each matches. A pod's event looks up, for each set of keys that selectors use, the one selector with the pod's own
-//! values, so it costs what matches and not what exists. There is no bound and no expiry: it is right or it is a bug.
+//! It holds, for each namespace, the pods, the pods of each label, and the selectors of all sources with the pods that
+//! each matches. For the event of a pod it looks up, for each set of keys that selectors use, the one selector with the
+//! values of the pod, so the cost grows with the matching selectors and not with all of them. Nothing expires.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -16,9 +16,8 @@ type Label = Arc<str>;
 /// All labels that a selector asks for, sorted.
 type Labels = Box<[Label]>;
 
-/// The index.
 #[derive(Debug, Default)]
-pub struct Index {
+pub(crate) struct Index {
     spaces: HashMap<Arc<str>, Space>,
     by_node: HashMap<Arc<str>, HashSet<Key>>,
     count: usize,
@@ -29,13 +28,13 @@ pub struct Index {
 struct Space {
     pods: HashMap<Name, Pod>,
     by_label: HashMap<Label, BTreeSet<Name>>,
-    /// By the keys of selectors, as `key=`, sorted: selectors with these keys.
+    /// The number of selectors by their keys, each as `key=`, sorted.
     shapes: HashMap<Labels, usize>,
     selected: HashMap<Labels, Selected>,
     subscribers: HashMap<Name, Labels>,
 }
 
-/// What one selector matches, and who asked.
+/// The pods that one selector matches, and the sources that have this selector.
 #[derive(Debug, Default)]
 struct Selected {
     pods: BTreeSet<Name>,
@@ -43,9 +42,9 @@ struct Selected {
 }
 
 impl Index {
-    /// Take a pod as it is now. Adds to `touched` the subscribers that see it, or saw it before. An older state of a
-    /// known pod is passed over.
-    pub fn put(&mut self, mut pod: Pod, touched: &mut BTreeSet<Key>) {
+    /// Records a pod. Adds to `touched` the subscribers that select it, or selected it before. An older version of a
+    /// known pod is ignored.
+    pub(crate) fn put(&mut self, mut pod: Pod, touched: &mut BTreeSet<Key>) {
         let namespace = match self.spaces.get_key_value(&pod.meta.key.namespace) {
             Some((known, _)) => known.clone(),
             None => pod.meta.key.namespace.clone(),
@@ -71,8 +70,8 @@ impl Index {
         space.insert(pod, &namespace, touched);
     }
 
-    /// Forget a pod. With a UID only that very pod.
-    pub fn remove(&mut self, meta: &Meta, touched: &mut BTreeSet<Key>) {
+    /// Removes a pod, unless the known one has another UID.
+    pub(crate) fn remove(&mut self, meta: &Meta, touched: &mut BTreeSet<Key>) {
         let key = &meta.key;
         let Some(space) = self.spaces.get_mut(&key.namespace) else { return };
         if space.pods.get(&key.name).is_none_or(|known| known.meta.uid != meta.uid) {
@@ -85,8 +84,8 @@ impl Index {
         self.tidy(&key.namespace);
     }
 
-    /// Keep only the pods that are listed.
-    pub fn retain(&mut self, listed: &HashSet<Key>, touched: &mut BTreeSet<Key>) {
+    /// Keeps only the listed pods.
+    pub(crate) fn retain(&mut self, listed: &HashSet<Key>, touched: &mut BTreeSet<Key>) {
         let gone: Vec<Meta> = self
             .spaces
             .values()
@@ -99,9 +98,9 @@ impl Index {
         }
     }
 
-    /// Let a source see the pods that this selector matches, instead of those it saw before. An empty selector
+    /// Subscribes a source to the pods that this selector matches, instead of its selector before. An empty selector
     /// matches nothing, as in a Service.
-    pub fn subscribe(&mut self, source: &Key, selector: &BTreeMap<String, String>) {
+    pub(crate) fn subscribe(&mut self, source: &Key, selector: &BTreeMap<String, String>) {
         let labels = labels_of(selector);
         let space = self.spaces.entry(source.namespace.clone()).or_default();
         if space.subscribers.get(&source.name).is_some_and(|known| *known == labels) {
@@ -114,16 +113,15 @@ impl Index {
         self.tidy(&source.namespace);
     }
 
-    /// Let a source see nothing.
-    pub fn unsubscribe(&mut self, source: &Key) {
+    pub(crate) fn unsubscribe(&mut self, source: &Key) {
         if let Some(space) = self.spaces.get_mut(&source.namespace) {
             space.unsubscribe(&source.name);
             self.tidy(&source.namespace);
         }
     }
 
-    /// The pods that a source sees, by name.
-    pub fn pods_of(&self, source: &Key) -> Vec<&Pod> {
+    /// The pods that a source selects, by name.
+    pub(crate) fn pods_of(&self, source: &Key) -> Vec<&Pod> {
         let seen = || {
             let space = self.spaces.get(&source.namespace)?;
             let selected = space.selected.get(space.subscribers.get(&source.name)?)?;
@@ -132,8 +130,8 @@ impl Index {
         seen().unwrap_or_default()
     }
 
-    /// The pods of a namespace that a selector matches, asked for once. An empty selector matches nothing.
-    pub fn matching(&self, namespace: &str, selector: &BTreeMap<String, String>) -> Vec<&Pod> {
+    /// The pods of a namespace that a selector matches, without a subscription. An empty selector matches nothing.
+    pub(crate) fn matching(&self, namespace: &str, selector: &BTreeMap<String, String>) -> Vec<&Pod> {
         let Some(space) = self.spaces.get(namespace).filter(|_| !selector.is_empty()) else {
             return Vec::new();
         };
@@ -141,8 +139,8 @@ impl Index {
         names.iter().filter_map(|name| space.pods.get(name)).collect()
     }
 
-    /// The sources that see a pod of this node.
-    pub fn sources_on(&self, node: &str, touched: &mut BTreeSet<Key>) {
+    /// Adds the sources that select a pod of this node.
+    pub(crate) fn sources_on(&self, node: &str, touched: &mut BTreeSet<Key>) {
         for key in self.by_node.get(node).into_iter().flatten() {
             if let Some(space) = self.spaces.get(&key.namespace)
                 && let Some(pod) = space.pods.get(&key.name)
@@ -152,19 +150,13 @@ impl Index {
         }
     }
 
-    /// Whether a pod runs on this node.
-    pub fn has_node(&self, node: &str) -> bool {
+    /// Checks whether a pod runs on this node.
+    pub(crate) fn has_node(&self, node: &str) -> bool {
         self.by_node.contains_key(node)
     }
 
-    /// How many pods are known.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.count
-    }
-
-    /// Whether no pod is known.
-    pub fn is_empty(&self) -> bool {
-        self.count == 0
     }
 
     fn tidy(&mut self, namespace: &str) {
@@ -239,7 +231,7 @@ impl Space {
         Some(pod)
     }
 
-    /// The selectors that somebody asked for and that match this pod.
+    /// The subscribed selectors that match this pod.
     fn matching<'a>(&'a self, pod: &'a Pod) -> impl Iterator<Item = Labels> + 'a {
         self.shapes.keys().filter_map(|keys| {
             let labels: Option<Labels> = keys
@@ -286,7 +278,7 @@ impl Space {
         }
     }
 
-    /// The pods with all these labels: those of the rarest, less those that lack another.
+    /// The pods with all these labels: the pods of the rarest label, less those that lack another one.
     fn select(&self, labels: &Labels) -> BTreeSet<Name> {
         let sets: Option<Vec<&BTreeSet<Name>>> =
             labels.iter().map(|label| self.by_label.get(label)).collect();
@@ -297,7 +289,7 @@ impl Space {
     }
 }
 
-/// The keys of labels, each with its `=`: no other key starts like that.
+/// The keys of labels, each with its `=`, so that no key is a prefix of another.
 fn keys_of(labels: &Labels) -> Labels {
     labels.iter().filter_map(|label| Some(Arc::from(format!("{}=", label.split_once('=')?.0)))).collect()
 }

@@ -1,7 +1,7 @@
-//! What the leader Service has to be. Pure.
+//! Builds the leader Service, and compares it with the present one.
 //!
-//! It is compared with what is there field by field, and only the fields that are ours: the API server fills in
-//! others, and nothing is written that is right already.
+//! Only the fields that are ours are compared, one by one: the API server fills in others, and a field that is right
+//! already is not written.
 
 use std::collections::BTreeMap;
 
@@ -15,13 +15,14 @@ use super::choose::Leader;
 use super::key::Key;
 use super::model::{Family, Meta, Service};
 use super::settings::Settings;
+use crate::names;
 use crate::names::LEADER_PREFIX;
 use crate::names::leader;
 
 const HEADLESS: &str = "None";
 
 /// The families of a source, the primary one first.
-pub fn families(source: &Service) -> Vec<Family> {
+pub(crate) fn families(source: &Service) -> Vec<Family> {
     let families = source.spec.ip_families.iter().flatten();
     let families: Vec<Family> = families.filter_map(|family| Family::read(family)).collect();
     if families.is_empty() { vec![Family::V4] } else { families }
@@ -29,7 +30,7 @@ pub fn families(source: &Service) -> Vec<Family> {
 
 /// The owner reference of an object that this Service controls. It does not block the owner's deletion: that would
 /// need a right on Services' finalizers, and is of no use here.
-pub fn owner(meta: &Meta) -> OwnerReference {
+pub(crate) fn owner(meta: &Meta) -> OwnerReference {
     OwnerReference {
         api_version: "v1".to_owned(),
         kind: "Service".to_owned(),
@@ -41,22 +42,21 @@ pub fn owner(meta: &Meta) -> OwnerReference {
 }
 
 /// The name of a leader Service's slice of one family.
-pub fn slice_key(leader: &Key, family: Family) -> Key {
+pub(crate) fn slice_key(leader: &Key, family: Family) -> Key {
     leader.sibling(format!("{}{}", leader.name, family.suffix()))
 }
 
-/// What is published of the leader beside the endpoint.
+/// The leader as the annotations of the leader Service name it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Told {
+pub(crate) struct Published {
     /// The pod and its UID; both absent where nobody leads.
-    pub pod: Option<(String, String)>,
-    /// When it took over.
-    pub since: Option<Timestamp>,
-    /// The epoch.
-    pub epoch: u64,
+    pub(crate) pod: Option<(String, String)>,
+    /// The time at which it took over.
+    pub(crate) since: Option<Timestamp>,
+    pub(crate) epoch: u64,
 }
 
-impl Told {
+impl Published {
     fn annotations(&self) -> BTreeMap<&'static str, Option<String>> {
         let (pod, uid) = self.pod.clone().unzip();
         BTreeMap::from([
@@ -68,27 +68,28 @@ impl Told {
     }
 }
 
-/// A leader Service as it has to be.
+/// The desired leader Service.
 #[derive(Clone, Debug)]
-pub struct LeaderService {
+pub(crate) struct LeaderService {
     labels: BTreeMap<String, String>,
     owner: OwnerReference,
     spec: ServiceSpec,
     headless: bool,
 }
 
-/// What of an existing leader Service has to change.
+/// The difference between the present leader Service and the desired one.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Difference {
+pub(crate) struct Difference {
     /// A merge patch; the object's version is in it.
-    pub patch: Value,
-    /// Whether more than annotations changes.
-    pub routes: bool,
+    pub(crate) patch: Value,
+    /// The difference is in more than annotations.
+    pub(crate) routes: bool,
 }
 
 impl LeaderService {
-    /// The leader Service of a source; `leader` resolves named ports where it can.
-    pub fn of(
+    /// Builds the leader Service of a source. Named ports are resolved by `leader`, else as in the present one,
+    /// `known`.
+    pub(crate) fn of(
         source: &Service,
         settings: &Settings,
         leader: Option<&Leader<'_>>,
@@ -100,7 +101,7 @@ impl LeaderService {
             .filter_map(|key| source.labels.get_key_value(key))
             .map(|(key, value)| (key.clone(), value.clone()))
             .collect();
-        labels.insert(leader::MANAGED_BY.to_owned(), leader::US.to_owned());
+        labels.insert(names::APP_MANAGED_BY_LABEL.to_owned(), names::HEADWORKS.to_owned());
         labels.insert(leader::SOURCE.to_owned(), source.meta.key.name.to_string());
         let from = &source.spec;
         let headless = from.cluster_ip.as_deref() == Some(HEADLESS);
@@ -141,7 +142,7 @@ impl LeaderService {
     }
 
     /// The object to create.
-    pub fn object(&self, key: &Key) -> ServiceObject {
+    pub(crate) fn object(&self, key: &Key) -> ServiceObject {
         ServiceObject {
             metadata: ObjectMeta {
                 name: Some(key.name.to_string()),
@@ -155,17 +156,17 @@ impl LeaderService {
         }
     }
 
-    /// Whether the one that is there can never become this one: the API server lets nobody change these. A source can,
-    /// by way of an `ExternalName`.
-    pub fn needs_another(&self, known: &Service) -> bool {
+    /// Checks whether the present one can never become this one, since the API server lets nobody change these fields.
+    /// In a source they can change, by way of an `ExternalName`.
+    pub(crate) fn needs_another(&self, known: &Service) -> bool {
         let first = |spec: &ServiceSpec| spec.ip_families.as_ref().and_then(|all| all.first().cloned());
         let families = first(&self.spec).zip(first(&known.spec));
         self.headless != (known.spec.cluster_ip.as_deref() == Some(HEADLESS))
             || families.is_some_and(|(wanted, known)| wanted != known)
     }
 
-    /// What has to change in the one that is there.
-    pub fn difference(&self, known: &Service, told: &Told) -> Option<Difference> {
+    /// Compares the present leader Service with this one.
+    pub(crate) fn difference(&self, known: &Service, published: &Published) -> Option<Difference> {
         let mut metadata = Map::new();
         let labels = changes(
             self.labels.iter().map(|(key, value)| (key.as_str(), Some(value.as_str()))),
@@ -180,13 +181,13 @@ impl LeaderService {
         if known.owners.len() != 1 || known.owners.first() != Some(&self.owner) {
             metadata.insert("ownerReferences".to_owned(), json!([self.owner]));
         }
-        let told = told.annotations();
-        // What would make it a source, or looks as if it came from us.
-        let stray = |key: &str| key.starts_with(LEADER_PREFIX) && !told.contains_key(key);
+        let published = published.annotations();
+        // Annotations of ours that would make it a source, or that we do not write.
+        let stray = |key: &str| key.starts_with(LEADER_PREFIX) && !published.contains_key(key);
         let routes =
             !metadata.is_empty() || !spec.is_empty() || known.annotations.keys().any(|key| stray(key));
         let annotations =
-            changes(told.iter().map(|(key, value)| (*key, value.as_deref())), &known.annotations, stray);
+            changes(published.iter().map(|(key, value)| (*key, value.as_deref())), &known.annotations, stray);
         if !annotations.is_empty() {
             metadata.insert("annotations".to_owned(), annotations.into());
         }
@@ -261,8 +262,7 @@ fn changes<'a>(
     gone.chain(set).collect()
 }
 
-/// The protocol of a port.
-pub fn protocol(port: &ServicePort) -> &str {
+pub(crate) fn protocol(port: &ServicePort) -> &str {
     port.protocol.as_deref().unwrap_or("TCP")
 }
 
@@ -280,7 +280,7 @@ pub(crate) fn resolve(port: &ServicePort, leader: Option<&Leader<'_>>) -> Option
 }
 
 /// The named ports of a source that its leader does not have, as `port (target)`.
-pub fn unresolved(source: &Service, leader: Option<&Leader<'_>>) -> Vec<String> {
+pub(crate) fn unresolved(source: &Service, leader: Option<&Leader<'_>>) -> Vec<String> {
     let ports = source.spec.ports.iter().flatten();
     ports
         .filter(|port| leader.is_some() && resolve(port, leader).is_none())
@@ -295,7 +295,7 @@ pub fn unresolved(source: &Service, leader: Option<&Leader<'_>>) -> Vec<String> 
 }
 
 /// The families of a source in which its leader has no address, as conditions.
-pub fn unaddressed(families: &[Family], leader: Option<&Leader<'_>>) -> Vec<String> {
+pub(crate) fn unaddressed(families: &[Family], leader: Option<&Leader<'_>>) -> Vec<String> {
     let Some(Leader { pod, .. }) = leader else { return Vec::new() };
     let lacking = families.iter().filter(|family| pod.address(**family).is_none());
     let line = |family: &Family| {

@@ -1,62 +1,68 @@
-//! The Leases that sources name, and since when each is as it is. Pure.
+//! The Leases that sources name, and when each was last seen to change.
 //!
-//! A Lease is judged by the time at which we saw it change, never by the times in it: they are of its holder's clock. One
-//! that is seen for the first time counts from then, as in client-go: nobody knows how old it is.
+//! A Lease expires by the time at which we saw it change, never by the times in it: those come from its holder's clock.
+//! A Lease that is seen for the first time counts from then, as in client-go, since its age is unknown.
 
 use std::collections::{BTreeSet, HashMap};
 
 use jiff::Timestamp;
 
 use super::choose::Held;
-use super::key::Key;
+use super::key::{Key, remove_from};
 use super::model::{Lease, Meta};
 
-/// The Leases.
+/// A Lease, and when we saw its record change.
+#[derive(Debug)]
+struct KnownLease {
+    lease: Lease,
+    changed: Timestamp,
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Leases {
-    /// With the time at which each was seen to change.
-    known: HashMap<Key, (Lease, Timestamp)>,
+    known: HashMap<Key, KnownLease>,
+    /// The sources that name each Lease.
     users_of: HashMap<Key, BTreeSet<Key>>,
 }
 
 impl Leases {
-    /// Take a Lease as it is at `now`. Adds to `touched` the sources that name it.
+    /// Records a Lease as it was received at `now`. Adds to `touched` the sources that name it.
     pub(crate) fn put(&mut self, lease: Lease, now: Timestamp, touched: &mut BTreeSet<Key>) {
         let key = lease.meta.key.clone();
         let before = self.known.get(&key);
-        if before.is_some_and(|(before, _)| lease.meta.is_older_than(&before.meta)) {
+        if before.is_some_and(|before| lease.meta.is_older_than(&before.lease.meta)) {
             return;
         }
-        let same = before.filter(|(before, _)| lease.is_as(before)).map(|(_, changed)| *changed);
+        let unchanged = before.filter(|before| lease.is_as(&before.lease)).map(|before| before.changed);
         touched.extend(self.users_of.get(&key).into_iter().flatten().cloned());
-        self.known.insert(key, (lease, same.unwrap_or(now)));
+        self.known.insert(key, KnownLease { lease, changed: unchanged.unwrap_or(now) });
     }
 
     pub(crate) fn remove(&mut self, meta: &Meta, touched: &mut BTreeSet<Key>) {
-        if self.known.get(&meta.key).is_some_and(|(known, _)| known.meta.uid == meta.uid) {
+        if self.known.get(&meta.key).is_some_and(|known| known.lease.meta.uid == meta.uid) {
             self.known.remove(&meta.key);
             touched.extend(self.users_of.get(&meta.key).into_iter().flatten().cloned());
         }
     }
 
-    /// Who holds a Lease, and until when if nothing more is heard of it. Without a duration nobody does.
+    /// The holder of a Lease, and when it expires unless it is renewed. Without a duration nobody holds it.
     pub(crate) fn held(&self, key: &Key) -> Option<Held<'_>> {
-        let (lease, changed) = self.known.get(key)?;
+        let KnownLease { lease, changed } = self.known.get(key)?;
         let until = changed.checked_add(lease.duration?).unwrap_or(Timestamp::MAX);
         Some(Held { holder: lease.holder.as_deref()?, until })
     }
 
-    /// A source names this Lease.
+    /// Records that a source names this Lease.
     pub(crate) fn begin(&mut self, lease: Key, source: Key) {
         self.users_of.entry(lease).or_default().insert(source);
     }
 
-    /// A source names it no more. The Lease is kept until [`Leases::drop_unused`].
+    /// Records that a source no longer names this Lease, which is kept until [`Leases::drop_unused`].
     pub(crate) fn end(&mut self, lease: &Key, source: &Key) {
-        super::state::take_out(&mut self.users_of, lease, source);
+        remove_from(&mut self.users_of, lease, source);
     }
 
-    /// Forget the Leases that nobody names any more.
+    /// Drops the Leases that no source names any more.
     pub(crate) fn drop_unused(&mut self) {
         let users = &self.users_of;
         self.known.retain(|key, _| users.contains_key(key));
@@ -108,11 +114,11 @@ mod tests {
             assert_eq!(until(&leases), Some(10));
             leases.put(lease(2, "a", skew + 3), at(3), &mut BTreeSet::new());
             assert_eq!(until(&leases), Some(13));
-            // A label was set, and everything was listed again: its holder has not been heard of.
+            // A label was set, and everything was listed again: neither is a renewal.
             leases.put(lease(3, "a", skew + 3), at(6), &mut BTreeSet::new());
             leases.put(lease(3, "a", skew + 3), at(9), &mut BTreeSet::new());
             assert_eq!(until(&leases), Some(13));
-            // Given back.
+            // Its holder releases it.
             leases.put(lease(4, "", skew + 9), at(9), &mut BTreeSet::new());
             assert_eq!(until(&leases), None);
         }

@@ -1,7 +1,7 @@
-//! How often the objects of one source may be written. Pure.
+//! Limits how often the objects of one source may be written.
 //!
-//! A second wall: a plan that is never content, or somebody who undoes whatever is written, would else cost as many writes
-//! as the API server answers. No failover in honest use comes near it.
+//! A second line of defence: a decision that is never satisfied, or a program that undoes every write, would otherwise
+//! cost as many writes as the API server answers. No real failover comes near the limit.
 
 use std::time::Duration;
 
@@ -18,13 +18,13 @@ const EVERY: Duration = Duration::from_secs(1);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limit {
     bucket: TokenBucket,
-    /// Whether it was reported that writes wait.
-    told: bool,
+    /// It was reported that writes wait.
+    reported: bool,
 }
 
 impl Default for Limit {
     fn default() -> Self {
-        Self { bucket: TokenBucket::new(BURST, EVERY), told: false }
+        Self { bucket: TokenBucket::new(BURST, EVERY), reported: false }
     }
 }
 
@@ -34,32 +34,32 @@ fn clock(now: Timestamp) -> Duration {
 }
 
 impl Limit {
-    /// Lets time pass. A clock that was set back holds nothing up.
-    pub(crate) fn look(&mut self, now: Timestamp) {
+    /// Lets time pass. A clock that was set back delays nothing for long.
+    pub(crate) fn pass_time(&mut self, now: Timestamp) {
         let now = clock(now);
-        self.told &= !self.bucket.is_half_full(now);
+        self.reported &= !self.bucket.is_half_full(now);
         self.bucket.correct(now);
     }
 
-    /// Records that a write is sent.
+    /// Counts a write that is sent.
     pub(crate) fn spend(&mut self, now: Timestamp) {
         self.bucket.spend(clock(now));
     }
 
-    /// Returns until when the next write has to wait, if it has to.
+    /// The time at which the next write may be sent, if it has to wait.
     pub(crate) fn until(&self, now: Timestamp) -> Option<Timestamp> {
         let wait = self.bucket.wait(clock(now));
         if wait.is_zero() { None } else { now.checked_add(wait).ok() }
     }
 
-    /// Records that it is reported that writes wait. Returns whether that is news.
-    pub(crate) fn tell(&mut self) -> bool {
-        !std::mem::replace(&mut self.told, true)
+    /// Records that it is reported that writes wait. Gives whether that is news.
+    pub(crate) fn report(&mut self) -> bool {
+        !std::mem::replace(&mut self.reported, true)
     }
 
-    /// Tells whether writes have been waiting of late.
-    pub(crate) fn is_told(&self) -> bool {
-        self.told
+    /// Checks whether writes have been waiting lately.
+    pub(crate) fn is_reported(&self) -> bool {
+        self.reported
     }
 }
 
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hundred_writes_go_at_once_and_then_one_a_second() {
+    fn a_hundred_writes_go_immediately_and_then_one_a_second() {
         let mut limit = Limit::default();
         for i in 0..100 {
             assert_eq!(limit.until(at(0)), None, "{i}");
@@ -90,14 +90,14 @@ mod tests {
     }
 
     #[test]
-    fn rest_gives_everything_back_and_is_told_once_an_episode() {
+    fn rest_gives_everything_back_and_a_limit_is_reported_once_an_episode() {
         let mut limit = Limit::default();
         (0..100).for_each(|_| limit.spend(at(0)));
-        assert!(limit.tell() && !limit.tell());
-        limit.look(at(40_000));
-        assert!(limit.is_told());
-        limit.look(at(100_000));
-        assert!(!limit.is_told() && limit.tell());
+        assert!(limit.report() && !limit.report());
+        limit.pass_time(at(40_000));
+        assert!(limit.is_reported());
+        limit.pass_time(at(100_000));
+        assert!(!limit.is_reported() && limit.report());
         (0..100).for_each(|_| limit.spend(at(100_000)));
         assert!(limit.until(at(100_000)).is_some());
     }
@@ -106,7 +106,7 @@ mod tests {
     fn a_clock_that_is_set_back_an_hour_holds_a_write_up_for_a_second() {
         let mut limit = Limit::default();
         (0..100).for_each(|_| limit.spend(at(3_600_000)));
-        limit.look(at(0));
+        limit.pass_time(at(0));
         assert_eq!(limit.until(at(0)), Some(at(1_000)));
     }
 }

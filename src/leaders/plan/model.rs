@@ -1,4 +1,4 @@
-//! What is kept of the watched objects: small, and read at one place.
+//! The watched objects as they are kept in memory, reduced to what is needed.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -14,17 +14,16 @@ use super::key::Key;
 use super::view;
 use crate::names::leader;
 
-/// What every object has.
+/// The metadata that every object has.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Meta {
+pub(crate) struct Meta {
     /// Namespace and name; the namespace of a node is empty.
-    pub key: Key,
-    /// Which of the objects that had this name.
-    pub uid: Arc<str>,
-    /// The resourceVersion as it is sent back.
-    pub version: Arc<str>,
-    /// Whether it is being deleted.
-    pub terminating: bool,
+    pub(crate) key: Key,
+    pub(crate) uid: Arc<str>,
+    /// The resourceVersion.
+    pub(crate) version: Arc<str>,
+    /// It has a deletionTimestamp.
+    pub(crate) terminating: bool,
 }
 
 impl Meta {
@@ -38,72 +37,60 @@ impl Meta {
         }
     }
 
-    /// The resourceVersion as a number, as API servers give them out.
-    pub fn number(&self) -> Option<u64> {
+    /// The resourceVersion as a number, which it is on every API server.
+    pub(crate) fn number(&self) -> Option<u64> {
         self.version.parse().ok()
     }
 
-    /// Whether `self` tells of an earlier state of the very object `other`.
-    pub fn is_older_than(&self, other: &Self) -> bool {
+    /// Checks whether `self` is an earlier version of the same object as `other`.
+    pub(crate) fn is_older_than(&self, other: &Self) -> bool {
         self.uid == other.uid
             && matches!((self.number(), other.number()), (Some(mine), Some(theirs)) if mine < theirs)
     }
 }
 
-/// A pod.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Pod {
-    /// Names.
-    pub meta: Meta,
-    /// When it was created.
-    pub created: Timestamp,
+pub(crate) struct Pod {
+    pub(crate) meta: Meta,
+    pub(crate) created: Timestamp,
     /// Labels as `key=value`, sorted.
-    pub labels: Box<[Arc<str>]>,
-    /// Where it runs.
-    pub node: Option<Arc<str>>,
-    /// Whether its phase is Running.
-    pub running: bool,
-    /// Its addresses.
-    pub addresses: Box<[IpAddr]>,
-    /// Whether its condition Ready is True.
-    pub ready: bool,
-    /// Since when the condition Ready is what it is.
-    pub since: Timestamp,
+    pub(crate) labels: Box<[Arc<str>]>,
+    pub(crate) node: Option<Arc<str>>,
+    /// Its phase is Running.
+    pub(crate) running: bool,
+    pub(crate) addresses: Box<[IpAddr]>,
+    /// Its condition Ready is True.
+    pub(crate) ready: bool,
+    /// The time at which the condition Ready changed last.
+    pub(crate) since: Timestamp,
     /// Its named ports: those of containers and of restartable init containers.
-    pub ports: Box<[NamedPort]>,
+    pub(crate) ports: Box<[NamedPort]>,
 }
 
 /// A port that has a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NamedPort {
-    /// The name.
-    pub name: Box<str>,
-    /// The number.
-    pub number: u16,
+pub(crate) struct NamedPort {
+    pub(crate) name: Box<str>,
+    pub(crate) number: u16,
     /// TCP, UDP or SCTP.
-    pub protocol: Box<str>,
+    pub(crate) protocol: Box<str>,
 }
 
 impl Pod {
     /// The first address of a family.
-    pub fn address(&self, family: Family) -> Option<IpAddr> {
+    pub(crate) fn address(&self, family: Family) -> Option<IpAddr> {
         self.addresses.iter().copied().find(|address| Family::of(*address) == family)
     }
 
-    /// The value of a label.
-    pub fn label(&self, key: &str) -> Option<&str> {
-        self.labels.iter().find_map(|label| label.strip_prefix(key)?.strip_prefix('='))
-    }
-
     /// The labels as a map.
-    pub fn label_map(&self) -> BTreeMap<String, String> {
+    pub(crate) fn label_map(&self) -> BTreeMap<String, String> {
         let pair =
             |label: &Arc<str>| label.split_once('=').map(|(key, value)| (key.to_owned(), value.to_owned()));
         self.labels.iter().filter_map(pair).collect()
     }
 
     /// The number of a named port.
-    pub fn port(&self, name: &str, protocol: &str) -> Option<u16> {
+    pub(crate) fn port(&self, name: &str, protocol: &str) -> Option<u16> {
         self.ports
             .iter()
             .find(|port| &*port.name == name && &*port.protocol == protocol)
@@ -113,34 +100,30 @@ impl Pod {
 
 /// An address family, as EndpointSlices call it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Family {
-    /// IPv4.
+pub(crate) enum Family {
     V4,
-    /// IPv6.
     V6,
 }
 
 impl Family {
-    /// The family of an address.
-    pub fn of(address: IpAddr) -> Self {
+    pub(crate) fn of(address: IpAddr) -> Self {
         if address.is_ipv4() { Self::V4 } else { Self::V6 }
     }
 
-    /// `IPv4` or `IPv6`.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::V4 => "IPv4",
             Self::V6 => "IPv6",
         }
     }
 
-    /// Read what `as_str` gives.
-    pub fn read(text: &str) -> Option<Self> {
+    /// Reads what [`Family::as_str`] gives.
+    pub(crate) fn read(text: &str) -> Option<Self> {
         [Self::V4, Self::V6].into_iter().find(|family| family.as_str() == text)
     }
 
     /// The end of a slice's name.
-    pub fn suffix(self) -> &'static str {
+    pub(crate) fn suffix(self) -> &'static str {
         match self {
             Self::V4 => "-ipv4",
             Self::V6 => "-ipv6",
@@ -150,125 +133,116 @@ impl Family {
 
 /// A Service: a source, or a leader Service.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Service {
-    /// Names.
-    pub meta: Meta,
-    /// All labels.
-    pub labels: BTreeMap<String, String>,
-    /// Annotations with our prefix.
-    pub annotations: BTreeMap<String, String>,
-    /// Who owns it.
-    pub owners: Vec<OwnerReference>,
-    /// What it says.
-    pub spec: Box<ServiceSpec>,
+pub(crate) struct Service {
+    pub(crate) meta: Meta,
+    pub(crate) labels: BTreeMap<String, String>,
+    /// The annotations with our prefix; others are not kept.
+    pub(crate) annotations: BTreeMap<String, String>,
+    pub(crate) owners: Vec<OwnerReference>,
+    pub(crate) spec: Box<ServiceSpec>,
 }
 
 impl Service {
     /// The source that this leader Service names, if it is one: our label and a Service as controller.
-    pub fn source(&self) -> Option<&str> {
+    pub(crate) fn source(&self) -> Option<&str> {
         let source = self.labels.get(leader::SOURCE)?;
         (controller(&self.owners)?.name == *source).then_some(source)
+    }
+
+    /// Checks whether this is a leader Service of exactly that source, not of an earlier one of its name.
+    pub(crate) fn is_leader_service_of(&self, source: &Meta) -> bool {
+        self.source() == Some(&*source.key.name)
+            && controller(&self.owners).is_some_and(|owner| *owner.uid == *source.uid)
     }
 }
 
 /// A slice with our label.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Slice {
-    /// Names.
-    pub meta: Meta,
-    /// All labels.
-    pub labels: BTreeMap<String, String>,
-    /// Annotations with our prefix, and the trigger time.
-    pub annotations: BTreeMap<String, String>,
-    /// Who owns it.
-    pub owners: Vec<OwnerReference>,
-    /// The family.
-    pub family: Option<Family>,
-    /// The endpoints: none or one, unless somebody else wrote.
-    pub endpoints: Vec<Endpoint>,
-    /// The ports.
-    pub ports: Vec<EndpointPort>,
+pub(crate) struct Slice {
+    pub(crate) meta: Meta,
+    pub(crate) labels: BTreeMap<String, String>,
+    /// The annotations with our prefix, and the trigger time; others are not kept.
+    pub(crate) annotations: BTreeMap<String, String>,
+    pub(crate) owners: Vec<OwnerReference>,
+    pub(crate) family: Option<Family>,
+    /// At most one, unless somebody else wrote the slice.
+    pub(crate) endpoints: Vec<Endpoint>,
+    pub(crate) ports: Vec<EndpointPort>,
 }
 
 impl Slice {
     /// The source that this slice names, if it is one of ours: our label and a Service as controller.
-    pub fn source(&self) -> Option<&str> {
+    pub(crate) fn source(&self) -> Option<&str> {
         controller(&self.owners)?;
         self.labels.get(leader::SOURCE).map(String::as_str)
     }
 
-    /// The epoch it carries.
-    pub fn epoch(&self) -> u64 {
+    pub(crate) fn epoch(&self) -> u64 {
         epoch(&self.annotations)
     }
 
-    /// The pod it routes to: name and UID.
-    pub fn leader(&self) -> Option<(&str, &str)> {
+    /// Name and UID of the pod that it routes to.
+    pub(crate) fn leader(&self) -> Option<(&str, &str)> {
         let target = self.endpoints.first()?.target_ref.as_ref()?;
         Some((target.name.as_deref()?, target.uid.as_deref()?))
     }
 }
 
-/// A slice that somebody else keeps for a Service: what it routes adds to what ours does.
+/// A slice of another program for some Service. Its endpoints add to those of ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rival {
-    /// Names.
-    pub meta: Meta,
-    /// The Service.
-    pub service: Arc<str>,
-    /// Who keeps it, as its label says.
-    pub manager: Option<Box<str>>,
+pub(crate) struct Rival {
+    pub(crate) meta: Meta,
+    /// The name of the Service.
+    pub(crate) service: Arc<str>,
+    /// The program that manages it, as its label says.
+    pub(crate) manager: Option<Box<str>>,
 }
 
 /// The epoch among annotations, 0 where there is none.
-pub fn epoch(annotations: &BTreeMap<String, String>) -> u64 {
+pub(crate) fn epoch(annotations: &BTreeMap<String, String>) -> u64 {
     annotations.get(leader::EPOCH).and_then(|text| text.parse().ok()).map_or(0, plausible)
 }
 
-/// An epoch as somebody wrote it, or 0 if nobody can have counted so far: a number at the end of its type, written by
-/// hand, could not grow.
-pub fn plausible(epoch: u64) -> u64 {
+/// Gives back an epoch, or 0 if counting cannot have led there: a number at the end of its type, written by hand, could
+/// not grow.
+pub(crate) fn plausible(epoch: u64) -> u64 {
     if epoch <= u64::MAX / 2 { epoch } else { 0 }
 }
 
 /// The Service that controls an object.
-pub fn controller(owners: &[OwnerReference]) -> Option<&OwnerReference> {
+pub(crate) fn controller(owners: &[OwnerReference]) -> Option<&OwnerReference> {
     owners
         .iter()
         .find(|owner| owner.kind == "Service" && owner.api_version == "v1" && owner.controller == Some(true))
 }
 
-/// A node.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Node {
-    /// Its name.
-    pub name: Arc<str>,
-    /// Its zone.
-    pub zone: Option<Arc<str>>,
-    /// Since when its condition Ready is not True.
-    pub down: Option<Timestamp>,
+pub(crate) struct Node {
+    pub(crate) name: Arc<str>,
+    pub(crate) zone: Option<Arc<str>>,
+    /// The time since which its condition Ready is not True.
+    pub(crate) down: Option<Timestamp>,
 }
 
-/// A Lease. Its times are of its holder's clock, and only tell whether it was written since.
+/// A Lease. Its times come from its holder's clock; they are only compared with each other.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Lease {
-    /// Names.
-    pub meta: Meta,
-    /// Who holds it.
-    pub holder: Option<String>,
-    /// How long it is held after each renewal.
-    pub duration: Option<SignedDuration>,
-    /// When the holder says that it renewed it.
-    pub renewed: Option<Timestamp>,
-    /// When the holder says that it took it.
-    pub acquired: Option<Timestamp>,
-    /// How often it changed hands.
-    pub transitions: Option<i32>,
+pub(crate) struct Lease {
+    pub(crate) meta: Meta,
+    /// The `holderIdentity`; absent when it is empty.
+    pub(crate) holder: Option<String>,
+    /// The time for which it is held after each renewal.
+    pub(crate) duration: Option<SignedDuration>,
+    /// The `renewTime`.
+    pub(crate) renewed: Option<Timestamp>,
+    /// The `acquireTime`.
+    pub(crate) acquired: Option<Timestamp>,
+    /// The `leaseTransitions`.
+    pub(crate) transitions: Option<i32>,
 }
 
 impl Lease {
-    /// Whether its holder has written nothing since `earlier`. Labels and annotations do not count.
-    pub fn is_as(&self, earlier: &Self) -> bool {
+    /// Checks whether the holder has not written it since `earlier`. Labels and annotations do not count.
+    pub(crate) fn is_as(&self, earlier: &Self) -> bool {
         let record = |lease: &Self| (lease.duration, lease.renewed, lease.acquired, lease.transitions);
         self.meta.uid == earlier.meta.uid && self.holder == earlier.holder && record(self) == record(earlier)
     }
@@ -336,7 +310,7 @@ impl From<view::Service> for Service {
 }
 
 impl Rival {
-    /// What is kept of a slice, if it names a Service.
+    /// Reads a slice; `None` if it names no Service.
     pub(crate) fn of(slice: &view::Outsider) -> Option<Self> {
         let mut labels = slice.metadata.labels.clone().unwrap_or_default();
         Some(Self {
@@ -365,7 +339,7 @@ impl From<view::Slice> for Slice {
 impl From<view::Node> for Node {
     fn from(node: view::Node) -> Self {
         let ready = node.status.conditions.iter().find(|condition| condition.kind == "Ready");
-        // A node that says nothing yet is new, not dead.
+        // A node without this condition is new, not down.
         let down = ready.filter(|condition| condition.status != "True");
         let since = |condition: &view::Condition| {
             condition.last_transition_time.as_ref().map_or(Timestamp::UNIX_EPOCH, |time| time.0)

@@ -1,87 +1,78 @@
-//! What the controller has to tell: Events for people, numbers for machines. Pure; others carry it out.
+//! Notes for the outside: Events for people and numbers for metrics. The shell around the core publishes them.
 
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::batch::Job;
-use super::decide::View;
+use super::batch::WriteBatch;
 use super::incumbent::Incumbent;
 use super::key::Key;
-use super::memory::Kind;
+use super::memory::WriteKind;
+use super::status::SourceReport;
 use super::status::Status;
 
-/// Something to tell.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Note {
+pub(crate) enum Note {
     /// An Event on the source.
     Event {
-        /// The source.
         source: Key,
-        /// Its UID.
+        /// The UID of the source.
         uid: Arc<str>,
-        /// Whether it is a Warning.
+        /// It is a Warning.
         warning: bool,
-        /// The reason.
         reason: String,
-        /// The note.
         message: String,
     },
-    /// A slice with another leader was acknowledged.
+    /// A slice with another leader was written.
     Failover {
-        /// The source.
         source: Key,
-        /// Why: a bounded word.
+        /// The reason as a bounded word.
         cause: &'static str,
-        /// When what caused it was received.
+        /// The time at which the change that led to it was received.
         trigger: Option<Timestamp>,
-        /// When it was decided.
         decided: Timestamp,
-        /// When the write was acknowledged.
         acknowledged: Timestamp,
-        /// Since when the leader before it led, if there was one.
+        /// The time at which the leader before it took over, if there was one.
         led_since: Option<Timestamp>,
     },
-    /// A write failed: of which kind, and a bounded word.
-    Failed(Kind, &'static str),
-    /// A write will be tried again.
+    /// A write of this kind failed, with the reason as a bounded word.
+    Failed(WriteKind, &'static str),
+    /// A write will be retried.
     Retry,
     /// Writes of this kind for this source wait from now on, because there were too many.
-    Limited(Key, Kind),
-    /// A write of this kind was sent that had waited for that.
-    Delayed(Kind),
-    /// Ports could not be resolved.
+    Limited(Key, WriteKind),
+    /// A write of this kind was sent after such a wait.
+    Delayed(WriteKind),
+    /// This number of ports could not be resolved.
     Unresolved(Key, usize),
-    /// How a source is now.
+    /// The state of a source.
     Gauges {
-        /// The source.
         source: Key,
-        /// How many candidates it has.
         candidates: usize,
-        /// Whether its leader answers.
+        /// Its leader serves.
         served: bool,
     },
-    /// A source is none any more.
+    /// A Service no longer asks for a leader.
     Forgotten(Key),
 }
 
-/// What came of a job.
+/// The outcomes of a batch.
 #[derive(Debug, Default)]
 pub(crate) struct Outcomes {
     pub(crate) created: bool,
     pub(crate) acknowledged: bool,
     pub(crate) overtaken: bool,
-    pub(crate) failed: Option<(Kind, &'static str)>,
-    /// Before and after.
+    pub(crate) failed: Option<(WriteKind, &'static str)>,
+    /// The incumbents before and after the batch, if they differ.
     pub(crate) switched: Option<(Incumbent, Incumbent)>,
-    /// Who led last, where nobody did just before.
+    /// Name and UID of the pod that led last, where none did just before.
     pub(crate) last: Option<(String, String)>,
 }
 
 impl Outcomes {
-    pub(crate) fn notes(&self, job: &Job, uid: Option<&Arc<str>>, now: Timestamp) -> Vec<Note> {
+    pub(crate) fn notes(&self, batch: &WriteBatch, uid: Option<&Arc<str>>, now: Timestamp) -> Vec<Note> {
         let mut notes = Vec::new();
-        let source = &job.source;
+        let source = &batch.source;
         let event = |warning: bool, reason: &str, message: String| {
             let (source, reason) = (source.clone(), reason.to_owned());
             uid.cloned().map(|uid| Note::Event { source, uid, warning, reason, message })
@@ -90,7 +81,7 @@ impl Outcomes {
             notes.extend(event(false, "LeaderServiceCreated", "the leader Service was created".to_owned()));
         }
         if let Some((before, after)) = &self.switched {
-            let cause = job.cause.unwrap_or("first");
+            let cause = batch.cause.unwrap_or("first");
             notes.extend(match (before.pod.as_ref().or(self.last.as_ref()), &after.pod) {
                 (Some((_, from)), Some((to, uid))) if from == uid => {
                     event(false, "LeaderRoutingAvailable", format!("{to} leads again"))
@@ -110,8 +101,8 @@ impl Outcomes {
             notes.push(Note::Failover {
                 source: source.clone(),
                 cause,
-                trigger: job.trigger,
-                decided: job.decided,
+                trigger: batch.trigger,
+                decided: batch.decided,
                 acknowledged: now,
                 led_since: before.since.filter(|_| before.pod.is_some()),
             });
@@ -126,8 +117,8 @@ impl Outcomes {
     }
 }
 
-/// Tell that writes of this kind wait because there were too many.
-pub(crate) fn limited(source: &Key, uid: Option<&Arc<str>>, kind: Kind) -> impl Iterator<Item = Note> {
+/// Notes that writes of this kind wait because there were too many.
+pub(crate) fn limited(source: &Key, uid: Option<&Arc<str>>, kind: WriteKind) -> impl Iterator<Item = Note> {
     let event = uid.cloned().map(|uid| Note::Event {
         source: source.clone(),
         uid,
@@ -135,23 +126,23 @@ pub(crate) fn limited(source: &Key, uid: Option<&Arc<str>>, kind: Kind) -> impl 
         reason: "TooManyWrites".to_owned(),
         message: format!(
             "{} was written too often, and is written once a second until that ends; somebody may undo what headworks writes",
-            kind.what()
+            kind.object()
         ),
     });
     event.into_iter().chain([Note::Limited(source.clone(), kind)])
 }
 
-/// What is new since `before`: each once.
+/// Notes every difference from `before` once.
 pub(crate) fn news(
     source: &Key,
     uid: Option<&Arc<str>>,
     before: Option<&Status>,
-    after: Option<&View>,
+    after: Option<&SourceReport>,
 ) -> Vec<Note> {
-    let Some(view) = after else { return vec![Note::Forgotten(source.clone())] };
-    let after = &view.status;
+    let Some(report) = after else { return vec![Note::Forgotten(source.clone())] };
+    let after = &report.status;
     let mut notes =
-        vec![Note::Gauges { source: source.clone(), candidates: after.candidates, served: view.served }];
+        vec![Note::Gauges { source: source.clone(), candidates: after.candidates, served: report.served }];
     let none = Status::default();
     let before = before.unwrap_or(&none);
     let mut warn = |reason: &str, message: String| {

@@ -1,7 +1,7 @@
-//! Slices that others keep for Services, and what is told of those that name a leader Service. Pure.
+//! Slices of other programs, and the conditions that report those that name a leader Service.
 //!
 //! kube-proxy routes a Service by all slices with its name, so one more makes a second endpoint behind a leader Service.
-//! Nothing of them is changed: they are not ours.
+//! They are not ours, so they are reported and never changed.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -10,12 +10,12 @@ use super::key::Key;
 use super::leader_service::slice_key;
 use super::model::{Family, Meta, Rival};
 
-/// Who makes a slice out of each Endpoints object of a Service without a selector.
+/// The manager of slices that mirror an Endpoints object of a Service without a selector.
 const MIRRORING: &str = "endpointslicemirroring-controller.k8s.io";
-/// How many are told by name.
-const TOLD: usize = 3;
+/// The number of slices that are reported by name.
+const NAMED: usize = 3;
 
-/// The slices, by the Service that they name.
+/// The slices of other programs, by the Service that they name.
 #[derive(Debug, Default)]
 pub(crate) struct Rivals {
     by_service: HashMap<Key, BTreeMap<Arc<str>, Rival>>,
@@ -23,7 +23,7 @@ pub(crate) struct Rivals {
 }
 
 impl Rivals {
-    /// Take a slice as it is; `None` if it names no Service. Gives the Services that it concerns.
+    /// Records a slice; `None` if it names no Service. Gives the Services that it concerns.
     pub(crate) fn put(&mut self, meta: &Meta, rival: Option<Rival>) -> Vec<Key> {
         let known = self.services.get(&meta.key).and_then(|service| self.by_service.get(service));
         let known = known.and_then(|slices| slices.get(&meta.key.name));
@@ -40,14 +40,14 @@ impl Rivals {
         concerned
     }
 
-    /// Forget a slice. Gives the Service that it named.
+    /// Removes a slice. Gives the Service that it named.
     pub(crate) fn remove(&mut self, meta: &Meta) -> Option<Key> {
         let slices = self.by_service.get(self.services.get(&meta.key)?)?;
         slices.get(&meta.key.name).filter(|known| known.meta.uid == meta.uid)?;
         self.take_out(&meta.key)
     }
 
-    /// Keep only those that are listed. Gives the Services that the others named.
+    /// Keeps only the listed slices. Gives the Services that the others named.
     pub(crate) fn retain(&mut self, listed: &HashSet<Key>) -> Vec<Key> {
         let gone: Vec<Key> = self.services.keys().filter(|key| !listed.contains(*key)).cloned().collect();
         gone.iter().filter_map(|key| self.take_out(key)).collect()
@@ -64,7 +64,7 @@ impl Rivals {
         Some(service)
     }
 
-    /// Those of a Service, by name.
+    /// The slices of a Service, by name.
     pub(crate) fn of(&self, service: &Key) -> impl Iterator<Item = &Rival> {
         self.by_service.get(service).into_iter().flat_map(BTreeMap::values)
     }
@@ -74,16 +74,16 @@ impl Rivals {
     }
 }
 
-/// What is told of the slices that others keep for this leader Service: one line each. One that has the name of ours is told
-/// elsewhere, or has lost a label and gets it back.
+/// The conditions that report other slices of this leader Service, one line each. A slice with the name of one of ours
+/// is left out: writing ours fails and reports it, or it has lost a label and gets it back.
 pub(crate) fn conflicts<'a>(leader: &Key, rivals: impl Iterator<Item = &'a Rival>) -> Vec<String> {
     let is_ours = |name: &str| {
         [Family::V4, Family::V6].into_iter().any(|family| *slice_key(leader, family).name == *name)
     };
     let rivals: Vec<&Rival> = rivals.filter(|rival| !is_ours(&rival.meta.key.name)).collect();
     let mut lines: Vec<String> =
-        rivals.iter().take(TOLD).map(|rival| conflict(&leader.name, rival)).collect();
-    if let Some(more) = rivals.len().checked_sub(TOLD).filter(|more| *more > 0) {
+        rivals.iter().take(NAMED).map(|rival| conflict(&leader.name, rival)).collect();
+    if let Some(more) = rivals.len().checked_sub(NAMED).filter(|more| *more > 0) {
         lines.push(format!("NameConflict: {more} more EndpointSlices route {} too", leader.name));
     }
     lines
@@ -91,7 +91,7 @@ pub(crate) fn conflicts<'a>(leader: &Key, rivals: impl Iterator<Item = &'a Rival
 
 fn conflict(leader: &str, rival: &Rival) -> String {
     let name = &rival.meta.key.name;
-    let cure = match rival.manager.as_deref() {
+    let fix = match rival.manager.as_deref() {
         Some(MIRRORING) => {
             format!("Kubernetes makes it from the Endpoints {leader}: delete that object")
         }
@@ -99,7 +99,7 @@ fn conflict(leader: &str, rival: &Rival) -> String {
         None => "nobody says who keeps it: delete it".to_owned(),
     };
     format!(
-        "NameConflict: EndpointSlice {name} routes {leader} too, beside the leader; {cure}, or choose another zen-lead.io/leader-service-name"
+        "NameConflict: EndpointSlice {name} routes {leader} too, beside the leader; {fix}, or choose another zen-lead.io/leader-service-name"
     )
 }
 
@@ -129,17 +129,21 @@ mod tests {
     }
 
     #[test]
-    fn each_is_told_with_its_cure_and_ours_are_not() {
+    fn each_is_reported_with_its_fix_and_ours_are_not() {
         let leader = Key::new("ns", "db-leader");
         let rivals = [
             rival("db-leader-abcde", 1, "db-leader", Some(MIRRORING)),
             rival("db-leader-ipv4", 1, "db-leader", None),
             rival("mine", 1, "db-leader", None),
         ];
-        let told = conflicts(&leader, rivals.iter());
-        assert_eq!(told.len(), 2, "{told:?}");
-        assert!(told[0].contains("from the Endpoints db-leader: delete that object"), "{}", told[0]);
-        assert!(told[1].starts_with("NameConflict: EndpointSlice mine routes db-leader too"), "{}", told[1]);
+        let lines = conflicts(&leader, rivals.iter());
+        assert_eq!(lines.len(), 2, "{lines:?}");
+        assert!(lines[0].contains("from the Endpoints db-leader: delete that object"), "{}", lines[0]);
+        assert!(
+            lines[1].starts_with("NameConflict: EndpointSlice mine routes db-leader too"),
+            "{}",
+            lines[1]
+        );
         let many: Vec<Rival> = (0..9).map(|i| rival(&format!("x{i}"), 1, "db-leader", None)).collect();
         assert!(conflicts(&leader, many.iter()).last().unwrap().contains("6 more EndpointSlices"));
     }

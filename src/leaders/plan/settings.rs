@@ -1,7 +1,7 @@
-//! What a source asks for, read from its annotations.
+//! The settings of a source, read from its annotations.
 //!
-//! What is wrong is told in the words of admission (`flow::validate::service`), and then read so that nothing is
-//! routed to a pod that nobody chose: an unreadable wait is none, an unreadable claim is nobody's.
+//! Faults are reported in the words of admission (`leaders::rules`). Whatever is wrong is then read so that nothing is
+//! routed to a pod that nobody chose: an unreadable wait counts as none, and an unreadable selector matches no pod.
 
 use std::collections::BTreeMap;
 
@@ -18,30 +18,27 @@ use crate::names::leader;
 
 /// The settings of one source.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Settings {
-    /// The name of the leader Service.
-    pub leader_service: String,
-    /// Whether the incumbent stays while it is a candidate.
-    pub sticky: bool,
-    /// How long a challenger must have been Ready.
-    pub min_ready: SignedDuration,
-    /// How long an incumbent that is not ready is waited for.
-    pub hold_down: SignedDuration,
-    /// How the best is found.
-    pub strategy: Strategy,
-    /// Who may claim to lead.
-    pub claim: Claim,
-    /// Who shall lead as soon as it can.
-    pub promote: Option<String>,
-    /// Whether the leader Service takes the source's type.
-    pub expose: bool,
+pub(crate) struct Settings {
+    pub(crate) leader_service: String,
+    /// The incumbent stays while it is a candidate.
+    pub(crate) sticky: bool,
+    /// The time for which a challenger must have been Ready.
+    pub(crate) min_ready: SignedDuration,
+    /// The time for which an incumbent that is not ready keeps the lead.
+    pub(crate) hold_down: SignedDuration,
+    pub(crate) strategy: Strategy,
+    pub(crate) claim: Claim,
+    /// The name of a pod that becomes the leader as soon as it is a candidate.
+    pub(crate) promote: Option<String>,
+    /// The leader Service takes the source's type.
+    pub(crate) expose: bool,
     /// Labels of the source that the leader Service gets too.
-    pub copy_labels: Vec<String>,
+    pub(crate) copy_labels: Vec<String>,
 }
 
-/// How the best candidate is found.
+/// The way in which the best candidate is found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Strategy {
+pub(crate) enum Strategy {
     /// The one created first, then by name.
     Oldest,
     /// The one created last, then by name.
@@ -50,20 +47,20 @@ pub enum Strategy {
     Lease(String),
 }
 
-/// Who may lead beside being selected.
+/// The extra condition that a selected pod must meet to lead.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Claim {
-    /// Every pod.
+pub(crate) enum Claim {
+    /// No condition.
     Anybody,
-    /// Those with these labels.
+    /// The pod matches the candidate selector.
     Labelled(Selector),
-    /// Nobody new: what the annotations say cannot be read. An incumbent stays while it is a candidate.
+    /// The annotations cannot be read: no other pod may lead, and the incumbent stays while it is a candidate.
     Unreadable,
 }
 
 impl Claim {
-    /// Whether this pod may lead, as far as the claim says. `None`: it cannot be read.
-    pub fn admits(&self, pod: &Pod) -> Option<bool> {
+    /// Checks whether this pod meets the condition; `None` if the condition cannot be read.
+    pub(crate) fn admits(&self, pod: &Pod) -> Option<bool> {
         match self {
             Self::Anybody => Some(true),
             Self::Labelled(selector) => Some(selector.matches(&pod.label_map())),
@@ -72,20 +69,20 @@ impl Claim {
     }
 }
 
-/// Whether the Service is one that asks for a leader.
-pub fn is_enabled(service: &Service) -> bool {
+/// Checks whether the Service is one that asks for a leader.
+pub(crate) fn is_enabled(service: &Service) -> bool {
     service.annotations.get(leader::ENABLED).is_some_and(|text| text == "true")
 }
 
-/// Whether a leader can be found at all: a type with pods, and a selector.
-pub fn is_routable(service: &Service) -> bool {
+/// Checks whether the Service can have a leader: it has a type with pods, and a selector.
+pub(crate) fn is_routable(service: &Service) -> bool {
     service.spec.type_.as_deref() != Some("ExternalName")
         && service.spec.selector.as_ref().is_some_and(|selector| !selector.is_empty())
 }
 
 impl Settings {
-    /// Read the annotations of a Service of this name. Never fails: see the module.
-    pub fn read(name: &str, annotations: &BTreeMap<String, String>) -> Self {
+    /// Reads the annotations of a Service of this name. It never fails, as the module describes.
+    pub(crate) fn read(name: &str, annotations: &BTreeMap<String, String>) -> Self {
         let get = |key: &str| annotations.get(key).map(String::as_str);
         let wait = |key: &str| {
             let nanoseconds = get(key).and_then(|text| duration::parse(text).ok()).unwrap_or_default();
@@ -130,8 +127,9 @@ impl Settings {
     }
 }
 
-/// What admission would refuse, one line each: told where the webhook was away when it was written.
-pub fn faults(source: &Service) -> Vec<String> {
+/// The faults for which admission would refuse the Service, one line each. They are reported again here because the
+/// webhook may have been unavailable when the Service was written.
+pub(crate) fn faults(source: &Service) -> Vec<String> {
     let annotations: Map<String, Value> =
         source.annotations.iter().map(|(key, value)| (key.clone(), value.clone().into())).collect();
     let spec = &source.spec;
@@ -153,6 +151,32 @@ pub fn faults(source: &Service) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The controller reads every annotation of the list: each makes a difference.
+    #[test]
+    fn every_setting_of_the_list_is_read() {
+        let values = [
+            (leader::LEADER_SERVICE_NAME, "primary"),
+            (leader::STICKY, "false"),
+            (leader::MIN_READY, "1s"),
+            (leader::HOLD_DOWN, "1s"),
+            (leader::STRATEGY, "newest"),
+            (leader::LEASE_NAME, "lock"),
+            (leader::CANDIDATE_SELECTOR, "a"),
+            (leader::PROMOTE, "db-1"),
+            (leader::EXPOSE, "true"),
+            (leader::COPY_LABELS, "a"),
+        ];
+        let keys: Vec<&str> = [leader::ENABLED].into_iter().chain(values.map(|(key, _)| key)).collect();
+        assert_eq!(keys, leader::SETTINGS);
+        for (key, value) in values {
+            let strategy = if key == leader::LEASE_NAME { "lease" } else { "oldest" };
+            let mut annotations = BTreeMap::from([(leader::STRATEGY.to_owned(), strategy.to_owned())]);
+            let before = Settings::read("db", &annotations);
+            annotations.insert(key.to_owned(), value.to_owned());
+            assert_ne!(Settings::read("db", &annotations), before, "{key}");
+        }
+    }
 
     fn read(pairs: &[(&str, &str)]) -> Settings {
         let pairs = pairs.iter().map(|(key, value)| (format!("zen-lead.io/{key}"), (*value).to_owned()));

@@ -1,4 +1,4 @@
-//! Everything that is known of the cluster, and whom a change concerns. Pure.
+//! The in-memory state of the cluster, and which sources a change affects.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -6,107 +6,107 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::choose::Held;
-use super::ended::{Ended, Sort};
+use super::ended::{Ended, ObjectKind};
 use super::index::Index;
-use super::key::Key;
+use super::key::{Key, remove_from};
 use super::leases::Leases;
 use super::model::{Lease, Meta, Node, Pod, Rival, Service, Slice, controller};
 use super::rivals::Rivals;
 use super::settings;
 use super::settings::{Settings, Strategy};
+use crate::names::leader;
 
-/// Something that was seen.
+/// A change of the cluster, from a watch or from the answer to a write.
 #[derive(Clone, Debug)]
-pub enum Change {
-    /// A pod is there.
+pub(crate) enum Change {
     Pod(Pod),
-    /// A pod is gone.
     PodGone(Meta),
-    /// A Service is there.
     Service(Service),
-    /// A Service is gone.
     ServiceGone(Meta),
-    /// A slice is there.
     Slice(Slice),
-    /// A slice is gone, or lost our label.
+    /// The slice is gone, or lost our label.
     SliceGone(Meta),
-    /// This Service was deleted by us, or is not there any more.
+    /// The Service was deleted by us, or a write found that it is gone; the version is the last one before.
     ServiceDeleted(Meta),
-    /// This slice was deleted by us, or is not there any more.
+    /// The slice was deleted by us, or a write found that it is gone; the version is the last one before.
     SliceDeleted(Meta),
-    /// A node is there.
     Node(Node),
-    /// A node is gone.
     NodeGone(Arc<str>),
-    /// A Lease is there.
     Lease(Lease),
-    /// A Lease is gone.
     LeaseGone(Meta),
-    /// All pods there are.
+    /// A list of pods is complete: those that it lacks are gone.
     Pods(HashSet<Key>),
-    /// All Services there are.
+    /// A list of Services is complete.
     Services(HashSet<Key>),
-    /// All slices there are.
+    /// A list of our slices is complete.
     Slices(HashSet<Key>),
-    /// All nodes there are.
+    /// A list of nodes is complete.
     Nodes(HashSet<Arc<str>>),
-    /// Somebody else's slice is there; nothing is kept of one that names no Service.
+    /// A slice of somebody else; nothing is kept of one that names no Service.
     Rival(Meta, Option<Rival>),
-    /// Somebody else's slice is gone.
     RivalGone(Meta),
-    /// All slices of others there are.
+    /// A list of the slices of others is complete.
     Rivals(HashSet<Key>),
-    /// Nothing.
-    Nothing,
 }
 
 /// A source that asks for a leader.
 #[derive(Clone, Debug)]
-pub struct Source {
-    /// What it asks for.
-    pub settings: Settings,
-    /// Whether a leader can be found at all.
-    pub routable: bool,
-    /// What admission would refuse.
-    pub faults: Vec<String>,
+pub(crate) struct Source {
+    pub(crate) settings: Settings,
+    /// True if the Service can have a leader: it selects pods.
+    pub(crate) routable: bool,
+    /// The faults for which admission would refuse it, one line each.
+    pub(crate) faults: Vec<String>,
 }
 
-/// A Service that concerns us.
+/// A Service that asks for a leader, is a leader Service, or carries our annotations.
 #[derive(Clone, Debug)]
-pub struct Known {
-    /// As it is.
-    pub service: Service,
-    /// If it asks for a leader.
-    pub source: Option<Arc<Source>>,
-    /// If it is a leader Service of ours: of which source.
-    pub leads_for: Option<Arc<str>>,
+pub(crate) struct KnownService {
+    pub(crate) service: Service,
+    /// Present if it asks for a leader.
+    pub(crate) source: Option<Arc<Source>>,
+    /// The name of its source, if it is a leader Service of ours.
+    pub(crate) leads_for: Option<Arc<str>>,
 }
 
-/// The cluster as we know it.
+/// One of our slices.
+#[derive(Debug)]
+struct KnownSlice {
+    slice: Slice,
+    source: Key,
+}
+
+#[derive(Debug)]
+struct KnownNode {
+    node: Node,
+    /// The node was deleted. It is kept while a pod is bound to it, and counts as not Ready since then.
+    deleted: bool,
+}
+
+/// The in-memory state of the cluster.
 #[derive(Debug, Default)]
-pub struct World {
-    /// The pods.
-    pub pods: Index,
-    services: HashMap<Key, Known>,
+pub(crate) struct ClusterState {
+    pub(crate) pods: Index,
+    services: HashMap<Key, KnownService>,
     leaders_of: HashMap<Key, BTreeSet<Key>>,
-    slices: HashMap<Key, (Slice, Key)>,
+    slices: HashMap<Key, KnownSlice>,
     slices_of: HashMap<Key, BTreeSet<Key>>,
-    nodes: HashMap<Arc<str>, (Node, bool)>,
+    nodes: HashMap<Arc<str>, KnownNode>,
     leases: Leases,
     rivals: Rivals,
+    /// Names that foreign Services have, with the sources that wait for them.
     awaited: HashMap<Key, BTreeSet<Key>>,
-    /// Services and slices that are gone, with the version at which: an answer that comes after its object's end must
-    /// not bring it back.
+    /// Services and slices that are gone, with their last versions: a late answer must not bring an object back.
     ended: Ended,
-    /// How often Services or slices were listed: what was asked before a list is older than it.
-    pub lists: u64,
+    /// The number of lists of Services or slices so far: an answer to a call that was sent before a list is older than
+    /// the list.
+    pub(crate) lists: u64,
 }
 
-impl World {
-    /// Take a change. Adds to `touched` the sources it may matter to.
-    pub fn take(&mut self, change: Change, now: Timestamp, touched: &mut BTreeSet<Key>) {
+impl ClusterState {
+    /// Applies a change. Adds to `touched` the sources that it may affect.
+    pub(crate) fn apply(&mut self, change: Change, now: Timestamp, touched: &mut BTreeSet<Key>) {
         match change {
-            Change::Nothing => {}
             Change::Pod(pod) => self.pods.put(pod, touched),
             Change::PodGone(meta) => self.pods.remove(&meta, touched),
             Change::Pods(listed) => self.pods.retain(&listed, touched),
@@ -114,43 +114,13 @@ impl World {
             Change::ServiceGone(meta) => self.remove_service(&meta, true, now, touched),
             Change::ServiceDeleted(meta) => self.remove_service(&meta, false, now, touched),
             Change::SliceDeleted(meta) => self.remove_slice(&meta, false, now, touched),
-            Change::Services(listed) => {
-                self.lists += 1;
-                let awaited = self.awaited.keys();
-                let gone: Vec<Meta> = self
-                    .services
-                    .values()
-                    .map(|known| &known.service.meta)
-                    .filter(|meta| !listed.contains(&meta.key))
-                    .cloned()
-                    .collect();
-                let free: Vec<Key> = awaited.filter(|key| !listed.contains(key)).cloned().collect();
-                for key in &free {
-                    self.free(key, touched);
-                }
-                for meta in &gone {
-                    self.remove_service(meta, true, now, touched);
-                }
-            }
+            Change::Services(listed) => self.retain_services(&listed, now, touched),
             Change::Slice(slice) => self.put_slice(slice, touched),
             Change::SliceGone(meta) => self.remove_slice(&meta, true, now, touched),
-            Change::Slices(listed) => {
-                self.lists += 1;
-                let metas = self.slices.values().map(|(slice, _)| &slice.meta);
-                let gone: Vec<Meta> = metas.filter(|meta| !listed.contains(&meta.key)).cloned().collect();
-                for meta in &gone {
-                    self.remove_slice(meta, true, now, touched);
-                }
-            }
+            Change::Slices(listed) => self.retain_slices(&listed, now, touched),
             Change::Node(node) => self.put_node(node, now, touched),
             Change::NodeGone(name) => self.remove_node(&name, now, touched),
-            Change::Nodes(listed) => {
-                let names = self.nodes.keys().filter(|name| !listed.contains(*name));
-                let gone: Vec<Arc<str>> = names.cloned().collect();
-                for name in &gone {
-                    self.remove_node(name, now, touched);
-                }
-            }
+            Change::Nodes(listed) => self.retain_nodes(&listed, now, touched),
             Change::Lease(lease) => self.leases.put(lease, now, touched),
             Change::LeaseGone(meta) => self.leases.remove(&meta, touched),
             Change::Rival(meta, rival) => {
@@ -168,7 +138,7 @@ impl World {
         }
     }
 
-    /// Those of these Services that are leader Services concern their sources.
+    /// Adds the sources of those of these Services that are leader Services.
     fn touch_sources_of(&self, services: &[Key], touched: &mut BTreeSet<Key>) {
         for key in services {
             let source = self.services.get(key).and_then(|known| known.leads_for.clone());
@@ -177,33 +147,34 @@ impl World {
     }
 
     fn put_service(&mut self, service: Service, touched: &mut BTreeSet<Key>) {
-        if self.ended.has_ended(Sort::Service, &service.meta) {
+        if self.ended.has_ended(ObjectKind::Service, &service.meta) {
             return;
         }
         let key = service.meta.key.clone();
         let before = self.services.get(&key);
-        let is_known = |before: &Known| {
+        let is_known = |before: &KnownService| {
             service.meta.is_older_than(&before.service.meta)
                 || service.meta.version == before.service.meta.version
         };
         if before.is_some_and(is_known) {
             return;
         }
+        // Reading the annotations again is the expensive part, and our own status changes none of them.
         let read = before.filter(|before| asks_the_same(&before.service, &service));
         let read = read.and_then(|before| before.source.clone());
-        // One that was ours is ours still, label or not, as long as its owner says so: losing a label is drift.
+        // A leader Service that lost its label stays ours while its owner is the same: the label is drift to repair.
         let kept = before
             .filter(|before| before.service.meta.uid == service.meta.uid)
             .filter(|before| controller(&before.service.owners) == controller(&service.owners))
             .and_then(|before| before.leads_for.clone());
         let leads_for = service.source().map(Arc::from).or(kept);
         let asks = settings::is_enabled(&service) && leads_for.is_none() && !service.meta.terminating;
-        let tells = service.annotations.keys().any(|key| is_published(key));
+        let is_annotated = service.annotations.keys().any(|key| is_published(key));
         self.forget_service(&key, touched);
         if let Some(users) = self.awaited.get(&key) {
             touched.extend(users.iter().cloned());
         }
-        if !asks && leads_for.is_none() && !tells {
+        if !asks && leads_for.is_none() && !is_annotated {
             self.pods.unsubscribe(&key);
             self.leases.drop_unused();
             return;
@@ -227,7 +198,7 @@ impl World {
             self.pods.unsubscribe(&key);
         }
         self.leases.drop_unused();
-        self.services.insert(key, Known { service, source, leads_for });
+        self.services.insert(key, KnownService { service, source, leads_for });
     }
 
     fn remove_service(&mut self, meta: &Meta, watched: bool, now: Timestamp, touched: &mut BTreeSet<Key>) {
@@ -237,11 +208,11 @@ impl World {
             self.forget_service(&meta.key, touched);
             self.pods.unsubscribe(&meta.key);
             self.leases.drop_unused();
-            self.ended.ends(Sort::Service, meta, watched, now);
+            self.ended.ends(ObjectKind::Service, meta, watched, now);
         }
     }
 
-    /// Nobody has this name any more: whoever waits for it may try.
+    /// The name is free: every source that waits for it may try.
     fn free(&mut self, key: &Key, touched: &mut BTreeSet<Key>) {
         touched.extend(self.awaited.remove(key).into_iter().flatten());
     }
@@ -250,7 +221,7 @@ impl World {
         let Some(known) = self.services.remove(key) else { return };
         if let Some(source) = known.leads_for {
             let source = key.sibling(source);
-            take_out(&mut self.leaders_of, &source, key);
+            remove_from(&mut self.leaders_of, &source, key);
             touched.insert(source);
         } else {
             touched.insert(key.clone());
@@ -260,139 +231,166 @@ impl World {
         }
     }
 
+    fn retain_services(&mut self, listed: &HashSet<Key>, now: Timestamp, touched: &mut BTreeSet<Key>) {
+        self.lists += 1;
+        let metas = self.services.values().map(|known| &known.service.meta);
+        let gone: Vec<Meta> = metas.filter(|meta| !listed.contains(&meta.key)).cloned().collect();
+        let awaited = self.awaited.keys();
+        let free: Vec<Key> = awaited.filter(|key| !listed.contains(key)).cloned().collect();
+        for key in &free {
+            self.free(key, touched);
+        }
+        for meta in &gone {
+            self.remove_service(meta, true, now, touched);
+        }
+    }
+
     fn put_slice(&mut self, slice: Slice, touched: &mut BTreeSet<Key>) {
-        if self.ended.has_ended(Sort::Slice, &slice.meta) {
+        if self.ended.has_ended(ObjectKind::Slice, &slice.meta) {
             return;
         }
         let key = slice.meta.key.clone();
         let before = self.slices.get(&key);
-        if before.is_some_and(|(before, _)| {
+        if before.is_some_and(|KnownSlice { slice: before, .. }| {
             slice.meta.is_older_than(&before.meta) || slice.meta.version == before.meta.version
         }) {
             return;
         }
         let kept = before
-            .filter(|(before, _)| before.meta.uid == slice.meta.uid)
-            .filter(|(before, _)| controller(&before.owners) == controller(&slice.owners))
-            .map(|(_, source)| source.clone());
+            .filter(|before| before.slice.meta.uid == slice.meta.uid)
+            .filter(|before| controller(&before.slice.owners) == controller(&slice.owners))
+            .map(|before| before.source.clone());
         let source = slice.source().map(|source| key.sibling(source)).or(kept);
         self.forget_slice(&key, touched);
         let Some(source) = source else { return };
         self.slices_of.entry(source.clone()).or_default().insert(key.clone());
         touched.insert(source.clone());
-        self.slices.insert(key, (slice, source));
+        self.slices.insert(key, KnownSlice { slice, source });
     }
 
     fn remove_slice(&mut self, meta: &Meta, watched: bool, now: Timestamp, touched: &mut BTreeSet<Key>) {
-        let known = self.slices.get(&meta.key).map(|(known, _)| &known.meta);
+        let known = self.slices.get(&meta.key).map(|known| &known.slice.meta);
         if known.is_some_and(|known| known.uid == meta.uid) {
             self.forget_slice(&meta.key, touched);
-            self.ended.ends(Sort::Slice, meta, watched, now);
+            self.ended.ends(ObjectKind::Slice, meta, watched, now);
         }
     }
 
     fn forget_slice(&mut self, key: &Key, touched: &mut BTreeSet<Key>) {
-        if let Some((_, source)) = self.slices.remove(key) {
-            take_out(&mut self.slices_of, &source, key);
+        if let Some(KnownSlice { source, .. }) = self.slices.remove(key) {
+            remove_from(&mut self.slices_of, &source, key);
             touched.insert(source);
+        }
+    }
+
+    fn retain_slices(&mut self, listed: &HashSet<Key>, now: Timestamp, touched: &mut BTreeSet<Key>) {
+        self.lists += 1;
+        let metas = self.slices.values().map(|known| &known.slice.meta);
+        let gone: Vec<Meta> = metas.filter(|meta| !listed.contains(&meta.key)).cloned().collect();
+        for meta in &gone {
+            self.remove_slice(meta, true, now, touched);
         }
     }
 
     fn put_node(&mut self, mut node: Node, now: Timestamp, touched: &mut BTreeSet<Key>) {
         node.down = node.down.map(|since| since.min(now));
-        let before = self.nodes.get(&node.name).map(|(node, _)| node);
+        let before = self.nodes.get(&node.name).map(|known| &known.node);
         if before.is_none_or(|before| before.down != node.down || before.zone != node.zone) {
             self.pods.sources_on(&node.name, touched);
         }
-        self.nodes.insert(node.name.clone(), (node, false));
+        self.nodes.insert(node.name.clone(), KnownNode { node, deleted: false });
     }
 
-    /// The pods of a node that is gone are given up like those of one that is not Ready.
+    /// The pods of a deleted node are given up like those of a node that is not Ready.
     fn remove_node(&mut self, name: &Arc<str>, now: Timestamp, touched: &mut BTreeSet<Key>) {
         let pods = &self.pods;
-        self.nodes.retain(|name, (_, gone)| !*gone || pods.has_node(name));
-        let Some((node, gone)) = self.nodes.get_mut(name) else { return };
+        self.nodes.retain(|name, known| !known.deleted || pods.has_node(name));
+        let Some(known) = self.nodes.get_mut(name) else { return };
         if !self.pods.has_node(name) {
             self.nodes.remove(name);
             return;
         }
-        if !*gone {
-            *gone = true;
-            node.down.get_or_insert(now);
+        if !known.deleted {
+            known.deleted = true;
+            known.node.down.get_or_insert(now);
             self.pods.sources_on(name, touched);
         }
     }
 
-    /// A Service that concerns us.
-    pub fn service(&self, key: &Key) -> Option<&Known> {
+    fn retain_nodes(&mut self, listed: &HashSet<Arc<str>>, now: Timestamp, touched: &mut BTreeSet<Key>) {
+        let names = self.nodes.keys().filter(|name| !listed.contains(*name));
+        let gone: Vec<Arc<str>> = names.cloned().collect();
+        for name in &gone {
+            self.remove_node(name, now, touched);
+        }
+    }
+
+    pub(crate) fn service(&self, key: &Key) -> Option<&KnownService> {
         self.services.get(key)
     }
 
-    /// The leader Services that name this source, whoever owns them.
-    pub fn leaders_of(&self, source: &Key) -> impl Iterator<Item = &Service> {
+    /// The leader Services whose labels name this source, also those of an earlier Service of that name.
+    pub(crate) fn leaders_of(&self, source: &Key) -> impl Iterator<Item = &Service> {
         let keys = self.leaders_of.get(source).into_iter().flatten();
         keys.filter_map(|key| self.services.get(key)).map(|known| &known.service)
     }
 
-    /// The slices that name this source.
-    pub fn slices_of(&self, source: &Key) -> impl Iterator<Item = &Slice> {
+    /// The slices of ours whose labels name this source.
+    pub(crate) fn slices_of(&self, source: &Key) -> impl Iterator<Item = &Slice> {
         let keys = self.slices_of.get(source).into_iter().flatten();
-        keys.filter_map(|key| self.slices.get(key)).map(|(slice, _)| slice)
+        keys.filter_map(|key| self.slices.get(key)).map(|known| &known.slice)
     }
 
-    /// Since when a node is down.
-    pub fn down(&self, node: &str) -> Option<Timestamp> {
-        self.nodes.get(node)?.0.down
+    /// The time since which a node is not Ready, or deleted.
+    pub(crate) fn down(&self, node: &str) -> Option<Timestamp> {
+        self.nodes.get(node)?.node.down
     }
 
-    /// The zone of a node.
-    pub fn zone(&self, node: &str) -> Option<&str> {
-        self.nodes.get(node)?.0.zone.as_deref()
+    pub(crate) fn zone(&self, node: &str) -> Option<&str> {
+        self.nodes.get(node)?.node.zone.as_deref()
     }
 
-    /// Who holds a Lease, and until when if nothing more is heard of it.
-    pub fn lease(&self, key: &Key) -> Option<Held<'_>> {
+    /// The holder of a Lease, and when it expires unless it is renewed.
+    pub(crate) fn lease(&self, key: &Key) -> Option<Held<'_>> {
         self.leases.held(key)
     }
 
     /// The Leases that have to be watched.
-    pub fn wanted_leases(&self) -> impl Iterator<Item = &Key> {
+    pub(crate) fn wanted_leases(&self) -> impl Iterator<Item = &Key> {
         self.leases.wanted()
     }
 
-    /// The slices that others keep for the Service of this name.
-    pub fn rivals_of(&self, service: &Key) -> impl Iterator<Item = &Rival> {
+    /// The slices of others for the Service of this name.
+    pub(crate) fn rivals_of(&self, service: &Key) -> impl Iterator<Item = &Rival> {
         self.rivals.of(service)
     }
 
-    /// Everything that names a source, or is one.
-    pub fn concerned(&self) -> BTreeSet<Key> {
+    /// Every source, and every name that one of our objects gives as its source.
+    pub(crate) fn all_sources(&self) -> BTreeSet<Key> {
         let sources = self.services.iter().filter(|(_, known)| known.leads_for.is_none()).map(|(key, _)| key);
         sources.chain(self.leaders_of.keys()).chain(self.slices_of.keys()).cloned().collect()
     }
 
-    /// Touch this source when the Service of this name goes or changes.
-    pub fn wait_for(&mut self, name: &Key, source: &Key) {
+    /// Makes a source wait: it is touched when the Service of this name goes or changes.
+    pub(crate) fn wait_for(&mut self, name: &Key, source: &Key) {
         self.awaited.entry(name.clone()).or_default().insert(source.clone());
     }
 
-    /// Whether this source waits for that name.
-    pub fn waits_for(&self, name: &Key, source: &Key) -> bool {
+    /// Checks whether this source waits for that name.
+    pub(crate) fn waits_for(&self, name: &Key, source: &Key) -> bool {
         self.awaited.get(name).is_some_and(|users| users.contains(source))
     }
 
-    /// Do not wait for any name but this one.
-    pub fn wait_only_for(&mut self, name: Option<&Key>, source: &Key) {
-        self.awaited.retain(|key, users| {
-            if Some(key) != name {
-                users.remove(source);
-            }
+    /// Makes a source wait for no name any more.
+    pub(crate) fn stop_waiting(&mut self, source: &Key) {
+        self.awaited.retain(|_, users| {
+            users.remove(source);
             !users.is_empty()
         });
     }
 
-    /// How many objects are kept, by kind.
-    pub fn sizes(&self) -> [(&'static str, usize); 6] {
+    /// The number of objects in memory, by kind.
+    pub(crate) fn sizes(&self) -> [(&'static str, usize); 6] {
         [
             ("pods", self.pods.len()),
             ("services", self.services.len()),
@@ -404,7 +402,7 @@ impl World {
     }
 }
 
-/// Whether two states of a source ask for the same: what we write on it ourselves makes no difference.
+/// Checks whether two versions of a source ask for the same. The annotations that we publish on it make no difference.
 fn asks_the_same(one: &Service, other: &Service) -> bool {
     let asked = |service: &Service| -> Vec<(String, String)> {
         let annotations = service.annotations.iter().filter(|(key, _)| !is_published(key));
@@ -423,16 +421,7 @@ impl Source {
     }
 }
 
-/// What we write on a source, and take away when it opts out.
+/// Checks whether this is an annotation that we write on a source, and remove when it opts out.
 fn is_published(key: &str) -> bool {
-    matches!(key, crate::names::leader::STATUS | crate::names::leader::LEADER_SERVICE)
-}
-
-pub(crate) fn take_out(map: &mut HashMap<Key, BTreeSet<Key>>, outer: &Key, inner: &Key) {
-    if let Some(set) = map.get_mut(outer) {
-        set.remove(inner);
-        if set.is_empty() {
-            map.remove(outer);
-        }
-    }
+    matches!(key, leader::STATUS | leader::LEADER_SERVICE)
 }

@@ -1,6 +1,6 @@
-//! The watched kinds as they come over the wire, with only the fields that routing reads.
+//! The watched kinds as they are deserialized, with only the fields that leader Services need.
 //!
-//! Everything else is skipped while it is parsed, so ten thousand pods cost what is kept of them and no more.
+//! All other fields are skipped while they are parsed, so they never take memory.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,6 @@ use serde::{Deserialize, Deserializer};
 
 use crate::names::leader;
 
-/// A pod.
 #[derive(Clone, Debug, Deserialize, Resource)]
 #[resource(inherit = PodObject)]
 pub(crate) struct Pod {
@@ -88,7 +87,6 @@ pub(crate) struct Service {
     pub(crate) spec: Option<Box<ServiceSpec>>,
 }
 
-/// A slice.
 #[derive(Clone, Debug, Deserialize, Resource)]
 #[resource(inherit = EndpointSlice)]
 #[serde(rename_all = "camelCase")]
@@ -102,7 +100,7 @@ pub(crate) struct Slice {
     pub(crate) ports: Vec<EndpointPort>,
 }
 
-/// A slice that is not ours: who keeps it, and for which Service.
+/// A slice of another program; its labels name the program and the Service.
 #[derive(Clone, Debug, Deserialize, Resource)]
 #[resource(inherit = EndpointSlice)]
 pub(crate) struct Outsider {
@@ -110,7 +108,6 @@ pub(crate) struct Outsider {
     pub(crate) metadata: ObjectMeta,
 }
 
-/// A node.
 #[derive(Clone, Debug, Deserialize, Resource)]
 #[resource(inherit = NodeObject)]
 pub(crate) struct Node {
@@ -126,7 +123,6 @@ pub(crate) struct NodeStatus {
     pub(crate) conditions: Vec<Condition>,
 }
 
-/// A Lease.
 #[derive(Clone, Debug, Deserialize, Resource)]
 #[resource(inherit = LeaseObject)]
 pub(crate) struct Lease {
@@ -146,7 +142,7 @@ pub(crate) struct LeaseSpec {
     pub(crate) lease_transitions: Option<i32>,
 }
 
-/// The metadata that routing reads: no managed fields, and of the annotations only ours.
+/// Reads metadata without managed fields, and of the annotations only ours.
 fn lean<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D::Error> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
@@ -177,7 +173,7 @@ fn lean<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D::Err
     })
 }
 
-/// The annotations that routing reads or writes.
+/// Checks whether this is an annotation that the controller reads or writes.
 pub(crate) fn is_ours(key: &str) -> bool {
     key.starts_with(crate::names::LEADER_PREFIX) || key == leader::TRIGGER_TIME
 }

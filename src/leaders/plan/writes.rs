@@ -1,119 +1,112 @@
-//! Writes, how urgent they are, and which of several comes first. Pure.
+//! The writes that a decision wants, by urgency, and which of them come first.
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Service as ServiceObject;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use serde_json::Value;
 
-use super::decide::View;
 use super::key::Key;
-use super::memory::{Kind, Memory};
+use super::memory::{Memory, WriteKind};
 use super::model::Meta;
+use super::status::SourceReport;
 
 /// One write.
 #[derive(Clone, Debug)]
-pub enum Call {
-    /// Make the leader Service.
+pub(crate) enum Call {
+    /// Creates the leader Service.
     CreateService(Key, Box<ServiceObject>),
-    /// Set it right; the patch carries its version.
+    /// Repairs the leader Service; the patch carries its version.
     PatchService(Meta, Value),
-    /// Remove one of ours.
+    /// Deletes a leader Service of ours.
     DeleteService(Meta),
-    /// Make a slice, or replace the one of this version.
+    /// Creates a slice, or replaces the one of this version.
     WriteSlice(Key, Box<EndpointSlice>),
-    /// Remove one of ours.
+    /// Deletes a slice of ours.
     DeleteSlice(Meta),
-    /// Tell on the source; the patch carries its version.
+    /// Annotates the source; the patch carries its version.
     PatchSource(Meta, Value),
 }
 
 impl Call {
-    /// Which failures keep it waiting.
-    pub fn kind(&self) -> Kind {
+    pub(crate) fn kind(&self) -> WriteKind {
         match self {
-            Self::CreateService(..) | Self::PatchService(..) | Self::DeleteService(_) => Kind::Service,
-            Self::WriteSlice(..) | Self::DeleteSlice(_) => Kind::Slice,
-            Self::PatchSource(..) => Kind::Source,
+            Self::CreateService(..) | Self::PatchService(..) | Self::DeleteService(_) => WriteKind::Service,
+            Self::WriteSlice(..) | Self::DeleteSlice(_) => WriteKind::Slice,
+            Self::PatchSource(..) => WriteKind::Source,
         }
     }
 }
 
-/// What comes first.
+/// The urgency of writes, the most urgent first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Priority {
-    /// The leader changes, or what its endpoint says.
+pub(crate) enum Priority {
+    /// The leader changes, or the conditions of its endpoint do.
     Failover,
-    /// Our objects are not as they should be.
+    /// An object of ours differs from the desired one.
     Repair,
-    /// Something of ours is left over.
+    /// An object of ours is obsolete.
     Cleaning,
-    /// Annotations for people.
-    Telling,
+    /// Annotations that only inform.
+    Publishing,
 }
 
-/// What to do.
+/// The result of a decision.
 #[derive(Clone, Debug)]
-pub struct Plan {
+pub(crate) struct NextWrites {
     /// The writes, which do not depend on each other.
-    pub calls: Vec<Call>,
-    /// How urgent they are.
-    pub priority: Priority,
-    /// When to ask again if nothing changes.
-    pub due: Option<Timestamp>,
-    /// How things are; absent where there is no source.
-    pub view: Option<View>,
+    pub(crate) calls: Vec<Call>,
+    pub(crate) priority: Priority,
+    /// The time at which to decide again if nothing changes meanwhile.
+    pub(crate) due: Option<Timestamp>,
+    /// The state of the source; absent where there is no source.
+    pub(crate) report: Option<SourceReport>,
     /// Kinds of writes that have to wait because there were too many.
-    pub held: Vec<Kind>,
+    pub(crate) held: Vec<WriteKind>,
 }
 
-impl Plan {
-    fn nothing() -> Self {
-        Self { calls: Vec::new(), priority: Priority::Telling, due: None, view: None, held: Vec::new() }
-    }
-}
-
-/// The writes by urgency, as they are found.
+/// All writes that a decision wants, by urgency.
 #[derive(Default)]
-pub(crate) struct Found {
+pub(crate) struct PendingWrites {
     pub(crate) failover: Vec<Call>,
     pub(crate) repair: Vec<Call>,
     pub(crate) cleaning: Vec<Call>,
-    pub(crate) telling: Vec<Call>,
+    pub(crate) publishing: Vec<Call>,
 }
 
-impl Found {
-    /// Whether a write of this kind is wanted.
-    pub(crate) fn has(&self, kind: Kind) -> bool {
-        let all = [&self.failover, &self.repair, &self.cleaning, &self.telling];
+impl PendingWrites {
+    /// Checks whether a write of this kind is wanted.
+    pub(crate) fn has(&self, kind: WriteKind) -> bool {
+        let all = [&self.failover, &self.repair, &self.cleaning, &self.publishing];
         all.into_iter().flatten().any(|call| call.kind() == kind)
     }
 
-    /// The most urgent of those that need not wait.
-    pub(crate) fn first(
+    /// Takes the most urgent writes that need not wait. `due` becomes earlier where others can be made before.
+    pub(crate) fn most_urgent(
         self,
         memory: &Memory,
         now: Timestamp,
-        mut due: Option<Timestamp>,
-        view: Option<View>,
-    ) -> Plan {
-        let mut plan = Plan { view, ..Plan::nothing() };
+        due: Option<Timestamp>,
+        report: Option<SourceReport>,
+    ) -> NextWrites {
+        let mut next =
+            NextWrites { calls: Vec::new(), priority: Priority::Publishing, due, report, held: Vec::new() };
         for (priority, calls) in [
             (Priority::Failover, self.failover),
             (Priority::Repair, self.repair),
             (Priority::Cleaning, self.cleaning),
-            (Priority::Telling, self.telling),
+            (Priority::Publishing, self.publishing),
         ] {
-            let (now_due, later): (Vec<Call>, Vec<Call>) =
+            let (possible, waiting): (Vec<Call>, Vec<Call>) =
                 calls.into_iter().partition(|call| memory.may(call.kind(), now));
-            let later = later.iter().map(Call::kind);
-            due = due.into_iter().chain(later.clone().filter_map(|kind| memory.wait(kind, now))).min();
-            plan.held.extend(later.filter(|kind| memory.is_limited(*kind, now)));
-            if plan.calls.is_empty() && !now_due.is_empty() {
-                plan.calls = now_due;
-                plan.priority = priority;
+            let waiting = waiting.iter().map(Call::kind);
+            let ends = waiting.clone().filter_map(|kind| memory.wait(kind, now));
+            next.due = next.due.into_iter().chain(ends).min();
+            next.held.extend(waiting.filter(|kind| memory.is_limited(*kind, now)));
+            if next.calls.is_empty() && !possible.is_empty() {
+                next.calls = possible;
+                next.priority = priority;
             }
         }
-        plan.due = due;
-        plan
+        next
     }
 }

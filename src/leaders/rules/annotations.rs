@@ -8,81 +8,67 @@ use crate::k8s::name_rules;
 use crate::k8s::selector::Selector;
 use crate::leaders::leader_name::{is_cut, leader_name};
 use crate::names::LEADER_PREFIX;
+use crate::names::leader;
 use crate::problem::code;
 use crate::problem::code::Code;
 use crate::problem::field_path::Place;
 use crate::problem::suggest::did_you_mean;
 use crate::problem::{Problem, Problems};
 
-/// What a user may write, without the prefix.
-const SETTINGS: [&str; 11] = [
-    "enabled",
-    "leader-service-name",
-    "sticky",
-    "min-ready-duration",
-    "failover-min-delay",
-    "strategy",
-    "lease-name",
-    "candidate-selector",
-    "promote",
-    "expose",
-    "copy-labels",
-];
-/// What headworks writes.
-const PUBLISHED: [&str; 6] =
-    ["leader-service", "status", "current-leader", "leader-pod-uid", "leader-last-switch-time", "epoch"];
 const STRATEGIES: [&str; 3] = ["oldest", "lease", "newest"];
 
 pub(crate) fn check(object: &Value, annotations: &Map<String, Value>, out: &mut Problems) {
     let metadata = Place::ROOT.field("metadata");
     let here = metadata.field("annotations");
     let name = object.get("metadata").and_then(|metadata| text(metadata, "name")).unwrap_or_default();
-    let get = |key: &str| annotations.get(&format!("{LEADER_PREFIX}{key}")).and_then(Value::as_str);
+    let get = |key: &str| annotations.get(key).and_then(Value::as_str);
     let mut settings = 0;
     for (key, value) in annotations {
         let (Some(short), Some(value)) = (key.strip_prefix(LEADER_PREFIX), value.as_str()) else { continue };
         let place = here.key(key);
-        settings += usize::from(short != "enabled" && SETTINGS.contains(&short));
-        match short {
-            "enabled" => boolean(value, code::SERVICE_ENABLED, &place, out),
-            "sticky" | "expose" => boolean(value, code::SERVICE_BOOLEAN, &place, out),
-            "min-ready-duration" | "failover-min-delay" => wait(value, &place, out),
-            "strategy" => strategy(value, get("lease-name"), &place, out),
-            "lease-name" => subdomain(value, code::LEASE_NAME, &place, out),
-            "promote" if !value.is_empty() => subdomain(value, code::SERVICE_VALUE, &place, out),
-            "leader-service-name" => leader_service_name(value, name, &place, out),
-            "candidate-selector" => candidates(value, &place, out),
-            "copy-labels" => copied(value, &place, out),
-            _ if SETTINGS.contains(&short) || PUBLISHED.contains(&short) => {}
-            _ => {
-                let near = did_you_mean(short, SETTINGS)
-                    .map(|hint| hint.replacen('"', &format!("\"{LEADER_PREFIX}"), 1));
-                out.push(
-                    Problem::invalid(code::SERVICE_ANNOTATION, &place, value, "there is no such annotation")
-                        .hint(near.unwrap_or_else(|| "remove it".to_owned())),
-                );
-            }
+        settings += usize::from(key != leader::ENABLED && leader::SETTINGS.contains(&key.as_str()));
+        match key.as_str() {
+            leader::ENABLED => boolean(value, code::SERVICE_ENABLED, &place, out),
+            leader::STICKY | leader::EXPOSE => boolean(value, code::SERVICE_BOOLEAN, &place, out),
+            leader::MIN_READY | leader::HOLD_DOWN => wait(value, &place, out),
+            leader::STRATEGY => strategy(value, get(leader::LEASE_NAME), &place, out),
+            leader::LEASE_NAME => subdomain(value, code::LEASE_NAME, &place, out),
+            leader::PROMOTE if !value.is_empty() => subdomain(value, code::SERVICE_VALUE, &place, out),
+            leader::LEADER_SERVICE_NAME => leader_service_name(value, name, &place, out),
+            leader::CANDIDATE_SELECTOR => candidates(value, &place, out),
+            leader::COPY_LABELS => copied(value, &place, out),
+            key if leader::SETTINGS.contains(&key) || leader::PUBLISHED.contains(&key) => {}
+            _ => unknown(short, value, &place, out),
         }
     }
-    let enabled = get("enabled");
+    let enabled = get(leader::ENABLED);
     if settings > 0 && matches!(enabled, None | Some("false")) {
-        let key = format!("{LEADER_PREFIX}enabled");
         out.push(
             Problem::warning(
                 code::SERVICE_NOT_ENABLED,
-                &here.key(&key),
+                &here.key(leader::ENABLED),
                 "the other zen-lead.io/ annotations have no effect",
             )
             .hint("write \"true\""),
         );
     }
-    if enabled == Some("true") && get("leader-service-name").is_none() && is_cut(name) {
+    if enabled == Some("true") && get(leader::LEADER_SERVICE_NAME).is_none() && is_cut(name) {
         out.push(Problem::warning(
             code::LEADER_NAME_CUT,
             &metadata.field("name"),
             format!("the leader Service will be {}", leader_name(name)),
         ));
     }
+}
+
+/// Reports an annotation that does not exist. Names are compared without the prefix, which all of them share.
+fn unknown(short: &str, value: &str, place: &Place<'_>, out: &mut Problems) {
+    let known = leader::SETTINGS.into_iter().filter_map(|key| key.strip_prefix(LEADER_PREFIX));
+    let near = did_you_mean(short, known).map(|hint| hint.replacen('"', &format!("\"{LEADER_PREFIX}"), 1));
+    out.push(
+        Problem::invalid(code::SERVICE_ANNOTATION, place, value, "there is no such annotation")
+            .hint(near.unwrap_or_else(|| "remove it".to_owned())),
+    );
 }
 
 fn boolean(value: &str, code: Code, place: &Place<'_>, out: &mut Problems) {

@@ -1,18 +1,20 @@
-//! HW820: a leader Service is made by headworks, and edited through the Service that it follows.
+//! HW820: a leader Service is created by headworks, and changes with its source, not by hand.
 
 use serde_json::Value;
 
 use super::text;
+use crate::names;
+use crate::names::leader;
 use crate::problem::Problem;
 use crate::problem::code;
 use crate::problem::field_path::Place;
 
-/// The Service that this leader Service follows, if it is one of ours: our label and an owner that is a Service.
+/// The source of a leader Service, if it is one of ours: it has our labels and an owner that is a Service.
 pub(crate) fn source(object: &Value) -> Option<&str> {
     let metadata = object.get("metadata")?;
     let labels = metadata.get("labels")?;
-    if text(labels, "app.kubernetes.io/managed-by") != Some("headworks")
-        || text(labels, "zen-lead.io/source-service").is_none()
+    if text(labels, names::APP_MANAGED_BY_LABEL) != Some(names::HEADWORKS)
+        || text(labels, leader::SOURCE).is_none()
     {
         return None;
     }
@@ -21,7 +23,7 @@ pub(crate) fn source(object: &Value) -> Option<&str> {
     text(owner, "name")
 }
 
-/// Refuse edits of what routes. Requests of headworks itself are not asked about.
+/// Refuses edits of the fields that route. The requests of headworks itself do not come here.
 pub(crate) fn check(object: &Value, old: &Value) -> Vec<Problem> {
     let Some(source) = source(old) else { return Vec::new() };
     let spec = Place::ROOT.field("spec");

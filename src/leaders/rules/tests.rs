@@ -1,6 +1,7 @@
 use serde_json::{Value, json};
 
 use super::{offline, service};
+use crate::names::leader;
 
 fn sound() -> Value {
     json!({
@@ -58,6 +59,16 @@ fn annotations_are_checked_one_by_one() {
         ("status", "{}"),
     ] {
         assert!(annotated(key, value).is_empty(), "{key}: {value}");
+    }
+}
+
+/// The rules know every annotation of the list, and complain only about one that is not in it.
+#[test]
+fn every_annotation_of_the_list_is_known() {
+    for key in leader::SETTINGS.into_iter().chain(leader::PUBLISHED) {
+        let mut object = sound();
+        object["metadata"]["annotations"][key] = json!("");
+        assert!(!codes(&object).iter().any(|line| line.starts_with("HW802")), "{key}");
     }
 }
 
@@ -123,8 +134,8 @@ fn a_leader_service_is_not_edited_by_hand() {
     let mut new = old.clone();
     new["spec"]["selector"] = json!({"app": "mine"});
     new["spec"]["type"] = json!("NodePort");
-    let told = service(&new, Some(&old));
-    let lines: Vec<String> = told.iter().map(ToString::to_string).collect();
+    let problems = service(&new, Some(&old));
+    let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
     assert_eq!(
         lines,
         [

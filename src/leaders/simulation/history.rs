@@ -1,4 +1,4 @@
-//! One random history, and what has to be true at its end.
+//! One random history, and the checks of the state that it ends in.
 
 use std::sync::Arc;
 
@@ -47,13 +47,13 @@ struct History {
     replicas: Vec<Replica>,
     random: Random,
     pods: u8,
-    aloud: bool,
+    verbose: bool,
 }
 
-pub(crate) fn run(seed: u64, aloud: bool) {
+pub(crate) fn run(seed: u64, verbose: bool) {
     let mut random = Random::new(seed);
     let mut server = Server::new();
-    server.aloud = aloud;
+    server.verbose = verbose;
     for node in ["n0", "n1"] {
         server.put_node(Node { name: node.into(), zone: None, down: None });
     }
@@ -77,7 +77,7 @@ pub(crate) fn run(seed: u64, aloud: bool) {
     let spec = json!({"type": "ClusterIP", "selector": {"app": "db"}, "ipFamilies": families,
         "ports": [{"name": "a", "port": 80, "targetPort": 8080}, {"name": "b", "port": 81, "targetPort": "http"}]});
     server.put_service(service(SOURCE, &settings, &spec));
-    let mut history = History { server, replicas, random, pods: 0, aloud };
+    let mut history = History { server, replicas, random, pods: 0, verbose };
     for step in 0..STEPS {
         history.step();
         history.spread();
@@ -90,15 +90,15 @@ pub(crate) fn run(seed: u64, aloud: bool) {
 }
 
 impl History {
-    /// Watches hear what happened.
+    /// Puts the new events into the inboxes of all replicas.
     fn spread(&mut self) {
-        for change in std::mem::take(&mut self.server.told) {
-            self.replicas.iter_mut().for_each(|replica| replica.hear(&change));
+        for change in std::mem::take(&mut self.server.events) {
+            self.replicas.iter_mut().for_each(|replica| replica.enqueue(&change));
         }
     }
 
     fn say(&self, text: &str) {
-        if self.aloud {
+        if self.verbose {
             println!("{} {text}", self.server.now);
         }
     }
@@ -120,7 +120,7 @@ impl History {
         }
     }
 
-    /// Controllers die, are replaced, and overlap.
+    /// Kills, replaces, adds or relists a controller, or collects garbage.
     fn controllers(&mut self, one: usize) {
         match self.random.below(5) {
             0 => {
@@ -148,11 +148,63 @@ impl History {
         (!pods.is_empty()).then(|| pods[self.random.below(pods.len())].clone())
     }
 
-    /// Users, kubelets and accidents.
+    /// Changes the cluster as users, kubelets and accidents do.
     fn happen(&mut self) {
         let now = self.server.now;
         let what = self.random.below(26);
         self.say(&format!("happens {what}"));
+        match what {
+            0..=13 | 22 => self.pod_changes(what, now),
+            14 => {
+                let name: Arc<str> = ["n0", "n1"][self.random.below(2)].into();
+                let down = self.server.nodes[&name].down;
+                let zone = self.random.once_in(2).then(|| "z".into());
+                self.server.put_node(Node {
+                    name,
+                    zone,
+                    down: if down.is_some() { None } else { Some(now) },
+                });
+            }
+            15 => self.annotate("enabled", ["true", "false"]),
+            16 => self.annotate("leader-service-name", ["db-leader", "primary"]),
+            17 => self.annotate("promote", ["db-0", "db-1"]),
+            18 => {
+                let name = ["db-leader", "primary"][self.random.below(2)];
+                if self.server.services.contains_key(&key(name)) {
+                    self.server.remove_service(&key(name));
+                } else if self.random.once_in(3) {
+                    self.server.put_service(service(name, &[], &json!({"ports": [{"port": 1}]})));
+                }
+            }
+            19 => self.tamper(),
+            20 => {
+                let name = ["db-leader-ipv4", "primary-ipv4"][self.random.below(2)];
+                self.server.remove_slice(&key(name));
+            }
+            21 if self.random.once_in(3) => {
+                // Deleted and created again immediately: another Service of the same name.
+                if let Some(mut source) = self.server.services.get(&key(SOURCE)).cloned() {
+                    self.server.remove_service(&key(SOURCE));
+                    source.meta.uid = "".into();
+                    source.annotations.remove(leader::STATUS);
+                    self.server.put_service(source);
+                }
+            }
+            23 => {
+                let name = ["db-leader-abcde", "mine"][self.random.below(2)];
+                if self.server.rivals.contains_key(&key(name)) {
+                    self.server.remove_rival(&key(name));
+                } else {
+                    let service = ["db-leader", "other"][self.random.below(2)].into();
+                    self.server.put_rival(Rival { meta: meta(name), service, manager: None });
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Creates, changes or deletes a pod.
+    fn pod_changes(&mut self, what: usize, now: Timestamp) {
         match what {
             0..=3 if self.server.pods.len() < 4 => {
                 self.pods += 1;
@@ -191,61 +243,17 @@ impl History {
                     self.server.put_pod(Pod { labels, ..pod });
                 }
             }
-            14 => {
-                let name: Arc<str> = ["n0", "n1"][self.random.below(2)].into();
-                let down = self.server.nodes[&name].down;
-                let zone = self.random.once_in(2).then(|| "z".into());
-                self.server.put_node(Node {
-                    name,
-                    zone,
-                    down: if down.is_some() { None } else { Some(now) },
-                });
-            }
-            15 => self.annotate("enabled", ["true", "false"]),
-            16 => self.annotate("leader-service-name", ["db-leader", "primary"]),
-            17 => self.annotate("promote", ["db-0", "db-1"]),
-            18 => {
-                let name = ["db-leader", "primary"][self.random.below(2)];
-                if self.server.services.contains_key(&key(name)) {
-                    self.server.remove_service(&key(name));
-                } else if self.random.once_in(3) {
-                    self.server.put_service(service(name, &[], &json!({"ports": [{"port": 1}]})));
-                }
-            }
-            19 => self.tamper(),
-            20 => {
-                let name = ["db-leader-ipv4", "primary-ipv4"][self.random.below(2)];
-                self.server.remove_slice(&key(name));
-            }
-            21 if self.random.once_in(3) => {
-                // Deleted and made again at once: another Service of the same name.
-                if let Some(mut source) = self.server.services.get(&key(SOURCE)).cloned() {
-                    self.server.remove_service(&key(SOURCE));
-                    source.meta.uid = "".into();
-                    source.annotations.remove(leader::STATUS);
-                    self.server.put_service(source);
-                }
-            }
             22 => {
                 if let Some(mut pod) = self.any_pod() {
                     self.lack(&mut pod);
                     self.server.put_pod(pod);
                 }
             }
-            23 => {
-                let name = ["db-leader-abcde", "mine"][self.random.below(2)];
-                if self.server.rivals.contains_key(&key(name)) {
-                    self.server.remove_rival(&key(name));
-                } else {
-                    let service = ["db-leader", "other"][self.random.below(2)].into();
-                    self.server.put_rival(Rival { meta: meta(name), service, manager: None });
-                }
-            }
             _ => {}
         }
     }
 
-    /// A pod has its addresses, its port and its node, or some of them.
+    /// Gives a pod its addresses, its port and its node, or only some of them.
     fn lack(&mut self, pod: &mut Pod) {
         let n = self.pods;
         let (four, six) = (format!("10.0.1.{n}").parse().unwrap(), format!("fd00::1:{n:x}").parse().unwrap());
@@ -276,7 +284,7 @@ impl History {
         }
     }
 
-    /// Somebody edits one of ours by hand.
+    /// Edits one of our objects by hand.
     fn tamper(&mut self) {
         let slices: Vec<Slice> = self.server.slices.values().cloned().collect();
         if let Some(mut slice) = slices.into_iter().next() {
@@ -303,7 +311,7 @@ impl History {
         }
     }
 
-    /// Events stop. Everything is delivered and written, and then it is as it should be.
+    /// Stops all events, delivers and writes until nothing is left to do, and checks the state.
     fn end(&mut self) {
         self.say("events stop");
         let mut quiet = false;
@@ -315,21 +323,21 @@ impl History {
                 let replica = &mut self.replicas[i];
                 replica.deliver_all(now);
                 if round == 0 {
-                    // Out of order means lost, to a watch: it lists again, sooner or later.
+                    // An event that arrives out of order is lost to a watch, which lists again sooner or later.
                     replica.relist(&self.server);
                 }
                 while replica.decide(now) {}
                 busy |= !replica.waiting.is_empty() || !replica.answers.is_empty();
-                for job in std::mem::take(&mut replica.waiting) {
-                    let outcomes = job.calls.iter().map(|call| self.server.call(call)).collect();
-                    replica.answers.push((job, outcomes));
+                for batch in std::mem::take(&mut replica.waiting) {
+                    let outcomes = batch.calls.iter().map(|call| self.server.call(call)).collect();
+                    replica.answers.push((batch, outcomes));
                 }
-                for (job, outcomes) in std::mem::take(&mut replica.answers) {
-                    replica.core.done(&job, outcomes, now);
+                for (batch, outcomes) in std::mem::take(&mut replica.answers) {
+                    replica.core.done(&batch, outcomes, now);
                 }
             }
             self.server.collect_garbage();
-            busy |= !self.server.told.is_empty();
+            busy |= !self.server.events.is_empty();
             if busy {
                 self.server.pass(10);
                 continue;
@@ -344,13 +352,13 @@ impl History {
         }
         assert!(quiet, "somebody writes for ever");
         rest::rests(&self.server);
-        // No timer is left: whatever waited for time is past.
+        // No timer is left, so later nothing changes either.
         self.server.pass(60_000);
-        self.right();
+        self.check_end();
     }
 
-    /// Whether everything is as it should be.
-    fn right(&self) {
+    /// Checks the slices, the leader Service and the status against the pods.
+    fn check_end(&self) {
         let server = &self.server;
         let source = server.services.get(&key(SOURCE)).filter(|source| settings::is_enabled(source));
         let ours = |owners: &[_]| controller(owners).is_some();
@@ -375,6 +383,13 @@ impl History {
         let families = source.spec.ip_families.as_ref().map_or(1, Vec::len);
         assert_eq!(slices.len(), families, "{slices:?}");
         let primary = leader_service::families(source)[0];
+        self.check_slices(&slices, &leader, primary, &settings);
+        self.check_leader_service(source, &leader);
+    }
+
+    /// Checks that the best pod, and no other, is behind the slices.
+    fn check_slices(&self, slices: &[&Slice], leader: &Key, primary: Family, settings: &Settings) {
+        let server = &self.server;
         let past = |time: Timestamp, span: SignedDuration| time.checked_add(span).unwrap() <= server.now;
         let may = |pod: &Pod| {
             let down = pod
@@ -390,9 +405,9 @@ impl History {
                 && past(pod.since, settings.min_ready)
         };
         let able: Vec<&Pod> = server.pods.values().filter(|pod| may(pod)).collect();
-        for slice in &slices {
+        for slice in slices {
             assert_eq!(slice.labels[leader::SLICE_SERVICE], *leader.name);
-            assert_eq!(*controller(&slice.owners).unwrap().uid, *server.services[&leader].meta.uid);
+            assert_eq!(*controller(&slice.owners).unwrap().uid, *server.services[leader].meta.uid);
             match slice.leader() {
                 Some((_, uid)) => {
                     let pod = server.pods.values().find(|pod| *pod.meta.uid == *uid).unwrap();
@@ -411,7 +426,7 @@ impl History {
                     assert!(able.is_empty(), "nobody leads though {able:?} may");
                 }
                 None => {
-                    // Empty, since its leader has no address of this family.
+                    // Empty is right only if the leader has no address of this family.
                     let of = |family: Option<Family>| slices.iter().find(|slice| slice.family == family);
                     let led = of(Some(primary)).and_then(|slice| slice.leader()).map(|(_, uid)| uid);
                     let pod = server.pods.values().find(|pod| Some(&*pod.meta.uid) == led);
@@ -419,17 +434,22 @@ impl History {
                 }
             }
         }
-        let spec = &server.services[&leader].spec;
+    }
+
+    /// Checks that no drift is left, and that the status reports every slice of others.
+    fn check_leader_service(&self, source: &Service, leader: &Key) {
+        let server = &self.server;
+        let spec = &server.services[leader].spec;
         assert!(spec.selector.is_none(), "drift is left");
         assert_eq!(spec.internal_traffic_policy.as_deref(), Some("Cluster"));
         assert!(
-            !server.services[&leader].annotations.contains_key(leader::ENABLED),
+            !server.services[leader].annotations.contains_key(leader::ENABLED),
             "it asks for a leader itself"
         );
         let status = Status::read(source.annotations.get(leader::STATUS)).unwrap();
-        let told =
+        let reported =
             status.conditions.iter().filter(|one| one.starts_with("NameConflict: EndpointSlice")).count();
         let rivals = server.rivals.values().filter(|rival| rival.service == leader.name).count();
-        assert_eq!(told, rivals, "{status:?}");
+        assert_eq!(reported, rivals, "{status:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! Strategy lease under clocks that differ: who holds the Lease by what it does leads, whatever its clock says.
+//! Strategy lease under clocks that differ: the pod that renews the Lease in time leads, whatever its clock says.
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
@@ -14,7 +14,7 @@ const DURATION: SignedDuration = SignedDuration::from_secs(15);
 
 struct Holder {
     name: &'static str,
-    /// How far its clock is ahead.
+    /// The time by which its clock is ahead.
     skew: SignedDuration,
 }
 
@@ -32,14 +32,14 @@ fn lease(holder: &Holder, now: Timestamp, version: u32) -> Lease {
     }
 }
 
-/// Carry out whatever is planned.
+/// Makes all pending writes.
 fn settle(server: &mut Server, replica: &mut Replica) {
     while replica.decide(server.now) {
-        let job = replica.waiting.pop().unwrap();
-        let outcomes = job.calls.iter().map(|call| server.call(call)).collect();
-        replica.core.done(&job, outcomes, server.now);
-        for change in std::mem::take(&mut server.told) {
-            replica.core.take(change, server.now);
+        let batch = replica.waiting.pop().unwrap();
+        let outcomes = batch.calls.iter().map(|call| server.call(call)).collect();
+        replica.core.done(&batch, outcomes, server.now);
+        for change in std::mem::take(&mut server.events) {
+            replica.core.observe(change, server.now);
         }
     }
 }
@@ -67,10 +67,10 @@ fn run(seed: u64) {
         let holder = Holder { name: ["db-0", "db-1"][round % 2], skew: SignedDuration::from_millis(skew) };
         for _ in 0..8 {
             version += 1;
-            replica.core.take(Change::Lease(lease(&holder, server.now, version)), server.now);
-            // What is listed again is no renewal.
+            replica.core.observe(Change::Lease(lease(&holder, server.now, version)), server.now);
+            // A Lease that is only listed again was not renewed.
             if random.once_in(3) {
-                replica.core.take(Change::Lease(lease(&holder, server.now, version)), server.now);
+                replica.core.observe(Change::Lease(lease(&holder, server.now, version)), server.now);
             }
             settle(&mut server, &mut replica);
             assert_eq!(leader(&server).as_deref(), Some(holder.name), "seed {seed}, skew {skew} ms");
@@ -80,7 +80,7 @@ fn run(seed: u64) {
             assert_eq!(leader(&server).as_deref(), Some(holder.name), "seed {seed}, skew {skew} ms");
         }
         if random.once_in(2) {
-            // It is renewed no more.
+            // It is no longer renewed.
             server.pass(15_000);
             settle(&mut server, &mut replica);
             assert_eq!(leader(&server), None, "seed {seed}, skew {skew} ms");

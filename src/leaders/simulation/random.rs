@@ -1,4 +1,4 @@
-//! A small generator: the same seed, the same history.
+//! A small generator of random numbers: the same seed gives the same history.
 
 use headworks_testkit::SplitMix64;
 
@@ -13,12 +13,12 @@ impl Random {
         self.0.draw()
     }
 
-    /// Less than `bound`.
+    /// A number less than `bound`.
     pub(crate) fn below(&mut self, bound: usize) -> usize {
         usize::try_from(self.next() % u64::try_from(bound.max(1)).unwrap()).unwrap()
     }
 
-    /// Once in `n`.
+    /// True once in `n` times.
     pub(crate) fn once_in(&mut self, n: usize) -> bool {
         self.below(n) == 0
     }

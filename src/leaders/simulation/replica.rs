@@ -1,4 +1,4 @@
-//! A controller and its watches, each of which lags behind in its own way.
+//! A controller and its watches, each of which is late in its own way.
 
 use std::collections::{HashSet, VecDeque};
 
@@ -6,8 +6,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::Random;
 use super::server::Server;
-use crate::leaders::plan::batch::{Job, Outcome};
-use crate::leaders::plan::choose::{Question, Standing};
+use crate::leaders::plan::batch::{Outcome, WriteBatch};
+use crate::leaders::plan::choose::{Eligibility, Question};
 use crate::leaders::plan::core::{Core, Options};
 use crate::leaders::plan::state::Change;
 use crate::leaders::plan::writes::{Call, Priority};
@@ -16,12 +16,12 @@ pub(crate) const GRACE: SignedDuration = SignedDuration::from_secs(5);
 
 pub(crate) struct Replica {
     pub(crate) core: Core,
-    /// What watches have not delivered yet: pods, Services, slices, nodes, slices of others.
+    /// The events that are not delivered yet, by watch: pods, Services, slices, nodes, slices of others.
     pub(crate) inbox: [VecDeque<Change>; 5],
-    /// Writes that were decided, and not sent yet.
-    pub(crate) waiting: Vec<Job>,
-    /// Writes whose answers are under way.
-    pub(crate) answers: Vec<(Job, Vec<Outcome>)>,
+    /// The batches that were decided and are not sent yet.
+    pub(crate) waiting: Vec<WriteBatch>,
+    /// The batches whose answers are on their way.
+    pub(crate) answers: Vec<(WriteBatch, Vec<Outcome>)>,
 }
 
 fn lane(change: &Change) -> usize {
@@ -35,7 +35,7 @@ fn lane(change: &Change) -> usize {
 }
 
 impl Replica {
-    /// One that has just listed everything, and leads.
+    /// A controller that has just listed everything, and leads.
     pub(crate) fn start(server: &Server) -> Self {
         let core = Core::new(Options { node_grace: GRACE });
         let mut replica = Self { core, inbox: Default::default(), waiting: Vec::new(), answers: Vec::new() };
@@ -44,7 +44,7 @@ impl Replica {
         replica
     }
 
-    /// List everything, as a watch does that has lost its place. What it had to tell is forgotten.
+    /// Lists everything, as a watch does that has lost its place. Its undelivered events are dropped.
     pub(crate) fn relist(&mut self, server: &Server) {
         self.inbox = Default::default();
         let now = server.now;
@@ -57,22 +57,24 @@ impl Replica {
             .chain(server.nodes.values().map(|node| Change::Node(node.clone())))
             .chain(server.rivals.values().map(|one| Change::Rival(one.meta.clone(), Some(one.clone()))));
         for change in all {
-            self.core.take(change, now);
+            self.core.observe(change, now);
         }
         let keys = |keys: Vec<_>| keys.into_iter().collect::<HashSet<_>>();
-        self.core.take(Change::Pods(keys(server.pods.keys().cloned().collect())), now);
-        self.core.take(Change::Services(keys(server.services.keys().cloned().collect())), now);
-        self.core
-            .take(Change::Slices(keys(server.labelled().map(|slice| slice.meta.key.clone()).collect())), now);
-        self.core.take(Change::Rivals(keys(server.rivals.keys().cloned().collect())), now);
-        self.core.take(Change::Nodes(server.nodes.keys().cloned().collect()), now);
+        self.core.observe(Change::Pods(keys(server.pods.keys().cloned().collect())), now);
+        self.core.observe(Change::Services(keys(server.services.keys().cloned().collect())), now);
+        self.core.observe(
+            Change::Slices(keys(server.labelled().map(|slice| slice.meta.key.clone()).collect())),
+            now,
+        );
+        self.core.observe(Change::Rivals(keys(server.rivals.keys().cloned().collect())), now);
+        self.core.observe(Change::Nodes(server.nodes.keys().cloned().collect()), now);
     }
 
-    pub(crate) fn hear(&mut self, change: &Change) {
+    pub(crate) fn enqueue(&mut self, change: &Change) {
         self.inbox[lane(change)].push_back(change.clone());
     }
 
-    /// Deliver the next event of one watch, perhaps twice, perhaps after the one behind it.
+    /// Delivers the next event of one watch, perhaps twice, perhaps after the one behind it.
     pub(crate) fn deliver(&mut self, random: &mut Random, now: Timestamp) {
         let lane = random.below(5);
         if random.once_in(20) && self.inbox[lane].len() > 1 {
@@ -80,69 +82,69 @@ impl Replica {
         }
         let Some(change) = self.inbox[lane].pop_front() else { return };
         if random.once_in(10) {
-            self.core.take(change.clone(), now);
+            self.core.observe(change.clone(), now);
         }
-        self.core.take(change, now);
+        self.core.observe(change, now);
     }
 
     pub(crate) fn deliver_all(&mut self, now: Timestamp) {
         for lane in 0..5 {
             while let Some(change) = self.inbox[lane].pop_front() {
-                self.core.take(change, now);
+                self.core.observe(change, now);
             }
         }
     }
 
-    /// Decide the next write, and hold it against what this replica knows.
+    /// Decides the next batch, and checks it against the state of this replica.
     pub(crate) fn decide(&mut self, now: Timestamp) -> bool {
         self.core.tick(now);
         self.core.notes();
-        let Some(job) = self.core.next(Priority::Telling, now) else { return false };
-        for call in &job.calls {
-            self.judge(&job, call, now);
+        let Some(batch) = self.core.next(Priority::Publishing, now) else { return false };
+        for call in &batch.calls {
+            self.check(&batch, call, now);
         }
-        self.waiting.push(job);
+        self.waiting.push(batch);
         true
     }
 
-    /// Never a terminating endpoint while another pod may lead.
-    fn judge(&self, job: &Job, call: &Call, now: Timestamp) {
+    /// Checks that no terminating endpoint is written while another pod is a candidate.
+    fn check(&self, batch: &WriteBatch, call: &Call, now: Timestamp) {
         let Call::WriteSlice(_, slice) = call else { return };
         let Some(endpoint) = slice.endpoints.first() else { return };
         if endpoint.conditions.as_ref().and_then(|conditions| conditions.terminating) != Some(true) {
             return;
         }
-        let world = &self.core.world;
-        let source = world.service(&job.source).unwrap();
-        let pods = world.pods.pods_of(&job.source);
+        let state = &self.core.state;
+        let source = state.service(&batch.source).unwrap();
+        let pods = state.pods.pods_of(&batch.source);
         let question = Question {
             settings: &source.source.as_ref().unwrap().settings,
             family: crate::leaders::plan::leader_service::families(&source.service)[0],
             pods: &pods,
             incumbent: None,
-            down: &|node| world.down(node),
+            down: &|node| state.down(node),
             node_grace: GRACE,
             lease: None,
             now,
         };
         for pod in &pods {
             assert_ne!(
-                question.standing(pod),
-                Standing::Candidate,
+                question.eligibility(pod),
+                Eligibility::Candidate,
                 "{} leads while {} may",
-                job.source,
+                batch.source,
                 pod.meta.key
             );
         }
     }
 
-    /// Send one decided write; its answer may be late, lost, or a conflict that never was one.
+    /// Sends one batch; the answers may be late, lost, or conflicts that were none.
     pub(crate) fn send(&mut self, server: &mut Server, random: &mut Random) {
         if self.waiting.is_empty() {
             return;
         }
-        let job = self.waiting.swap_remove(random.below(self.waiting.len()));
-        let outcomes = job
+        let batch = self.waiting.swap_remove(random.below(self.waiting.len()));
+        let outcomes = batch
             .calls
             .iter()
             .map(|call| match random.below(12) {
@@ -155,18 +157,18 @@ impl Replica {
                 _ => server.call(call),
             })
             .collect();
-        self.answers.push((job, outcomes));
+        self.answers.push((batch, outcomes));
     }
 
     pub(crate) fn answer(&mut self, random: &mut Random, now: Timestamp) {
         if !self.answers.is_empty() {
-            let (job, outcomes) = self.answers.swap_remove(random.below(self.answers.len()));
-            self.core.done(&job, outcomes, now);
+            let (batch, outcomes) = self.answers.swap_remove(random.below(self.answers.len()));
+            self.core.done(&batch, outcomes, now);
         }
     }
 }
 
-/// What is there now, as after a 409.
+/// The present object, as it is read after a 409.
 fn current(server: &Server, call: &Call) -> Option<crate::leaders::plan::batch::Current> {
     use crate::leaders::plan::batch::Current;
     match call {

@@ -1,4 +1,4 @@
-//! Planning on the world that a plan has made changes nothing.
+//! Checks that once all pending writes are made, no further decision wants another write.
 
 use serde_json::json;
 
@@ -11,11 +11,11 @@ use crate::names::leader;
 /// More writes than the longest way to rest takes: two names, two families, the status.
 const MANY: usize = 24;
 
-/// Carry out every plan at one instant, in a copy of the cluster, until there is none. Nothing else happens there. Gives the
-/// cluster at rest, and how many writes it took.
+/// Makes all pending writes at one instant, in a copy of the cluster where nothing else happens. Gives the cluster at
+/// rest, and the number of writes.
 fn at_rest(server: &Server) -> (Server, usize) {
     let mut server = server.clone();
-    // Whoever is left without an owner goes, or two names are in the way of each other.
+    // Objects without an owner go first, else two names would be in the way of each other.
     server.collect_garbage();
     let epoch = |server: &Server| server.slices.values().map(Slice::epoch).max().unwrap_or(0);
     let before = epoch(&server);
@@ -23,31 +23,31 @@ fn at_rest(server: &Server) -> (Server, usize) {
     let now = server.now;
     let mut writes = 0;
     while replica.decide(now) {
-        let job = replica.waiting.pop().unwrap();
-        let outcomes: Vec<_> = job.calls.iter().map(|call| server.call(call)).collect();
+        let batch = replica.waiting.pop().unwrap();
+        let outcomes: Vec<_> = batch.calls.iter().map(|call| server.call(call)).collect();
         writes += outcomes.len();
-        assert!(writes < MANY, "no rest: {:?}", job.calls);
-        replica.core.done(&job, outcomes, now);
+        assert!(writes < MANY, "no rest: {:?}", batch.calls);
+        replica.core.done(&batch, outcomes, now);
         server.collect_garbage();
-        for change in std::mem::take(&mut server.told) {
-            replica.core.take(change, now);
+        for change in std::mem::take(&mut server.events) {
+            replica.core.observe(change, now);
         }
     }
-    // One for a pod that leads now; one more where a slice that was written by hand is in the way.
+    // One for a new leader, and one more where a slice that was written by hand is in the way.
     let after = epoch(&server);
     assert!(after <= before + 2, "the epoch went from {before} to {after} at one instant");
     (server, writes)
 }
 
-/// Whether everything comes to rest, and stays so for a controller without memory.
+/// Checks that the cluster comes to rest, and stays at rest for a controller without memory.
 pub(crate) fn rests(server: &Server) {
     let (rested, _) = at_rest(server);
     let (again, _) = at_rest(&rested);
-    // It may try to make a Service under a name that is taken: that is refused, and changes nothing.
+    // It may try to create a Service under a name that is taken, which is refused and changes nothing.
     assert_eq!(again.version, rested.version, "another controller changes what the first has made");
 }
 
-/// A source with both families whose first leader has both addresses, and the next one only the first of them.
+/// Runs a source with both families whose first leader has both addresses, and whose next one has only the first.
 fn lead_passes_to_a_pod_of_one_family(families: [&str; 2]) {
     let mut server = Server::new();
     server.put_node(Node { name: "n0".into(), zone: None, down: None });
@@ -82,7 +82,7 @@ fn a_lead_that_passes_to_a_pod_without_the_second_family_takes_one_epoch_and_com
 }
 
 #[test]
-fn what_another_program_undoes_for_ever_is_written_once_a_second_and_told() {
+fn what_another_program_undoes_for_ever_is_written_once_a_second_and_reported() {
     use crate::leaders::plan::notes::Note;
     use crate::leaders::plan::writes::{Call, Priority};
 
@@ -98,20 +98,20 @@ fn what_another_program_undoes_for_ever_is_written_once_a_second_and_told() {
     let end = server.now.checked_add(jiff::SignedDuration::from_secs(60)).unwrap();
     while server.now < end {
         replica.core.tick(server.now);
-        let job = replica.core.next(Priority::Telling, server.now);
+        let batch = replica.core.next(Priority::Publishing, server.now);
         notes.extend(replica.core.notes());
-        if let Some(job) = job {
-            let outcomes = job.calls.iter().map(|call| server.call(call)).collect();
-            repairs += job.calls.iter().filter(|call| matches!(call, Call::PatchService(..))).count();
-            replica.core.done(&job, outcomes, server.now);
+        if let Some(batch) = batch {
+            let outcomes = batch.calls.iter().map(|call| server.call(call)).collect();
+            repairs += batch.calls.iter().filter(|call| matches!(call, Call::PatchService(..))).count();
+            replica.core.done(&batch, outcomes, server.now);
         }
         // A policy that labels every Service.
         let mut leader = server.services[&key("db-leader")].clone();
         if leader.labels.insert("team".to_owned(), "red".to_owned()).is_none() {
             server.put_service(leader);
         }
-        for change in std::mem::take(&mut server.told) {
-            replica.core.take(change, server.now);
+        for change in std::mem::take(&mut server.events) {
+            replica.core.observe(change, server.now);
         }
         server.pass(10);
     }
@@ -120,12 +120,12 @@ fn what_another_program_undoes_for_ever_is_written_once_a_second_and_told() {
     assert_eq!(of(|note| matches!(note, Note::Limited(..))), 1);
     assert_eq!(of(|note| matches!(note, Note::Event { reason, .. } if reason == "TooManyWrites")), 1);
     assert!(of(|note| matches!(note, Note::Delayed(_))) > 40);
-    // A failover waits for nothing: slices are counted by themselves.
+    // A failover does not wait: slices have a limit of their own.
     server.put_pod(Pod { ready: true, ..pod("db-1", "n0", server.now, 2) });
     server.put_pod(Pod { ready: false, meta: server.pods[&key("db-0")].meta.clone(), ..ready });
-    for change in std::mem::take(&mut server.told) {
-        replica.core.take(change, server.now);
+    for change in std::mem::take(&mut server.events) {
+        replica.core.observe(change, server.now);
     }
-    let job = replica.core.next(Priority::Failover, server.now).expect("a failover");
-    assert!(matches!(&job.calls[..], [Call::WriteSlice(..)]), "{:?}", job.calls);
+    let batch = replica.core.next(Priority::Failover, server.now).expect("a failover");
+    assert!(matches!(&batch.calls[..], [Call::WriteSlice(..)]), "{:?}", batch.calls);
 }

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::*;
 use crate::flows::rules;
 use crate::flows::rules::{Options, update};
-use crate::leaders::rules::{Sight, outlook, service};
+use crate::leaders::rules::{SelectedPods, outlook, service};
 use crate::manifest;
 use crate::problem::Problems;
 
@@ -49,7 +49,7 @@ fn found(entry: &Entry) -> Vec<Code> {
         problems.extend(changes.into_vec());
         // No example holds pods: one that sees nobody, and one that sees others than the leader.
         for selected in [0, 1] {
-            let sight = Sight { selected, loses: Some("db-0".to_owned()) };
+            let sight = SelectedPods { selected, loses: Some("db-0".to_owned()) };
             problems.extend(outlook(new, old, |_| Some(sight)));
         }
     }

@@ -59,7 +59,7 @@ impl Case {
         Self { incumbent: Some(uid), ..self }
     }
 
-    /// The leader's name or `-`, the reason, and the seconds until the next look.
+    /// The leader's name or `-`, the reason, and the seconds until the question has to be asked again.
     fn says(&self, pods: &[Pod]) -> (String, Reason, Option<i64>) {
         let pods: Vec<&Pod> = pods.iter().collect();
         let question = Question {

@@ -25,7 +25,7 @@ fn pod(name: &str, version: u64, labels: &[(u8, u8)], node: u8) -> Pod {
     }
 }
 
-/// Keys one of which starts like another.
+/// A label; one of the keys is a prefix of another.
 fn text(key: u8, value: u8) -> String {
     format!("{}={value}", ["a", "a-b", "ab"][usize::from(key)])
 }
@@ -51,7 +51,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    /// The index gives what going through all pods gives, and tells of a pod to whom it mattered and no other.
+    /// The index gives the same pods as a search of all of them, and touches exactly the sources that select a pod.
     #[test]
     fn the_index_is_what_brute_force_finds(steps in prop::collection::vec(step(), 1..60)) {
         let mut index = Index::default();
@@ -143,7 +143,7 @@ fn an_older_state_changes_nothing() {
     assert_eq!(index.len(), 1);
 }
 
-/// A pod's event costs what it matches: not what there is.
+/// The cost of an event does not grow with the number of selectors that do not match.
 #[test]
 fn what_exists_elsewhere_costs_an_event_nothing() {
     let mut index = Index::default();

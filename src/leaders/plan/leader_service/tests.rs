@@ -46,7 +46,7 @@ fn what_is_right_is_not_written_whatever_the_api_server_filled_in() {
     ] {
         let source = service(&spec);
         let desired = LeaderService::of(&source, &settings(), None, Some(&stored(&source)));
-        assert_eq!(desired.difference(&stored(&source), &Told::default()), None, "{spec}");
+        assert_eq!(desired.difference(&stored(&source), &Published::default()), None, "{spec}");
     }
 }
 
@@ -57,15 +57,15 @@ fn a_difference_is_the_smallest_patch_and_carries_the_version() {
     let mut known = stored(&source);
     known.spec.selector = Some([("a".to_owned(), "b".to_owned())].into());
     known.labels.insert("extra".to_owned(), "x".to_owned());
-    let told = Told { epoch: 3, ..Told::default() };
-    let difference = desired.difference(&known, &told).unwrap();
+    let published = Published { epoch: 3, ..Published::default() };
+    let difference = desired.difference(&known, &published).unwrap();
     assert!(difference.routes);
     let expected = json!({
         "metadata": {"labels": {"extra": null}, "annotations": {"zen-lead.io/epoch": "3"}, "resourceVersion": "7", "uid": "u"},
         "spec": {"selector": null},
     });
     assert_eq!(difference.patch, expected);
-    let difference = desired.difference(&stored(&source), &told).unwrap();
+    let difference = desired.difference(&stored(&source), &published).unwrap();
     assert!(!difference.routes, "annotations inform, and route nothing");
 }
 
@@ -78,7 +78,7 @@ fn local_is_never_mirrored_and_taken_from_one_that_says_it() {
     // As an earlier version made it.
     let mut known = stored(&source);
     known.spec.internal_traffic_policy = Some("Local".to_owned());
-    let difference = desired.difference(&known, &Told::default()).unwrap();
+    let difference = desired.difference(&known, &Published::default()).unwrap();
     assert!(difference.routes);
     assert_eq!(difference.patch["spec"], json!({"internalTrafficPolicy": "Cluster"}));
 }
@@ -89,8 +89,8 @@ fn annotations_that_ask_for_a_leader_are_taken_from_a_leader_service() {
     let desired = LeaderService::of(&source, &settings(), None, None);
     let mut known = stored(&source);
     known.annotations.insert("zen-lead.io/enabled".to_owned(), "true".to_owned());
-    let difference = desired.difference(&known, &Told::default()).unwrap();
-    assert!(difference.routes, "it is repaired, not only told");
+    let difference = desired.difference(&known, &Published::default()).unwrap();
+    assert!(difference.routes, "it is repaired, not only published");
     assert_eq!(difference.patch["metadata"]["annotations"], json!({"zen-lead.io/enabled": null}));
 }
 
