@@ -7,12 +7,14 @@ use jsonpath_rust::parser::errors::JsonPathError;
 use jsonpath_rust::parser::model::JpQuery;
 use jsonpath_rust::parser::parse_json_path;
 
+mod error;
 mod kubectl;
 mod reach;
 mod select;
 mod strict;
 mod types;
 
+pub use error::PathError;
 pub use reach::Step;
 pub use select::{MAX_PLACES, TooCostly};
 
@@ -30,29 +32,6 @@ pub struct JsonPath {
     pub query: String,
     /// The parsed query.
     pub tree: JpQuery,
-}
-
-/// The mistake for which a path cannot be read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PathError {
-    /// Column of the mistake, in characters of the user's text, from 1.
-    pub column: usize,
-    /// Description of the mistake.
-    pub message: String,
-    /// A fix, if one is known.
-    pub hint: Option<String>,
-}
-
-impl PathError {
-    fn at(text: &str, offset: usize, message: impl Into<String>) -> Self {
-        let before = text.char_indices().take_while(|(at, _)| *at < offset).count();
-        Self { column: before + 1, message: message.into(), hint: None }
-    }
-
-    fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
-        self
-    }
 }
 
 /// Reads a path.
