@@ -2,15 +2,14 @@
 
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
 
-use jiff::SignedDuration;
 use kube::Client;
 use serde_json::Value;
 use tokio::sync::watch as channel;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) mod apply;
+mod config;
 mod events;
 mod metrics;
 mod reconcile;
@@ -19,25 +18,9 @@ mod watch;
 use crate::leaders::plan::core::Core;
 use crate::leaders::plan::outlook;
 use crate::leaders::rules::SelectedPods;
+pub use config::Config;
 pub use metrics::Metrics;
 use reconcile::Driver;
-
-/// The configuration of the controller.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// The only namespace to watch; all if absent.
-    pub namespace: Option<String>,
-    /// The time for which a node may be not Ready until its pods are given up.
-    pub node_grace: SignedDuration,
-    /// The timeout of one write.
-    pub timeout: Duration,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self { namespace: None, node_grace: SignedDuration::from_secs(5), timeout: Duration::from_secs(5) }
-    }
-}
 
 /// The in-memory state of the cluster, kept up to date in every replica, so that a new leader acts immediately.
 #[derive(Clone)]

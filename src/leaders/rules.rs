@@ -3,6 +3,8 @@
 //! A Service is judged only when it carries a `zen-lead.io/` annotation; any other passes unread. The pods of the
 //! cluster are not known here: a caller that knows them asks for the [`outlook`] as well.
 
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
 use std::collections::HashSet;
 use std::sync::LazyLock;
 
@@ -10,7 +12,6 @@ use k8s_openapi::api::core::v1::Service;
 use serde_json::{Map, Value};
 
 use crate::k8s::name_rules;
-use crate::names::LEADER_PREFIX;
 use crate::names::leader;
 use crate::problem::code;
 use crate::problem::faults::{Faults, in_order, kubernetes};
@@ -21,6 +22,9 @@ use crate::problem::{Problem, Problems};
 mod annotations;
 mod outlook;
 mod owned;
+mod read;
+
+use read::{annotation, leader_annotations, text};
 
 pub use outlook::{SelectedPods, outlook};
 
@@ -65,20 +69,6 @@ fn judge(object: &Value, old: Option<&Value>) -> Vec<Problem> {
 fn shape() -> &'static Shape {
     static SHAPE: LazyLock<Shape> = LazyLock::new(kubernetes::<Service>);
     &SHAPE
-}
-
-/// The annotations of an object, if one of them is ours.
-fn leader_annotations(object: &Value) -> Option<&Map<String, Value>> {
-    let annotations = object.get("metadata")?.get("annotations")?.as_object()?;
-    annotations.keys().any(|key| key.starts_with(LEADER_PREFIX)).then_some(annotations)
-}
-
-fn annotation<'a>(object: &'a Value, key: &str) -> Option<&'a str> {
-    text(object.get("metadata")?.get("annotations")?, key)
-}
-
-fn text<'a>(value: &'a Value, field: &str) -> Option<&'a str> {
-    value.get(field)?.as_str()
 }
 
 fn spec(object: &Value, out: &mut Problems) {

@@ -20,7 +20,7 @@ struct Module {
     syntax: File,
     /// The modules that it declares.
     children: BTreeSet<String>,
-    /// What its `use` lines bring in, by name: a path from the root of the crate.
+    /// The names that its `use` lines bring in, each with its path from the root of the crate.
     imports: HashMap<String, ModulePath>,
 }
 

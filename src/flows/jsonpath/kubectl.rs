@@ -1,6 +1,6 @@
 //! kubectl's spellings (`k8s.io/client-go/util/jsonpath`), translated to RFC 9535.
 
-use super::PathError;
+use super::error::PathError;
 
 /// A path as RFC 9535 has it.
 #[derive(Debug)]

@@ -11,8 +11,8 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::Config;
 use super::apply::Applier;
+use super::config::Config;
 use super::events::Events;
 use super::metrics;
 use super::metrics::Metrics;

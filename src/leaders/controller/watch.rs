@@ -47,12 +47,15 @@ pub(crate) const LISTINGS: [Listing; 5] =
 /// finishes, the API server reports it to this watch as deleted.
 const NOT_ENDED: &str = "status.phase!=Succeeded,status.phase!=Failed";
 
+/// Makes the change that ends a list, from the keys of the listed objects.
+type ListChange = fn(HashSet<Key>) -> Change;
+
 /// The changes that the events of one kind become.
 struct Handlers<K> {
     put: fn(K) -> Change,
     gone: fn(K) -> Change,
     /// The change that ends a list. Absent for Leases: each is watched by its name, and none is waited for.
-    list: Option<(Listing, fn(HashSet<Key>) -> Change)>,
+    list: Option<(Listing, ListChange)>,
 }
 
 #[derive(Clone)]

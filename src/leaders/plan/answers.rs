@@ -88,8 +88,9 @@ impl<'a> Answers<'a> {
             Call::WriteSlice(name, wanted) => {
                 // Only the very slice that was to be replaced: another one may have its name by now.
                 let uid = wanted.metadata.uid.as_deref();
-                let known = self.state.slices_of(self.source).map(|known| &known.meta);
-                let replaced = known.cloned().find(|meta| meta.key == *name && uid == Some(&*meta.uid));
+                let is_replaced = |meta: &&Meta| meta.key == *name && uid == Some(&*meta.uid);
+                let slices = self.state.slices_of(self.source);
+                let replaced = slices.map(|known| &known.meta).find(is_replaced).cloned();
                 if let Some(meta) = replaced {
                     self.apply(Change::SliceDeleted(meta));
                 }

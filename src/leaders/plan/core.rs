@@ -176,7 +176,7 @@ impl Core {
         if let Some(source) = self.sources.get_mut(key).filter(|_| before != after) {
             if before.uid() != after.uid() {
                 outcomes.switched = outcomes.acknowledged.then(|| (before.clone(), after.clone()));
-                outcomes.last = source.memory.last.clone();
+                outcomes.last.clone_from(&source.memory.last);
             }
             source.memory.remember(after);
         }

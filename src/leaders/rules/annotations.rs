@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::text;
+use super::read::text;
 use crate::k8s::duration;
 use crate::k8s::name_rules;
 use crate::k8s::selector::Selector;

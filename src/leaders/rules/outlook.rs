@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::annotation;
+use super::read::annotation;
 use crate::names::leader;
 use crate::problem::Problem;
 use crate::problem::code;

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::text;
+use super::read::text;
 use crate::names;
 use crate::names::leader;
 use crate::problem::Problem;

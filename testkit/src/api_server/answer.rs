@@ -1,4 +1,4 @@
-//! What the API server asks of an answer: `VerifyAdmissionResponse`, for `admission.k8s.io/v1`.
+//! The demands of the API server on an answer: `VerifyAdmissionResponse`, for `admission.k8s.io/v1`.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -6,20 +6,20 @@ use hyper::header::CONTENT_TYPE;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Call, CallError, Phase, Reply};
+use super::call::{Call, CallError, Phase, Reply};
 
 /// An answer that the API server takes.
 #[derive(Clone, Debug)]
 pub struct Answer {
-    /// Whether the object may be stored.
+    /// True if the object may be stored.
     pub allowed: bool,
     /// The patch, as JSON; a mutating webhook's only.
     pub patch: Option<Value>,
     /// `response.status`: why not.
     pub status: Value,
-    /// What the user is warned of.
+    /// Warnings for the user.
     pub warnings: Vec<String>,
-    /// How often it was asked again, told to by `Retry-After`.
+    /// The times that it was asked again, as `Retry-After` demands.
     pub retries: u32,
 }
 

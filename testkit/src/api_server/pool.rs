@@ -4,10 +4,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::client::conn::http1::SendRequest;
 use rustls::ClientConfig;
 use tokio::time::{Instant, interval};
 
-use super::Sender;
+/// The sending half of a connection.
+pub(super) type Sender = SendRequest<Full<Bytes>>;
 
 /// `idleConnsPerHost` of client-go.
 const IDLE: usize = 25;
@@ -22,7 +26,7 @@ pub(super) struct Pool {
 
 struct State {
     tls: Arc<ClientConfig>,
-    /// Of the trust that connections were made under.
+    /// The generation of the trust that connections were made under.
     generation: u64,
     idle: Vec<(Sender, Instant)>,
 }
