@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::cluster::{Connect, block_on, flow_name};
 use super::exit_status::ExitStatus;
-use super::flow_view::{FlowView, is_final};
+use super::flow_view::FlowView;
 use super::words::{clean, list};
 
 /// An engine writes often; a decision is tried again after that many of its writes came between.
@@ -134,7 +134,7 @@ fn judge(flow: &JobFlow, step: &str, decision: Decision) -> anyhow::Result<Optio
     let by = view.status(index).and_then(|status| status.approved_by.as_deref());
     let by = by.map(|by| format!(" (decided by {})", clean(by))).unwrap_or_default();
     let same = phase == decision.phase();
-    if is_final(phase) && !(same && is_decided(flow, step, decision)) {
+    if phase.is_final() && !(same && is_decided(flow, step, decision)) {
         bail!("the step {step:?} of {name} is {} already{by}; that is final", phase.as_str());
     }
     if is_decided(flow, step, decision) {

@@ -20,12 +20,6 @@ pub(crate) struct FlowView<'a> {
     known: HashMap<&'a str, &'a StepStatus>,
 }
 
-/// True for the phases that a step never leaves. `Unknown`, of a newer version, counts as one: nothing is known that
-/// the step could wait for.
-pub(crate) fn is_final(phase: StepPhase) -> bool {
-    !matches!(phase, StepPhase::Pending | StepPhase::Running | StepPhase::PendingApproval)
-}
-
 /// The index of a step in its flow.
 pub(crate) fn step_index(flow: &JobFlow, step: &str) -> anyhow::Result<usize> {
     let view = FlowView::new(flow);
@@ -106,7 +100,7 @@ impl<'a> FlowView<'a> {
 
     /// The dependencies that are not final yet.
     pub(crate) fn unfinished(&self, step: usize) -> Vec<usize> {
-        self.dag.dependencies(step).filter(|&dependency| !is_final(self.phase(dependency))).collect()
+        self.dag.dependencies(step).filter(|&dependency| !self.phase(dependency).is_final()).collect()
     }
 
     /// `attempt 2 of 4`, where there is more to tell than the first.
@@ -118,7 +112,7 @@ impl<'a> FlowView<'a> {
 
     /// The time at which the next thing is due for a step that waits.
     pub(crate) fn due(&self, step: usize) -> Option<Timestamp> {
-        if is_final(self.phase(step)) {
+        if self.phase(step).is_final() {
             return None;
         }
         Some(self.status(step)?.waiting.as_ref()?.until.as_ref()?.0)

@@ -9,7 +9,7 @@ use kube::api::LogParams;
 
 use super::cluster::{Cluster, Connect, block_on, flow_name};
 use super::exit_status::ExitStatus;
-use super::flow_view::{FlowView, is_final, step_index};
+use super::flow_view::{FlowView, step_index};
 use super::style::Style;
 use print::{prefix, warn, write_line};
 use selection::Selection;
@@ -137,12 +137,12 @@ fn nothing(flow: &JobFlow, selection: &Selection, listing: &Listing) -> anyhow::
     }
     match phase {
         StepPhase::Pending => anyhow::anyhow!("step {name:?} has not started; {see}"),
-        _ if listing.attempts.is_empty() && is_final(phase) => {
+        _ if listing.attempts.is_empty() && phase.is_final() => {
             let had = view.status(step).is_some_and(|status| status.job_ref.is_some());
             let what = if had { "its Job is gone, and its logs with it" } else { "it has no Job" };
             anyhow::anyhow!("step {name:?} is {}, and {what}; {see}", phase.as_str())
         }
-        _ if listing.pods == 0 && is_final(phase) => {
+        _ if listing.pods == 0 && phase.is_final() => {
             anyhow::anyhow!("the pods of step {name:?} are gone, and their logs with them")
         }
         _ => anyhow::anyhow!("no container of step {name:?} has started; {see}"),

@@ -1,4 +1,4 @@
-//! What tests and benchmarks share; no part of the program.
+//! The parts that tests and benchmarks share; no part of the program.
 //!
 //! [`ApiServer`] calls a webhook exactly as kube-apiserver 1.37 does, so that a call which fails here is a
 //! `kubectl apply` that fails there. [`Load`] calls at a fixed rate and tells what became of each call.

@@ -19,7 +19,7 @@ pub struct Load {
     running: JoinHandle<Report>,
 }
 
-/// What became of a load.
+/// The outcome of a load.
 #[derive(Debug, Default)]
 pub struct Report {
     /// From the instant at which each call was to begin to its answer, sorted.

@@ -16,7 +16,7 @@ use super::print::{prefix, warn, write_line};
 use super::selection::Selection;
 use super::source::{self, Source};
 use crate::cmd::cluster::Cluster;
-use crate::cmd::flow_view::{FlowView, is_final};
+use crate::cmd::flow_view::FlowView;
 
 /// Ticks between two listings while nothing in particular is expected: the next pod of a Job that has many.
 const SLOW: u32 = 5;
@@ -105,7 +105,7 @@ pub(super) async fn follow(
 /// True once nothing more will start.
 fn is_over(flow: &JobFlow, selection: &Selection) -> bool {
     let view = FlowView::new(flow);
-    view.is_over() || selection.only.is_some_and(|step| is_final(view.phase(step)))
+    view.is_over() || selection.only.is_some_and(|step| view.phase(step).is_final())
 }
 
 /// True while a running step has an attempt whose log was not opened yet.

@@ -6,7 +6,7 @@ use headworks::flows::api::{FlowPhase, JobFlow, StepPhase};
 use jiff::Timestamp;
 
 use super::critical;
-use crate::cmd::flow_view::{FlowView, is_final};
+use crate::cmd::flow_view::FlowView;
 use crate::cmd::style::Style;
 use crate::cmd::tree::{Branch, tree};
 use crate::cmd::words::{clean, count, cut, list, span};
@@ -234,7 +234,7 @@ pub(super) fn changes(before: &JobFlow, after: &JobFlow) -> Vec<String> {
             && before.phase(step) == phase
             && (note.is_empty() || note.starts_with("after "));
         if tell(&before) != (phase, note.clone()) && !quiet {
-            let took = after.took(step, Timestamp::UNIX_EPOCH).filter(|_| is_final(phase));
+            let took = after.took(step, Timestamp::UNIX_EPOCH).filter(|_| phase.is_final());
             let took = took.map(|took| format!(" after {}", span(took))).unwrap_or_default();
             let note = if note.is_empty() { note } else { format!("  {note}") };
             lines.push(format!("{}  {}{took}{note}", after.dag.name(step), phase.as_str()));

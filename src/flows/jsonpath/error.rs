@@ -1,4 +1,4 @@
-//! Mistakes in paths.
+//! A mistake in a path, with its column.
 
 /// The mistake for which a path cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
