@@ -20,11 +20,11 @@ pub(super) fn plan(flow: &JobFlow, observed: &Observed, now: Timestamp) -> Plan 
     let now = microseconds(now);
     if flow.metadata.deletion_timestamp.is_some() {
         // Its Jobs are deleted with it, through their ownerReferences, and it creates no new ones.
-        return Plan { status: flow.status.clone().unwrap_or_default(), ..Plan::default() };
+        return unchanged(flow);
     }
     if flow.status.as_ref().is_some_and(JobFlowStatus::has_unknown_phase) {
         // Another version wrote it and knows what to do; whatever we did might undo that.
-        return Plan { status: flow.status.clone().unwrap_or_default(), ..Plan::default() };
+        return unchanged(flow);
     }
     if finished::is_over(flow) {
         return finished::plan(flow, observed, now);
@@ -34,10 +34,14 @@ pub(super) fn plan(flow: &JobFlow, observed: &Observed, now: Timestamp) -> Plan 
         run(&mut ledger);
     } else if ledger.actions == [Action::CreateResources] {
         // The status follows from the outcome, so it stays as it is until then.
-        let status = flow.status.clone().unwrap_or_default();
-        return Plan { status, actions: ledger.actions, ..Plan::default() };
+        return Plan { actions: ledger.actions, ..unchanged(flow) };
     }
     into_plan(ledger)
+}
+
+/// Returns a plan that leaves the status as it is and does nothing.
+fn unchanged(flow: &JobFlow) -> Plan {
+    Plan { status: flow.status.clone().unwrap_or_default(), ..Plan::default() }
 }
 
 /// Takes a started flow as far as it can go now.
