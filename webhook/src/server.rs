@@ -51,7 +51,7 @@ impl Server {
 
     /// Serves until `shutdown` is triggered and the lame duck is over; see [`Shutdown`].
     ///
-    /// When it returns the listener and all connections are closed. Dropping it instead closes the listener only.
+    /// The listener and all connections are closed when it returns. Dropping it instead closes the listener only.
     pub async fn run(self, listener: TcpListener) {
         let Self { shared } = self;
         let limits = &shared.service.limits;

@@ -61,9 +61,9 @@ fn tidy(schema: &mut Value) {
 
 /// An object that is kept as it was written: its schema is the cluster's, and may be newer than ours.
 ///
-/// Who applies it owns the whole of it. The API server reads and writes a list of every owned field at each status
-/// write; field by field, that list would be as long as all templates together: see "Why does a step's template belong
-/// to one owner?" in ARCHITECTURE.md.
+/// It belongs as a whole to whoever applies it. The API server reads and writes a list of every owned field at each
+/// status write; field by field, that list would be as long as all templates together: see "Why does a step's template
+/// belong to one owner?" in docs/decisions.md.
 pub(super) fn preserved_object(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "object", "x-kubernetes-map-type": "atomic", "x-kubernetes-preserve-unknown-fields": true

@@ -44,7 +44,7 @@ impl Incumbent {
     ///
     /// The first of several records with equal epochs counts: the acknowledged write (`remembered`), then the slices,
     /// that of the `primary` family before the others, then the leader Services, which are written after their slices.
-    /// Of an empty slice of another family only the epoch counts: the leader may have no address there.
+    /// An empty slice of another family counts by its epoch alone: the leader may have no address there.
     pub(crate) fn read<'a>(
         remembered: Option<&Self>,
         slices: impl Iterator<Item = &'a Slice>,
